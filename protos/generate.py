@@ -5,18 +5,22 @@
 
 import filecmp
 import importlib.resources
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from pathlib import Path
 
+import mesh_stubs
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 ROOT = Path(__file__).resolve().parent
 GENERATED = ROOT / "gen"
 
 
 def generate(target: Path) -> None:
-    """Writes *_pb2.py, *_pb2.pyi, *_pb2_grpc.py and *_pb2_grpc.pyi of every contract below `target`."""
+    """Writes *_pb2, *_pb2_grpc (for clients outside the mesh) and *_mesh (for meshgate) below `target`."""
     contracts = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("meshgate_protos/**/*.proto"))
     scripts = Path(sysconfig.get_path("scripts"))
     well_known = importlib.resources.files("grpc_tools") / "_proto"
@@ -31,12 +35,18 @@ def generate(target: Path) -> None:
             f"--grpc_python_out={target}",
             f"--mypy_out=quiet:{target}",
             f"--mypy_grpc_out=quiet:{target}",
+            f"--descriptor_set_out={target / 'contracts.binpb'}",
             *contracts,
         ],
         check=True,
         cwd=ROOT,
     )
     package = target / "meshgate_protos"
+    descriptors = target / "contracts.binpb"
+    for path, source in mesh_stubs.modules(FileDescriptorSet.FromString(descriptors.read_bytes())):
+        (target / path).write_text(source)
+    descriptors.unlink()
+    shutil.copy(ROOT / "rpc.py", package / "rpc.py")
     (package / "py.typed").touch()
     for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
         (folder / "__init__.py").touch()
