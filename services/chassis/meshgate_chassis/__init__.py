@@ -1,0 +1,1 @@
+"""What every meshgate service shares. Imports contracts, never a service."""

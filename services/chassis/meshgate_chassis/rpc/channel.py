@@ -1,0 +1,155 @@
+"""The calling side: deadline, identity, telemetry and errors around grpcio's channel.
+
+Invariant: every call has a deadline, and every failure leaves as a MeshError.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from meshgate_chassis.deadline import outgoing_timeout_s
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.rpc import options
+from meshgate_chassis.rpc.identity import Identity, TlsFiles, credentials, require_private
+from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, from_status
+from meshgate_chassis.telemetry import Telemetry
+from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def connect(
+    target: str,
+    *,
+    callee: str,
+    identity: Identity,
+    telemetry: Telemetry,
+    plaintext_allowed: bool = False,
+) -> "MeshChannel":
+    """A channel to the service `callee` at `target` ("host:port", "dns:///name:port" or "unix:/path").
+
+    Needs a running event loop; connects when it is first used. Close it with `close`.
+    """
+    require_private(target, identity.tls, plaintext_allowed=plaintext_allowed)
+    interceptors = telemetry.client_interceptors()
+    if identity.tls is None:
+        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL, interceptors=interceptors)
+    else:
+        channel = grpc.aio.secure_channel(
+            target,
+            _channel_credentials(identity.tls),
+            options=(*options.CHANNEL, ("grpc.ssl_target_name_override", callee)),
+            interceptors=interceptors,
+        )
+    return MeshChannel(channel, credentials(identity, callee), callee)
+
+
+class MeshChannel:
+    """Implements `meshgate_protos.rpc.Channel` on grpcio."""
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, callee: str) -> None:
+        self._channel = channel
+        self._metadata = metadata
+        self._callee = callee
+
+    def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
+        multi = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.response_type.FromString,
+        )
+
+        async def call(
+            request: Request,
+            *,
+            timeout_s: float | None = None,
+            metadata: Mapping[str, str] | None = None,
+        ) -> Response:
+            timeout = outgoing_timeout_s(timeout_s)
+            try:
+                response: Response = await multi(request, timeout=timeout, metadata=self._with(metadata))
+            except grpc.aio.AioRpcError as error:
+                raise _mesh_error(error) from error
+            return response
+
+        return call
+
+    def stream(self, method: StreamMethod[Request, Response]) -> StreamCall[Request, Response]:
+        multi = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.response_type.FromString,
+        )
+
+        async def call(
+            request: Request,
+            *,
+            timeout_s: float | None = None,
+            metadata: Mapping[str, str] | None = None,
+        ) -> AsyncIterator[Response]:
+            timeout = outgoing_timeout_s(timeout_s)
+            responses: Any = multi(request, timeout=timeout, metadata=self._with(metadata))
+            try:
+                async for response in responses:
+                    yield response
+            except grpc.aio.AioRpcError as error:
+                raise _mesh_error(error) from error
+            finally:
+                responses.cancel()  # no effect on a stream that has ended
+
+        return call
+
+    async def serving(self, timeout_s: float) -> bool:
+        """True when the service says of itself, over grpc.health.v1, that it is serving."""
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def close(self) -> None:
+        """Ends the connection; calls under way are cancelled."""
+        await self._channel.close()
+
+    def _with(self, metadata: Mapping[str, str] | None) -> Metadata:
+        return self._metadata if not metadata else (*self._metadata, *metadata.items())
+
+
+async def check_health(target: str, *, tls: TlsFiles | None, server_name: str, timeout_s: float) -> bool:
+    """Asks grpc.health.v1 at `target` once, as a probe does: no identity needed unless TLS is on."""
+    if tls is None:
+        channel = grpc.aio.insecure_channel(target)
+    else:
+        override = (("grpc.ssl_target_name_override", server_name),)
+        channel = grpc.aio.secure_channel(target, _channel_credentials(tls), options=override)
+    probe = MeshChannel(channel, (), server_name)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await probe.serving(timeout_s)
+    except TimeoutError:
+        return False
+    finally:
+        await probe.close()
+
+
+def _channel_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=tls.ca.read_bytes(),
+        private_key=tls.key.read_bytes(),
+        certificate_chain=tls.certificate.read_bytes(),
+    )
+
+
+def _mesh_error(error: grpc.aio.AioRpcError) -> MeshError:
+    code = int(error.code().value[0])
+    trailers = error.trailing_metadata() or ()
+    details = next((value for key, value in trailers if key == STATUS_DETAILS_KEY), None)
+    mesh_error = from_status(code, error.details() or "", details if isinstance(details, bytes) else None)
+    if mesh_error.code is Code.UNAVAILABLE and not mesh_error.domain:
+        mesh_error.reason = "SERVICE_UNREACHABLE"
+    return mesh_error

@@ -1,0 +1,27 @@
+"""What every server and channel is told explicitly, with its reason."""
+
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # above the edge's largest body, so that the edge's limit decides
+METADATA_BYTES_MAX = 128 * 1024  # room for error details
+CONCURRENT_CALLS_MAX = 4_096  # of one server; more are refused with RESOURCE_EXHAUSTED
+
+COMMON: tuple[tuple[str, int], ...] = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+)
+SERVER: tuple[tuple[str, int], ...] = (
+    *COMMON,
+    ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
+)
+CHANNEL: tuple[tuple[str, int | str], ...] = (
+    *COMMON,
+    ("grpc.lb_policy_name", "round_robin"),  # headless Services give one address per replica
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted service is found at once,
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),  # and a missing one is not hammered
+    ("grpc.keepalive_time_ms", 30_000),  # a peer that vanished without a FIN is noticed
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_retries", 0),  # the mesh retries where it is safe, in plain sight
+    ("grpc.use_local_subchannel_pool", 1),  # channels do not share fate
+)

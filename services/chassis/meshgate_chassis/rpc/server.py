@@ -1,0 +1,230 @@
+"""The answering side: what surrounds every servicer method.
+
+In this order: deadline, caller, handler, error, metrics. A call without a deadline is refused; an
+unexpected exception is logged here and leaves as INTERNAL without detail.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol, Self
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from meshgate_chassis.deadline import detached_scope, remaining_s
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.rpc import options
+from meshgate_chassis.rpc.identity import Identity, TlsFiles, authenticate, require_private
+from meshgate_chassis.rpc.metrics import RpcMetrics
+from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, to_status
+from meshgate_chassis.telemetry import Telemetry
+from meshgate_protos.rpc import Service, StreamMethod, UnaryMethod
+
+log = structlog.get_logger("meshgate.rpc")
+
+
+class Servicer(Protocol):
+    """Any generated servicer."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """`allowed_callers`: who may call; health and reflection are open. `public`: see `Server.add_public`."""
+
+    listen: str
+    identity: Identity
+    allowed_callers: frozenset[str] = frozenset({"edge"})
+    plaintext_allowed: bool = False
+    drain_delay_s: float = 0.0  # after NOT_SERVING, before calls are refused: load balancers need it
+    drain_grace_s: float = 30.0
+    public_deadline_s_max: float = 3_600.0  # for callers of a public service who give none
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCall:
+    """Implements `meshgate_protos.rpc.Call`."""
+
+    caller: str
+    metadata: Mapping[str, str]
+
+    def remaining_s(self) -> float:
+        left = remaining_s()
+        assert left is not None, "a server call always runs inside a deadline scope"
+        return left
+
+
+class Server:
+    """A gRPC server with health and reflection; an async context manager that serves while it is open."""
+
+    def __init__(self, settings: ServerOptions, telemetry: Telemetry, metrics: RpcMetrics) -> None:
+        require_private(settings.listen, settings.identity.tls, plaintext_allowed=settings.plaintext_allowed)
+        self._settings = settings
+        self._metrics = metrics
+        self._server = grpc.aio.server(
+            options=options.SERVER,
+            interceptors=telemetry.server_interceptors(),
+            maximum_concurrent_rpcs=options.CONCURRENT_CALLS_MAX,
+        )
+        self._health = health.aio.HealthServicer()
+        self._names: list[str] = []
+
+    def add(self, servicer: Servicer) -> None:
+        """Serves it to the allowed callers of the mesh."""
+        self._register(servicer, public=False)
+
+    def add_public(self, servicer: Servicer) -> None:
+        """Serves it to everyone; the servicer authenticates its callers itself."""
+        self._register(servicer, public=True)
+
+    async def __aenter__(self) -> Self:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        tls = self._settings.identity.tls
+        try:
+            if tls is None:
+                self._server.add_insecure_port(self._settings.listen)
+            else:
+                self._server.add_secure_port(self._settings.listen, _server_credentials(tls))
+        except RuntimeError as error:
+            raise MeshError(
+                Code.FAILED_PRECONDITION,
+                "LISTEN_FAILED",
+                f"cannot listen on {self._settings.listen}",
+            ) from error
+        await self._server.start()
+        await self.set_serving(True)
+        log.info("serving", service=self._settings.identity.name, listen=self._settings.listen)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.set_serving(False)
+        await asyncio.sleep(self._settings.drain_delay_s)
+        await self._server.stop(self._settings.drain_grace_s)
+
+    async def set_serving(self, serving: bool) -> None:
+        """What grpc.health.v1 answers for the server as a whole and for each of its services."""
+        status = health_pb2.HealthCheckResponse.SERVING
+        if not serving:
+            status = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+    def _register(self, servicer: Servicer, *, public: bool) -> None:
+        service = servicer.service
+        handlers = {}
+        for attribute, method in service.methods.items():
+            behaviour = getattr(servicer, attribute)
+            name = method.path.rsplit("/", 1)[1]
+            handlers[name] = self._handler(service.name, name, method, behaviour, public=public)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
+        self._names.append(service.name)
+
+    def _handler(
+        self,
+        service: str,
+        name: str,
+        method: UnaryMethod[Any, Any] | StreamMethod[Any, Any],
+        behaviour: Callable[..., Any],
+        *,
+        public: bool,
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        around = _Around(self._settings, self._metrics.method(service, name), public)
+        if isinstance(method, StreamMethod):
+            return grpc.unary_stream_rpc_method_handler(
+                around.stream(behaviour),
+                request_deserializer=method.request_type.FromString,
+                response_serializer=method.response_type.SerializeToString,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            around.unary(behaviour),
+            request_deserializer=method.request_type.FromString,
+            response_serializer=method.response_type.SerializeToString,
+        )
+
+
+class _Around:
+    """Wraps the methods of one RPC; see the module."""
+
+    def __init__(self, settings: ServerOptions, metrics: Any, public: bool) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._public = public
+
+    def unary(self, behaviour: Callable[[Any, ServerCall], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            with self._metrics.observe() as observation:
+                try:
+                    call, timeout_s = self._admit(context)
+                    with detached_scope(timeout_s):
+                        return await behaviour(request, call)
+                except MeshError as error:
+                    observation.code = error.code.name
+                    await self._abort(context, error)
+                except Exception:
+                    observation.code = Code.INTERNAL.name
+                    log.exception("handler failed", method=self._metrics.name)
+                    await self._abort(context, _internal())
+
+        return handle
+
+    def stream(self, behaviour: Callable[[Any, ServerCall], AsyncIterator[Any]]) -> Callable[..., Any]:
+        async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
+            with self._metrics.observe() as observation:
+                try:
+                    call, timeout_s = self._admit(context)
+                    with detached_scope(timeout_s):
+                        responses = behaviour(request, call)
+                        try:
+                            async for response in responses:
+                                yield response
+                        finally:
+                            await responses.aclose()  # type: ignore[attr-defined] # always a generator
+                except MeshError as error:
+                    observation.code = error.code.name
+                    await self._abort(context, error)
+                except Exception:
+                    observation.code = Code.INTERNAL.name
+                    log.exception("handler failed", method=self._metrics.name)
+                    await self._abort(context, _internal())
+
+        return handle
+
+    def _admit(self, context: "grpc.aio.ServicerContext[Any, Any]") -> tuple[ServerCall, float]:
+        timeout_s = context.time_remaining()
+        metadata = {
+            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
+        }
+        if self._public:
+            limit_s = self._settings.public_deadline_s_max
+            return ServerCall("", metadata), limit_s if timeout_s is None else min(timeout_s, limit_s)
+        names = [name.decode() for name in context.auth_context().get("x509_subject_alternative_name", ())]
+        caller = authenticate(self._settings.identity, metadata, names, self._settings.allowed_callers)
+        if timeout_s is None:
+            raise MeshError(Code.INVALID_ARGUMENT, "DEADLINE_REQUIRED", "every call needs a deadline")
+        return ServerCall(caller, metadata), timeout_s
+
+    async def _abort(self, context: "grpc.aio.ServicerContext[Any, Any]", error: MeshError) -> NoReturn:
+        status = to_status(error, f"{self._settings.identity.name}.meshgate")
+        details = (STATUS_DETAILS_KEY, status.SerializeToString())
+        code = next(code for code in grpc.StatusCode if code.value[0] == error.code.value)
+        await context.abort(code, status.message, trailing_metadata=(details,))
+
+
+def _internal() -> MeshError:
+    return MeshError(Code.INTERNAL, "UNEXPECTED", "the service failed; its log tells why")
+
+
+def _server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+        root_certificates=tls.ca.read_bytes(),
+        require_client_auth=True,
+    )

@@ -1,0 +1,162 @@
+"""OpenTelemetry: one object that makes spans, or none at all when no endpoint is configured.
+
+Without an endpoint nothing is installed: no interceptors, no spans, no cost. Attribute names follow the
+OpenTelemetry semantic conventions (rpc, http, gen_ai).
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.grpc import (
+    aio_client_interceptors,
+    aio_server_interceptor,
+    filters,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never waited for
+BATCH_SPANS_MAX = 512
+EXPORT_TIMEOUT_MS = 5_000
+
+AttributeValue = str | int | float | bool | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryOptions:
+    """`endpoint` None = tracing off. `protocol`: "grpc" or "http/protobuf". `sample_ratio`: of new traces."""
+
+    service_name: str
+    endpoint: str | None
+    protocol: str = "grpc"
+    headers: Mapping[str, str] | None = None
+    sample_ratio: float = 1.0
+    insecure: bool = True
+
+
+class Telemetry:
+    """Makes spans and carries their context between processes."""
+
+    def __init__(self, provider: TracerProvider | None) -> None:
+        self._provider = provider
+        self._tracer = trace.NoOpTracer() if provider is None else provider.get_tracer("meshgate")
+
+    @property
+    def enabled(self) -> bool:
+        """False: `span` and `inject` do nothing."""
+        return self._provider is not None
+
+    def client_interceptors(self) -> list[Any] | None:
+        """For grpc.aio channels."""
+        if self._provider is None:
+            return None
+        return list(
+            aio_client_interceptors(  # type: ignore[no-untyped-call]
+                tracer_provider=self._provider, filter_=filters.negate(filters.health_check())
+            )
+        )
+
+    def server_interceptors(self) -> list[Any] | None:
+        """For grpc.aio servers."""
+        if self._provider is None:
+            return None
+        return [
+            aio_server_interceptor(  # type: ignore[no-untyped-call]
+                tracer_provider=self._provider, filter_=filters.negate(filters.health_check())
+            )
+        ]
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[Span]:
+        """A span around the block; `headers` of an incoming request continue its trace.
+
+        Must be entered and left in the same task. An exception marks the span as failed by its type; its
+        text is not recorded, because it may quote a prompt.
+        """
+        if self._provider is None:
+            yield trace.INVALID_SPAN
+            return
+        parent: Context | None = propagate.extract(dict(headers)) if headers else None
+        with self._tracer.start_as_current_span(
+            name,
+            context=parent,
+            kind=kind,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(Status(StatusCode.ERROR))
+                span.set_attribute("error.type", type(error).__name__)
+                raise
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        """Adds `traceparent` of the current span to outgoing headers."""
+        if self._provider is not None:
+            propagate.inject(headers)
+
+    def shutdown(self) -> None:
+        """Exports what waits, within the export timeout."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def build_telemetry(options: TelemetryOptions) -> Telemetry:
+    """Telemetry that exports over OTLP, or that does nothing without an endpoint."""
+    if options.endpoint is None:
+        return Telemetry(None)
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": options.service_name}),
+        sampler=ParentBasedTraceIdRatio(options.sample_ratio),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            _exporter(options),
+            max_queue_size=QUEUE_SPANS_MAX,
+            max_export_batch_size=BATCH_SPANS_MAX,
+            schedule_delay_millis=500,
+            export_timeout_millis=EXPORT_TIMEOUT_MS,
+        )
+    )
+    return Telemetry(provider)
+
+
+def _exporter(options: TelemetryOptions) -> SpanExporter:
+    # Imported here: each exporter costs 0.1 s of start-up, and one of them at most is needed.
+    headers = dict(options.headers or {})
+    assert options.endpoint is not None
+    if options.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
+            OTLPSpanExporter as OverGrpc,
+        )
+
+        return OverGrpc(
+            endpoint=options.endpoint,
+            insecure=options.endpoint.startswith("http://") or options.insecure,
+            headers=headers,
+            timeout=EXPORT_TIMEOUT_MS / 1_000,
+        )
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
+
+    return OverHttp(
+        endpoint=f"{options.endpoint.rstrip('/')}/v1/traces",
+        headers=headers,
+        timeout=EXPORT_TIMEOUT_MS / 1_000,
+    )

@@ -1,0 +1,1 @@
+"""meshgate up, check, doctor: the mesh on one machine."""

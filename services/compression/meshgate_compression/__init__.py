@@ -1,0 +1,1 @@
+"""Shorten a prompt without losing what the answer needs."""

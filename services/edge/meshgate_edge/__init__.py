@@ -1,0 +1,1 @@
+"""HTTP and gRPC in, mesh out: the pipeline of one request."""

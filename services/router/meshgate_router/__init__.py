@@ -1,0 +1,1 @@
+"""Choose a deployment, call the provider, retry, fall back, stream."""
