@@ -10,6 +10,9 @@ import pytest
 import trustme
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
+from tests.support.eventually import eventually
+
 from meshgate_chassis.deadline import deadline_scope, remaining_s
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_chassis.rpc import Identity, Server, ServerOptions, TlsFiles, check_health, connect
@@ -19,8 +22,6 @@ from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2_grpc
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient, RouterServiceServicer
 from meshgate_protos.rpc import Call
-from prometheus_client import CollectorRegistry
-from tests.support.eventually import eventually
 
 SECRET = b"a secret of the mesh, for tests"
 OFF = Telemetry(None)

@@ -1,0 +1,139 @@
+"""One request through the gateway, as the pipeline sees it: neither HTTP nor gRPC.
+
+A rim (http_chat.py, gateway_servicer.py) makes a ChatCall, the pipeline answers with a Completed or with
+a stream of events, and the rim renders that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
+
+PrincipalKind = Literal["master", "open", "virtual_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `key_hash`: SHA-256 hex of the key; for the master key its own; empty in open mode."""
+
+    kind: PrincipalKind
+    key_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """LiteLLM's `cache` body member. `read` and `write` False: no-cache and no-store."""
+
+    read: bool = True
+    write: bool = True
+    ttl_s: float | None = None
+    max_age_s: float | None = None
+    namespace: str = ""
+    opt_in: bool = False  # use-cache: true, for `mode: default_off`
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionOptions:
+    """Our `compression` body member. None: what the key, the model and the configuration say."""
+
+    enabled: bool | None = None
+    target_ratio: float | None = None
+    min_tokens: int | None = None
+    compressor: str = ""
+    rag: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a request asks of the gateway itself; never sent to a provider."""
+
+    cache: CacheOptions = CacheOptions()
+    compression: CompressionOptions = CompressionOptions()
+    num_retries: int | None = None
+    timeout_s: float | None = None
+    fallbacks: Sequence[str] = ()
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A validated chat request of a caller that has shown a credential."""
+
+    call_id: str  # UUID; the ledger's request_id
+    principal: Principal
+    request: chat_pb.ChatRequest
+    options: CallOptions = CallOptions()
+
+
+@dataclass(slots=True)
+class CallInfo:
+    """What happened to a call; filled in while it happens. Rendered as headers, CallInfo and metrics."""
+
+    call_id: str
+    model: str  # as requested
+    model_group: str = ""  # the group that answered
+    deployment_id: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    api_base: str = ""
+    attempted_retries: int = 0
+    attempted_fallbacks: int = 0
+    provider_headers: Mapping[str, str] = field(default_factory=dict)
+    cache_key: str = ""
+    cache_hit: bool = False
+    similarity: float | None = None
+    original_prompt_tokens: int | None = None  # set iff compressed
+    compressed_prompt_tokens: int | None = None
+    cost_usd_nanos: int | None = None  # known after the settlement
+    input_cost_usd_nanos: int = 0
+    output_cost_usd_nanos: int = 0
+    saved_usd_nanos: int = 0  # on a cache hit: what the answer had cost
+    key_hash: str = ""
+    key_alias: str = ""
+    user_id: str = ""
+    team_id: str = ""
+    end_user: str = ""
+    key_spend_usd_nanos: int | None = None
+    key_max_budget_usd_nanos: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usage_estimated: bool = False
+    provider_duration_s: float = 0.0  # waiting for the router, headers included
+    first_token_s: float | None = None  # of a stream, from its start
+    duration_s: float = 0.0
+    outcome: str = ""  # success, failure, cancelled, cache_hit or denied
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A whole answer."""
+
+    response: chat_pb.ChatResponse
+    info: CallInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer begins: headers can be written. Cost is not known yet."""
+
+    info: CallInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Parts of the answer that are ready now, in order; none of them carries usage."""
+
+    chunks: Sequence[chat_pb.ChatChunk]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer is complete and settled. A stream without it was truncated."""
+
+    info: CallInfo
+    usage: chat_pb.Usage
+    last: chat_pb.ChatChunk  # id, created and model for a usage chunk
+
+
+StreamEvent = Started | Chunks | Ended
