@@ -1,15 +1,60 @@
 """One event of a streamed answer: OpenAI's chat.completion.chunk <-> ChatChunk, losing nothing."""
 
+from typing import Final
+
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 from meshgate_chassis.chat.json import JsonObject
+from meshgate_chassis.chat.message_json import FUNCTION_CALL
+from meshgate_chassis.chat.response_json import USAGE
+from meshgate_chassis.chat.shape import (
+    Shape,
+    read_object,
+    read_objects,
+    write_object,
+    write_objects,
+)
 
 
 def chunk_from_json(body: JsonObject) -> pb.ChatChunk:
     """Never refuses a shape."""
-    raise NotImplementedError
+    chunk = pb.ChatChunk()
+    _CHUNK.fill(chunk, body)
+    return chunk
 
 
 def chunk_to_json(chunk: pb.ChatChunk) -> JsonObject:
     """The inverse of `chunk_from_json`."""
-    raise NotImplementedError
+    return _CHUNK.write(chunk)
+
+
+_TOOL_CALL: Final = Shape(
+    scalars={"index": int, "id": str, "type": str},
+    readers={"function": read_object("function", FUNCTION_CALL)},
+    writers={"function": write_object("function", FUNCTION_CALL)},
+)
+
+_DELTA: Final = Shape(
+    scalars={"role": str, "content": str, "reasoning_content": str, "refusal": str},
+    readers={"tool_calls": read_objects("tool_calls", _TOOL_CALL)},
+    writers={"tool_calls": write_objects("tool_calls", _TOOL_CALL)},
+)
+
+_CHOICE: Final = Shape(
+    scalars={"index": int, "finish_reason": str},
+    readers={"delta": read_object("delta", _DELTA)},
+    writers={"delta": write_object("delta", _DELTA)},
+)
+
+_CHUNK: Final = Shape(
+    scalars={"id": str, "created": int, "model": str},
+    zero_is_absent=frozenset({"id", "created", "model"}),
+    readers={
+        "choices": read_objects("choices", _CHOICE),
+        "usage": read_object("usage", USAGE),
+    },
+    writers={
+        "choices": write_objects("choices", _CHOICE),
+        "usage": write_object("usage", USAGE),
+    },
+)
