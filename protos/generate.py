@@ -26,7 +26,9 @@ def generate(target: Path) -> None:
     well_known = importlib.resources.files("grpc_tools") / "_proto"
     subprocess.run(
         [
-            sys.executable, "-m", "grpc_tools.protoc",
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
             f"--proto_path={ROOT}",
             f"--proto_path={well_known}",
             f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",

@@ -61,7 +61,7 @@ def _service(package: str, service: ServiceDescriptorProto) -> str:
     for method in service.method:
         kind = "StreamMethod" if method.server_streaming else "UnaryMethod"
         lines.append(
-            f'{_constant(service, method)} = {kind}(\n'
+            f"{_constant(service, method)} = {kind}(\n"
             f'    "/{package}.{service.name}/{method.name}",\n'
             f"    {type_name(method.input_type)},\n"
             f"    {type_name(method.output_type)},\n)"

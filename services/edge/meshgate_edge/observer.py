@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from meshgate_chassis.errors import MeshError
-
 from meshgate_edge.call import CallInfo
 
 

@@ -11,7 +11,6 @@ import trustme
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
-from tests.support.eventually import eventually
 
 from meshgate_chassis.deadline import deadline_scope, remaining_s
 from meshgate_chassis.errors import Code, MeshError, invalid_field
@@ -22,6 +21,7 @@ from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2_grpc
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient, RouterServiceServicer
 from meshgate_protos.rpc import Call
+from tests.support.eventually import eventually
 
 SECRET = b"a secret of the mesh, for tests"
 OFF = Telemetry(None)
@@ -263,6 +263,26 @@ async def test_a_missing_service_is_unreachable_not_a_hang(mesh: Mesh) -> None:
     error = await failure(mesh.client(), "x")
 
     assert (Code.UNAVAILABLE, "SERVICE_UNREACHABLE") == (error.code, error.reason)
+
+
+async def test_a_call_lost_under_way_is_told_apart_from_one_never_sent(mesh: Mesh) -> None:
+    """The server goes away while it works: UNAVAILABLE/CONNECTION_LOST, because the work may be done."""
+    listener = await asyncio.start_unix_server(_hang_up_after_the_preface, mesh.target.removeprefix("unix:"))
+    async with listener:
+        error = await failure(mesh.client(), "x")
+
+    assert (Code.UNAVAILABLE, "CONNECTION_LOST") == (error.code, error.reason)
+
+
+async def _hang_up_after_the_preface(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speaks just enough HTTP/2 to be called, then closes the socket."""
+    empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+    settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
+    writer.write(empty_settings + settings_ack)
+    received = b""
+    while b"create_chat" not in received.lower() and len(received) < 400:
+        received += await reader.read(4096)
+    writer.close()
 
 
 async def test_health_follows_the_server(mesh: Mesh) -> None:

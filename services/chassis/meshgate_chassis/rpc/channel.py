@@ -19,6 +19,15 @@ from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, from_status
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod
 
+# How grpcio words a call that never left: no connection could be made. Any other UNAVAILABLE without
+# details may have been lost after it was sent, and is told apart because money depends on it.
+NEVER_SENT_TEXTS = (
+    "failed to connect",
+    "connections to all backends failing",
+    "DNS resolution failed",
+    "empty address list",
+)
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -151,5 +160,6 @@ def _mesh_error(error: grpc.aio.AioRpcError) -> MeshError:
     details = next((value for key, value in trailers if key == STATUS_DETAILS_KEY), None)
     mesh_error = from_status(code, error.details() or "", details if isinstance(details, bytes) else None)
     if mesh_error.code is Code.UNAVAILABLE and not mesh_error.domain:
-        mesh_error.reason = "SERVICE_UNREACHABLE"
+        never_sent = mesh_error.message.startswith(NEVER_SENT_TEXTS)
+        mesh_error.reason = "SERVICE_UNREACHABLE" if never_sent else "CONNECTION_LOST"
     return mesh_error

@@ -135,6 +135,8 @@ class Denial(_message.Message):
         REASON_MODEL_NOT_ALLOWED: Denial._Reason.ValueType  # 4
         REASON_BUDGET_EXCEEDED: Denial._Reason.ValueType  # 5
         REASON_PRICE_UNKNOWN: Denial._Reason.ValueType  # 6
+        REASON_MODEL_NOT_FOUND: Denial._Reason.ValueType  # 7
+        """The configuration has no such model; checked before anything is held."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Denial.Reason.ValueType  # 0
@@ -144,6 +146,8 @@ class Denial(_message.Message):
     REASON_MODEL_NOT_ALLOWED: Denial.Reason.ValueType  # 4
     REASON_BUDGET_EXCEEDED: Denial.Reason.ValueType  # 5
     REASON_PRICE_UNKNOWN: Denial.Reason.ValueType  # 6
+    REASON_MODEL_NOT_FOUND: Denial.Reason.ValueType  # 7
+    """The configuration has no such model; checked before anything is held."""
 
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -324,11 +328,14 @@ class ReserveSpendResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     HELD_USD_NANOS_FIELD_NUMBER: _builtins.int
     RESOLVED_MODEL_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
     resolved_model: _builtins.str
     """After the key's aliases; = model when there are none."""
+    repeated: _builtins.bool
+    """This request_id was decided before; the decision is that one."""
     @_builtins.property
     def denial(self) -> Global___Denial:
         """Set iff DENIED."""
@@ -345,10 +352,11 @@ class ReserveSpendResponse(_message.Message):
         account: Global___Account | None = ...,
         held_usd_nanos: _builtins.int = ...,
         resolved_model: _builtins.str = ...,
+        repeated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "denial", b"denial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

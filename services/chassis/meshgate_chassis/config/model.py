@@ -1,0 +1,138 @@
+"""The validated configuration, as services see it: frozen values, no YAML.
+
+Each service takes its part. Read by `meshgate_chassis.config.load_config`.
+Source of the format: LiteLLM's config.yaml; members that LiteLLM does not know are marked "ours".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A credential. Its repr and str never show it."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPrice:
+    """Prices from the configuration, in nano-USD per million tokens (exact for every published price)."""
+
+    input_nanos_per_mtok: int
+    output_nanos_per_mtok: int
+    cache_read_nanos_per_mtok: int | None = None
+    cache_creation_nanos_per_mtok: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One entry of `model_list`: a model at a provider under a public name."""
+
+    id: str  # model_info.id, else the SHA-256 hex of its litellm_params (secrets by name, not by value)
+    model_group: str  # model_name: the public name; may contain "/" or "*"
+    provider: str  # openai, anthropic, groq, mistral, ...
+    upstream_model: str  # without the provider prefix
+    api_base: str | None  # None: the provider's own
+    api_key: Secret | None
+    request_defaults: Mapping[str, object]  # OpenAI parameters merged under the request
+    extra_headers: Mapping[str, str]
+    timeout_s: float | None
+    stream_timeout_s: float | None
+    rpm: int | None
+    tpm: int | None
+    weight: float | None
+    price: DeploymentPrice | None  # None: the price library decides
+    drop_params: bool
+    mode: str  # chat, embedding, ...
+    model_info: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """`router_settings`, and the same members of `litellm_settings`."""
+
+    routing_strategy: str = "simple-shuffle"
+    num_retries: int = 2
+    retry_after_s: float = 0.0
+    timeout_s: float = 600.0
+    stream_timeout_s: float | None = None
+    fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    default_fallbacks: Sequence[str] = ()
+    fallback_depth_max: int = 5  # max_fallbacks
+    allowed_fails: int | None = None
+    cooldown_time_s: float = 5.0
+    model_group_alias: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """`litellm_settings.cache` and `cache_params`; the top-level `cache_settings` (ours)."""
+
+    enabled: bool = False
+    type: str = "local"  # local or redis; redis-semantic is read as redis until the semantic cache lands
+    ttl_s: int | None = None  # None: 60 for redis, 600 for local
+    namespace: str = ""
+    mode: str = "default_on"  # or default_off: only requests that ask for it
+    redis_url: Secret | None = None  # composed of url, or host, port, username, password, ssl
+    redis_connections_max: int = 100
+    supported_call_types: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionConfig:
+    """`compression_settings` (ours): the defaults of prompt compression."""
+
+    enabled: bool = False
+    compressor: str = "extractive"
+    target_ratio: float = 0.5
+    rag_target_ratio: float = 0.33
+    min_tokens: int = 500
+    models: Sequence[str] = ()  # enabled for these public models even when `enabled` is false
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """The money part of `general_settings` and `litellm_settings`."""
+
+    default_output_tokens: int = 1024  # held when a request gives no max_tokens (ours)
+    hold_duration_s: int = 900  # ours
+    require_pricing: bool | None = None  # None: only for keys with a budget (ours)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything of config.yaml."""
+
+    deployments: Sequence[Deployment] = ()
+    router: RouterConfig = field(default_factory=RouterConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    compression: CompressionConfig = field(default_factory=CompressionConfig)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    master_key: Secret | None = None
+    database_url: Secret | None = None
+    request_bytes_max: int = 8 * 1024 * 1024  # general_settings.max_request_size_mb
+    allowed_origins: Sequence[str] = ("*",)
+    log_level: str = "INFO"
+    json_logs: bool = False
+    warnings: Sequence["ConfigProblem"] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """Something to tell the operator about the file: `path:line: where: message (did you mean X?)`."""
+
+    path: str
+    line: int  # 1-based; 0: the whole file
+    where: str  # dotted path, for example model_list[0].litellm_params.modell
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
+        return f"{self.path}:{self.line}: {self.where}: {self.message}{hint}"

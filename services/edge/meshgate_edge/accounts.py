@@ -1,0 +1,108 @@
+"""Opens and closes the account of each call: every hold ends in exactly one settlement or release.
+
+Closing never waits and cannot be cancelled: a settlement runs in a task of its own (settlement.py).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import MeshError
+from meshgate_edge.call import CallInfo, ChatCall
+from meshgate_edge.call_run import CallRun, provider_was_called, settle_request, tokens_of_broken_call
+from meshgate_edge.observer import CallObserver
+from meshgate_edge.settlement import Settlement
+from meshgate_edge.tokens import TokenCounter
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
+
+log = structlog.get_logger("meshgate.edge.accounts")
+
+SETTLE_WAIT_S = 2.0  # what an answer waits for its posting; after that it goes out without its cost
+
+
+class Accounts:
+    """Keeps the books of the calls under way."""
+
+    def __init__(
+        self, settlement: Settlement, counter: TokenCounter, observer: CallObserver, clock: Clock
+    ) -> None:
+        self.counter = counter
+        self._settlement = settlement
+        self._observer = observer
+        self._clock = clock
+
+    @contextmanager
+    def open(self, call: ChatCall) -> Iterator[CallRun]:
+        """A run for the block; whatever the block does, the hold is closed and the observer is told."""
+        run = CallRun(
+            call=call,
+            info=CallInfo(call.call_id, call.request.model, end_user=call.request.user),
+            prompt_tokens=self.counter.prompt(call.request),
+            start_ns=self._clock.now_ns(),
+            start_monotonic_s=self._clock.monotonic_s(),
+            account=pb.Account(),
+        )
+        error: BaseException | None = None
+        try:
+            yield run
+            assert run.settled, "a call that succeeds was settled"
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._close(run, error)
+
+    async def settle(
+        self, run: CallRun, outcome: "pb.Outcome.ValueType", tokens: pb.TokenCounts, *, estimated: bool
+    ) -> None:
+        """Posts a whole answer and waits for it, for a limited time."""
+        request = settle_request(run, outcome, tokens, estimated=estimated, end_ns=self._clock.now_ns())
+        run.settled = True
+        run.info.outcome = "cache_hit" if outcome == pb.OUTCOME_CACHE_HIT else "success"
+        try:
+            task = self._settlement.settle(request)
+        except MeshError as error:  # the limit of settlements under way: the hold will expire, charged
+            log.error("settlement not started", request_id=request.request_id, error=error.reason)
+            return
+        posting = await self._settlement.posted(task, SETTLE_WAIT_S)
+        if posting is not None:
+            run.posted(posting)
+
+    def _close(self, run: CallRun, error: BaseException | None) -> None:
+        run.info.duration_s = self._clock.monotonic_s() - run.start_monotonic_s
+        mesh_error = error if isinstance(error, MeshError) else None
+        if not run.settled:
+            run.info.outcome = self._outcome_name(run, error)
+            if run.held:
+                self._close_hold(run, error)
+        self._observer.finished(run.info, mesh_error)
+
+    def _outcome_name(self, run: CallRun, error: BaseException | None) -> str:
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            return "cancelled"
+        return "failure" if run.held else "denied"
+
+    def _close_hold(self, run: CallRun, error: BaseException | None) -> None:
+        reason = error.reason if isinstance(error, MeshError) else type(error).__name__
+        run.settled = True
+        try:
+            if not provider_was_called(run, error):
+                self._settlement.void(run.call.call_id, reason)
+                return
+            cancelled = run.info.outcome == "cancelled"
+            outcome = pb.OUTCOME_CANCELLED if cancelled else pb.OUTCOME_FAILURE
+            tokens = tokens_of_broken_call(run, self.counter, error)
+            request = settle_request(
+                run,
+                outcome,
+                tokens,
+                estimated=tokens.prompt_tokens > 0,
+                end_ns=self._clock.now_ns(),
+                error_reason=reason,
+            )
+            self._settlement.settle(request)
+        except MeshError as limit:  # the limit of settlements under way: the hold will expire, charged
+            log.error("settlement not started", request_id=run.call.call_id, error=limit.reason)

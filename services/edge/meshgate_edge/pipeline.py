@@ -1,0 +1,176 @@
+"""THE DATA PATH of one call: reserve -> look up -> compress -> route -> settle + store.
+
+Read `create` (one answer) and `stream` (the same, event by event). Whatever happens to a call, `Accounts`
+closes it exactly once: a hold is settled when a provider was called, released when none was.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from meshgate_chassis.chat.accumulate import ChunkAccumulator
+from meshgate_chassis.chat.replay import chunks_of
+from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_edge.accounts import Accounts
+from meshgate_edge.admission import Admission
+from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.call import CallOptions, ChatCall, Chunks, Completed, Ended, Started, StreamEvent
+from meshgate_edge.call_run import CallRun, tokens_of_usage
+from meshgate_edge.compression_step import CompressionStep
+from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
+from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
+from meshgate_protos.router.v1 import router_service_pb2 as router_pb
+from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a call passes through, in order."""
+
+    admission: Admission
+    cache: CacheStep
+    compression: CompressionStep
+    router: RouterServiceClient
+
+
+class Pipeline:
+    """Orchestrates one call over the mesh; the only place that knows all services."""
+
+    def __init__(self, steps: Steps, accounts: Accounts, clock: Clock) -> None:
+        self._steps = steps
+        self._accounts = accounts
+        self._clock = clock
+
+    async def create(self, call: ChatCall) -> Completed:
+        """The whole answer. Raises MeshError."""
+        with self._accounts.open(call) as run:
+            request = await self._admit(run)
+            entry = await self._steps.cache.look_up(run, request)
+            if entry is not None:
+                return await self._hit(run, entry)
+            request = await self._steps.compression.compress(run, request)
+            run.asked = True
+            answer = await self._steps.router.create_chat(
+                router_pb.CreateChatRequest(
+                    request_id=call.call_id, chat=request, options=_route_options(call.options)
+                )
+            )
+            run.served(answer.served_by)
+            await self._settle(run, answer.response)
+            self._steps.cache.store(run, answer.response)
+            return Completed(answer.response, run.info)
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[StreamEvent]:
+        """Started, Chunks as they come, Ended. Raises MeshError; without Ended the answer is truncated."""
+        with self._accounts.open(call) as run:
+            request = await self._admit(run)
+            entry = await self._steps.cache.look_up(run, request)
+            if entry is not None:
+                completed = await self._hit(run, entry)
+                yield Started(run.info)
+                yield Chunks(list(chunks_of(completed.response)))
+                yield _ended(run, completed.response)
+                return
+            request = await self._steps.compression.compress(run, request)
+            run.asked = True
+            run.chunks = ChunkAccumulator()
+            async with aclosing(self._routed(run, request)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    yield event
+            response = run.chunks.response()
+            await self._settle(run, response)
+            self._steps.cache.store(run, response)
+            yield _ended(run, response)
+
+    async def _admit(self, run: CallRun) -> chat_pb.ChatRequest:
+        """Holds the estimate; the request under the model's own name."""
+        model = await self._steps.admission.reserve(run)
+        request = run.call.request
+        if model == request.model:
+            return request
+        renamed = chat_pb.ChatRequest()
+        renamed.CopyFrom(request)
+        renamed.model = model
+        return renamed
+
+    async def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncIterator[StreamEvent]:
+        """The router's stream; returns when it has finished properly."""
+        assert run.chunks is not None
+        stream = self._steps.router.stream_chat(
+            router_pb.StreamChatRequest(
+                request_id=run.call.call_id, chat=request, options=_route_options(run.call.options)
+            )
+        )
+        finished = False
+        async with aclosing(stream) as events:  # type: ignore[type-var]
+            async for event in events:
+                kind = event.WhichOneof("event")
+                if kind == "delta":
+                    chunks = self._received(run, event.delta.chunks)
+                    if chunks:
+                        yield Chunks(chunks)
+                elif kind == "started":
+                    run.served(event.started.served_by)
+                    yield Started(run.info)
+                elif kind == "finished":
+                    finished = True
+                    if event.finished.HasField("usage"):
+                        run.usage = event.finished.usage
+        if not finished:
+            raise MeshError(Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "the stream ended before its answer")
+
+    def _received(self, run: CallRun, chunks: Sequence[chat_pb.ChatChunk]) -> list[chat_pb.ChatChunk]:
+        """Keeps what was received for the bill and the cache; what the client is to see of it."""
+        assert run.chunks is not None
+        if run.first_token_ns is None:
+            run.first_token_ns = self._clock.now_ns()
+            run.info.first_token_s = (run.first_token_ns - run.start_ns) / 1e9
+        visible = []
+        for chunk in chunks:
+            run.chunks.add(chunk)
+            if chunk.HasField("usage"):
+                chunk.ClearField("usage")  # told once, at the end, to those who asked
+                if not chunk.choices:
+                    continue
+            visible.append(chunk)
+        return visible
+
+    async def _hit(self, run: CallRun, entry: cache_pb.Entry) -> Completed:
+        """A stored answer: costs nothing, and the ledger hears of it."""
+        info = run.info
+        info.cache_hit, info.cache_key = True, run.cache_key
+        info.deployment_id = entry.deployment_id
+        info.model_group = run.call.request.model
+        info.saved_usd_nanos = entry.cost_usd_nanos
+        if entry.HasField("similarity"):
+            info.similarity = entry.similarity
+        tokens, _ = tokens_of_usage(entry.response.usage, run, self._accounts.counter, entry.response)
+        await self._accounts.settle(run, ledger_pb.OUTCOME_CACHE_HIT, tokens, estimated=False)
+        return Completed(entry.response, info)
+
+    async def _settle(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
+        usage = response.usage if response.HasField("usage") else run.usage
+        tokens, counted = tokens_of_usage(usage, run, self._accounts.counter, response)
+        if counted:
+            response.usage.prompt_tokens = tokens.prompt_tokens
+            response.usage.completion_tokens = tokens.completion_tokens
+            response.usage.total_tokens = tokens.prompt_tokens + tokens.completion_tokens
+        elif not response.HasField("usage") and usage is not None:
+            response.usage.CopyFrom(usage)
+        await self._accounts.settle(run, ledger_pb.OUTCOME_SUCCESS, tokens, estimated=counted)
+
+
+def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
+    last = chat_pb.ChatChunk(id=response.id, created=response.created, model=response.model)
+    return Ended(run.info, response.usage, last)
+
+
+def _route_options(options: CallOptions) -> router_pb.RouteOptions:
+    route = router_pb.RouteOptions(fallbacks=options.fallbacks)
+    if options.num_retries is not None:
+        route.num_retries = options.num_retries
+    if options.timeout_s is not None:
+        route.timeout.FromNanoseconds(int(options.timeout_s * 1e9))
+    return route
