@@ -4,7 +4,7 @@ Pure interfaces, copied into the generated package as `meshgate_protos.rpc`. The
 `*_mesh.py` modules speak only these; `meshgate_chassis.rpc` implements them on grpcio today.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -70,7 +70,7 @@ class UnaryCall(Protocol[RequestIn, ResponseOut]):
 
 
 class StreamCall(Protocol[RequestIn, ResponseOut]):
-    """Closing the iterator cancels the call. Raises the chassis' MeshError."""
+    """Closing the generator cancels the call. Raises the chassis' MeshError."""
 
     def __call__(
         self,
@@ -78,7 +78,7 @@ class StreamCall(Protocol[RequestIn, ResponseOut]):
         *,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[ResponseOut]: ...
+    ) -> AsyncGenerator[ResponseOut, None]: ...
 
 
 class Channel(Protocol):

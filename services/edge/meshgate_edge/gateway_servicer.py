@@ -53,7 +53,7 @@ class GatewayServicer(GatewayServiceServicer):
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncIterator[pb.StreamChatResponse]:
         chat_call = self._chat_call(request.request_id, request.chat, request.options, call)
-        async with aclosing(self._pipeline.stream(chat_call)) as events:  # type: ignore[type-var]
+        async with aclosing(self._pipeline.stream(chat_call)) as events:
             async for event in events:
                 if isinstance(event, Chunks):
                     yield pb.StreamChatResponse(delta=pb.Delta(chunks=event.chunks))

@@ -4,7 +4,7 @@ Read `create` (one answer) and `stream` (the same, event by event). Whatever hap
 closes it exactly once: a hold is settled when a provider was called, released when none was.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ class Pipeline:
             self._steps.cache.store(run, answer.response)
             return Completed(answer.response, run.info)
 
-    async def stream(self, call: ChatCall) -> AsyncIterator[StreamEvent]:
+    async def stream(self, call: ChatCall) -> AsyncGenerator[StreamEvent, None]:
         """Started, Chunks as they come, Ended. Raises MeshError; without Ended the answer is truncated."""
         with self._accounts.open(call) as run:
             request = await self._admit(run)
@@ -76,7 +76,7 @@ class Pipeline:
             request = await self._steps.compression.compress(run, request)
             run.asked = True
             run.chunks = ChunkAccumulator()
-            async with aclosing(self._routed(run, request)) as events:  # type: ignore[type-var]
+            async with aclosing(self._routed(run, request)) as events:
                 async for event in events:
                     yield event
             response = run.chunks.response()
@@ -95,7 +95,7 @@ class Pipeline:
         renamed.model = model
         return renamed
 
-    async def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncIterator[StreamEvent]:
+    async def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """The router's stream; returns when it has finished properly."""
         assert run.chunks is not None
         stream = self._steps.router.stream_chat(
@@ -104,7 +104,7 @@ class Pipeline:
             )
         )
         finished = False
-        async with aclosing(stream) as events:  # type: ignore[type-var]
+        async with aclosing(stream) as events:
             async for event in events:
                 kind = event.WhichOneof("event")
                 if kind == "delta":

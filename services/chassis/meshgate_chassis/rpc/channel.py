@@ -4,7 +4,7 @@ Invariant: every call has a deadline, and every failure leaves as a MeshError.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import grpc
@@ -99,7 +99,7 @@ class MeshChannel:
             *,
             timeout_s: float | None = None,
             metadata: Mapping[str, str] | None = None,
-        ) -> AsyncIterator[Response]:
+        ) -> AsyncGenerator[Response, None]:
             timeout = outgoing_timeout_s(timeout_s)
             responses: Any = multi(request, timeout=timeout, metadata=self._with(metadata))
             try:
