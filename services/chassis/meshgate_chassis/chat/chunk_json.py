@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from meshgate_protos.chat.v1 import chat_pb2 as pb
-
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_chassis.chat.message_json import FUNCTION_CALL
 from meshgate_chassis.chat.response_json import USAGE
@@ -14,6 +12,7 @@ from meshgate_chassis.chat.shape import (
     write_object,
     write_objects,
 )
+from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
 def chunk_from_json(body: JsonObject) -> pb.ChatChunk:

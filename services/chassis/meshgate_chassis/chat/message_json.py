@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from meshgate_protos.chat.v1 import chat_pb2 as pb
-
 from meshgate_chassis.chat.json import JsonObject, dumps, loads, loads_object
 from meshgate_chassis.chat.shape import (
     Shape,
@@ -13,6 +11,7 @@ from meshgate_chassis.chat.shape import (
     write_object,
     write_objects,
 )
+from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
 def message_from_json(body: JsonObject) -> pb.Message:

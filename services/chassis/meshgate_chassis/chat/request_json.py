@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from meshgate_protos.chat.v1 import chat_pb2 as pb
-
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_chassis.chat.message_json import MESSAGE
 from meshgate_chassis.chat.shape import (
@@ -21,6 +19,7 @@ from meshgate_chassis.chat.tool_json import (
     write_tool_choice,
     write_tools,
 )
+from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
 def request_from_json(body: JsonObject) -> pb.ChatRequest:

@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from meshgate_protos.chat.v1 import chat_pb2 as pb
-
 from meshgate_chassis.chat.json import JsonObject, dumps, loads, loads_object
 from meshgate_chassis.chat.shape import Shape, merged, read_raw_object, write_raw_object
+from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
 def read_tools(request: Any, value: Any) -> bool:
