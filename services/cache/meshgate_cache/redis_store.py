@@ -1,0 +1,174 @@
+"""Answers in Redis or Valkey, without modules or scripts: GET, SET PX, UNLINK, SCAN and PING suffice.
+
+Invariants
+- A lookup is one round trip. Every operation ends within its limit and the caller's time left.
+- What is under a key and is not our entry for that key is a miss (`entry.decode`): a foreign or damaged
+  value, another type, or an answer to another command on a connection gone wrong.
+- Redis that does not answer is UNAVAILABLE/STORE_UNAVAILABLE, at once when that is known (`circuit`);
+  Redis that refuses (memory full, read-only replica, no permission) is the same, without the circuit.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from meshgate_cache.circuit import Circuit, unavailable
+from meshgate_cache.entry import CacheEntry, decode, encode
+from meshgate_cache.keys import KEY_DIGITS, is_store_key_under
+from meshgate_chassis.clock import Clock
+from meshgate_chassis.tasks import TaskOwner
+
+log = structlog.get_logger("meshgate.cache.redis")
+
+SCAN_COUNT: Final = 1_000  # keys looked at by one step: Redis serves others in between
+UNLINK_KEYS_MAX: Final = 1_000  # of one command
+GLOB_SPECIAL: Final = re.compile(r"([*?\[\]\\^])")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLimits:
+    """How long one operation may take. `probe_s` also covers making a connection to a distant server."""
+
+    lookup_s: float = 0.040
+    store_s: float = 0.5
+    delete_s: float = 30.0
+    probe_s: float = 1.0
+
+
+class RedisStore:
+    """Implements `store.Store`. The client and the tasks belong to the caller."""
+
+    def __init__(self, client: Redis, limits: RedisLimits, tasks: TaskOwner, clock: Clock) -> None:
+        self._pool = client.connection_pool
+        self._command: Callable[..., Awaitable[Any]] = client.execute_command
+        self._limits = limits
+        self._clock = clock
+        self._circuit = Circuit(self._answers, tasks, clock)
+        self._refusals: dict[str, str | None] = {}
+
+    @property
+    def backend(self) -> str:
+        return "redis"
+
+    @property
+    def circuit_closed(self) -> bool:
+        """False while Redis is known not to answer."""
+        return self._circuit.closed
+
+    async def start(self) -> None:
+        """Makes the first connection; without it the service starts all the same, with the circuit open."""
+        if await self._answers():
+            log.info("Connected to Redis")
+        else:
+            self._circuit.open("not reachable at start")
+
+    async def get(self, key: str, remaining_s: float) -> CacheEntry | None:
+        try:
+            value = await self._execute("GET", key, limit_s=self._limits.lookup_s, remaining_s=remaining_s)
+        except _RefusedError as refused:
+            if refused.is_wrong_type:
+                return None
+            raise unavailable(refused.kind) from refused
+        return decode(value, key) if isinstance(value, bytes) else None
+
+    async def put(self, key: str, entry: CacheEntry, ttl_s: float, remaining_s: float) -> None:
+        words = (key, encode(entry, key), "PX", max(1, int(ttl_s * 1_000)))
+        await self._write("SET", *words, limit_s=self._limits.store_s, remaining_s=remaining_s)
+
+    async def delete(self, keys: Sequence[str], remaining_s: float) -> int:
+        return await self._unlink(keys, self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s))
+
+    async def clear(self, prefix: str, remaining_s: float) -> int:
+        end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s)
+        pattern = _pattern(prefix)
+        cursor, deleted_count = 0, 0
+        while True:
+            left_s = end_s - self._clock.monotonic_s()
+            words = (cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            cursor, names = await self._write("SCAN", *words, limit_s=left_s, remaining_s=left_s)
+            ours = [name for name in names if is_store_key_under(prefix, name.decode(errors="replace"))]
+            deleted_count += await self._unlink(ours, end_s)
+            if cursor == 0:
+                return deleted_count
+
+    async def reachable(self, remaining_s: float) -> bool:
+        return await self._answers(remaining_s)
+
+    async def _unlink(self, names: Sequence[str | bytes], end_s: float) -> int:
+        deleted_count = 0
+        for start in range(0, len(names), UNLINK_KEYS_MAX):
+            left_s = end_s - self._clock.monotonic_s()
+            words = names[start : start + UNLINK_KEYS_MAX]
+            deleted_count += await self._write("UNLINK", *words, limit_s=left_s, remaining_s=left_s)
+        return deleted_count
+
+    async def _write(self, command: str, *words: Any, limit_s: float, remaining_s: float) -> Any:
+        """As `_execute`; a refusal is an error, logged when it begins and when it ends."""
+        try:
+            reply = await self._execute(command, *words, limit_s=limit_s, remaining_s=remaining_s)
+        except _RefusedError as refused:
+            self._note(command, refused.kind)
+            raise unavailable(refused.kind) from refused
+        self._note(command, None)
+        return reply
+
+    async def _execute(self, command: str, *words: Any, limit_s: float, remaining_s: float) -> Any:
+        """One command within both times. Raises STORE_UNAVAILABLE, or _RefusedError for an error reply."""
+        self._circuit.admit()
+        try:
+            async with asyncio.timeout(min(limit_s, remaining_s)):
+                reply = await self._command(command, *words)
+        except ReadOnlyError as error:  # a primary that became a replica: connect anew, by name
+            await self._pool.disconnect(inuse_connections=False)
+            raise _RefusedError(error) from error
+        except ResponseError as error:
+            self._circuit.succeeded()
+            raise _RefusedError(error) from error
+        except TimeoutError as error:
+            if remaining_s >= limit_s:  # else the caller was in a hurry, which says nothing about Redis
+                self._circuit.failed("timeout")
+            raise unavailable("timeout") from error
+        except (RedisError, OSError) as error:
+            self._circuit.failed(type(error).__name__)
+            raise unavailable(type(error).__name__) from error
+        self._circuit.succeeded()
+        return reply
+
+    async def _answers(self, remaining_s: float | None = None) -> bool:
+        """One PING, past the circuit."""
+        limit_s = self._limits.probe_s
+        try:
+            async with asyncio.timeout(limit_s if remaining_s is None else min(limit_s, remaining_s)):
+                await self._command("PING")
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
+
+    def _note(self, command: str, refusal: str | None) -> None:
+        if self._refusals.get(command) != refusal:
+            self._refusals[command] = refusal
+            if refusal is None:
+                log.info("Redis accepts the command again", command=command)
+            else:
+                log.warning("Redis refuses the command", command=command, refusal=refusal)
+
+
+class _RefusedError(Exception):
+    """Redis answered with an error. `kind` names it; its text may quote data and stays here."""
+
+    def __init__(self, error: ResponseError) -> None:
+        super().__init__(type(error).__name__)
+        self.kind = str(error).split(" ", 1)[0][:32] if type(error) is ResponseError else type(error).__name__
+        self.is_wrong_type = str(error).startswith("WRONGTYPE")
+
+
+def _pattern(prefix: str) -> str:
+    """A SCAN pattern for the store keys under a prefix, whatever characters the namespace has."""
+    digits_left = KEY_DIGITS - (len(prefix) - prefix.rfind(":") - 1)
+    return GLOB_SPECIAL.sub(r"\\\1", prefix) + "?" * digits_left
