@@ -44,7 +44,11 @@ def test_any_split_gives_the_same_events(stream: bytes, tail: str, mark: bool, c
     """Cuts may fall inside characters, names and line ends; the last line may have no end."""
     whole = (b"\xef\xbb\xbf" if mark else b"") + stream + tail.encode()
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    assert decode([whole]) == decode([whole[a:b] for a, b in pairwise(edges)])
+    expected = decode([stream + tail.encode()])
+    assert expected == decode([whole])
+    assert expected == decode([whole[a:b] for a, b in pairwise(edges)])
+    bytes_and_nothings = [whole[i // 2 : i // 2 + i % 2] for i in range(2 * len(whole))]
+    assert expected == decode(bytes_and_nothings)
 
 
 @given(stream=streams)

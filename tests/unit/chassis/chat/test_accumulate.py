@@ -130,9 +130,10 @@ def test_tool_calls_without_a_proper_index(first: int | None, second: int | None
 
 
 def test_repeated_labels_are_not_joined() -> None:
-    """Some providers repeat id, type and name with every fragment."""
+    """Some providers repeat id, type and name with every fragment, or send them empty later."""
     fragment = {"id": "x", "type": "function", "function": {"name": "f", "arguments": "1"}}
-    message = message_of(call(0, **fragment), call(0, **fragment))
+    empty = {"id": "", "type": "", "function": {"name": "", "arguments": ""}}
+    message = message_of(call(0, **fragment), call(0, **fragment), call(0, **empty))
     function = {"name": "f", "arguments": "11"}
     assert [{"id": "x", "type": "function", "function": function}] == message["tool_calls"]
 
@@ -179,6 +180,17 @@ def test_logprobs_are_concatenated() -> None:
     )
     two = [{"token": "ha", "logprob": -1.0}] * 2
     assert {"content": two, "refusal": None} == response["choices"][0]["logprobs"]
+
+
+def test_a_null_does_not_take_back_a_member_of_a_choice() -> None:
+    """OpenRouter sends native_finish_reason once and null otherwise."""
+    choice = {"index": 0, "delta": {}}
+    response = fold(
+        {"choices": [{**choice, "native_finish_reason": None}]},
+        {"choices": [{**choice, "native_finish_reason": "STOP"}]},
+        {"choices": [{**choice, "native_finish_reason": None}]},
+    )
+    assert "STOP" == response["choices"][0]["native_finish_reason"]
 
 
 def test_a_truncated_stream_has_no_finish_reason() -> None:

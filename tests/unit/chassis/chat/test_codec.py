@@ -142,6 +142,24 @@ def test_tool_choices(value: Any, kind: str) -> None:
     assert {"tool_choice": value} == request_to_json(request)
 
 
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "function", "function": {"name": ""}},
+        {"type": "function", "function": {"description": "nameless"}},
+        {"type": "function", "function": None},
+        {"function": {"name": "typeless"}},
+        {"type": "web_search"},
+        None,
+    ],
+)
+def test_a_tool_that_is_no_function_is_kept_whole(tool: Any) -> None:
+    """Only a function with a type and a name is typed."""
+    request = request_from_json({"tools": [tool]})
+    assert "raw_json" == request.tools[0].WhichOneof("tool")
+    assert {"tools": [tool]} == request_to_json(request)
+
+
 def test_a_single_stop_stays_single() -> None:
     """A string and a list of one string differ."""
     for stop in ("a", ["a"], []):

@@ -54,7 +54,8 @@ def test_an_event_too_large(stream: bytes, piece_size_bytes: int) -> None:
     decoder = SseDecoder(event_bytes_max=50)
     small = b"data: " + b"x" * 30 + b"\n\n"
     for _ in range(10):
-        assert 1 == len(decoder.feed(small))
+        assert [] == decoder.feed(small[:20])
+        assert 1 == len(decoder.feed(small[20:]))
     with pytest.raises(MeshError) as caught:
         for start in range(0, len(stream), piece_size_bytes):
             decoder.feed(stream[start : start + piece_size_bytes])
