@@ -1,0 +1,150 @@
+"""Runs the mesh on one machine: starts everything at once, keeps it running, ends it in order.
+
+PostgreSQL is needed by the ledger alone, so everything else starts beside it.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from meshgate_cli import messages
+from meshgate_cli.guardian import Guardian, StartError
+from meshgate_cli.keeper_guardian import NAME as POSTGRES
+from meshgate_cli.keeper_guardian import KeeperGuardian
+from meshgate_cli.plan import STOP_ORDER
+from meshgate_cli.restart import RestartPolicy
+
+LOG_LOOK_INTERVAL_S = 1.0
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """`guardians` by name, among them `ledger`, which waits for the keeper's PostgreSQL."""
+
+    def __init__(
+        self,
+        keeper: KeeperGuardian,
+        guardians: dict[str, Guardian],
+        processes_file: Path,
+        say: Say,
+        when_ready: Callable[[], None],
+    ) -> None:
+        self._keeper = keeper
+        self._guardians = guardians
+        self._processes_file = processes_file
+        self._say = say
+        self._when_ready = when_ready
+        self._stop_wanted = asyncio.Event()
+        self._failure: StartError | None = None
+
+    async def run(self) -> int:
+        """Until a signal; returns the exit code. A second signal ends everything at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        async with asyncio.TaskGroup() as group:
+            life = group.create_task(self._live())
+            await self._stop_wanted.wait()
+            life.cancel()
+            await asyncio.wait([life])
+            if self._failure is not None:
+                self._say(self._explained(self._failure))
+            await self._stop()
+        return 0 if self._failure is None else 1
+
+    def write_processes(self) -> None:
+        """Who runs, for people and tests; replaced as a whole."""
+        running = {name: guardian.process_id for name, guardian in self._guardians.items()}
+        running |= {POSTGRES: self._keeper.process_id, "supervisor": os.getpid()}
+        unfinished = self._processes_file.with_suffix(".new")
+        unfinished.write_text(json.dumps(running, indent=1) + "\n")
+        unfinished.replace(self._processes_file)
+
+    async def _live(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as starts:
+                starts.create_task(self._start_with_database())
+                for name, guardian in self._guardians.items():
+                    if name != "ledger":
+                        starts.create_task(self._start(guardian))
+        except* StartError as errors:
+            self._failure = _first(errors)
+            self._stop_wanted.set()
+        if self._failure is None:
+            self._when_ready()
+            await self._watch()
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as watches:
+            watches.create_task(self._watch_keeper())
+            watches.create_task(self._show_errors())
+            for guardian in self._guardians.values():
+                watches.create_task(guardian.watch())
+
+    async def _start(self, guardian: Guardian, note: str = "") -> None:
+        self._say(messages.ready_line(guardian.name, await guardian.start(), note))
+
+    async def _start_with_database(self) -> None:
+        began_s = asyncio.get_running_loop().time()
+        dsn = await self._keeper.start()
+        ledger = self._guardians["ledger"]
+        if dsn is not None:
+            self._say(messages.ready_line(POSTGRES, asyncio.get_running_loop().time() - began_s))
+            ledger.spec = ledger.spec.with_environment(DATABASE_URL=dsn)
+        await self._start(ledger)
+
+    async def _watch_keeper(self) -> None:
+        """A new PostgreSQL process has a new address, so the ledger starts again with it."""
+        loop = asyncio.get_running_loop()
+        policy = RestartPolicy()
+        while True:
+            began_s = loop.time()
+            return_code = await self._keeper.wait()
+            backoff_s = policy.after_crash(loop.time() - began_s)
+            self._say(messages.restarting(POSTGRES, return_code, backoff_s))
+            await asyncio.sleep(backoff_s)
+            try:
+                dsn = await self._keeper.start()
+            except StartError as error:
+                self._say(f"  {POSTGRES}: {error.reason}")
+                continue
+            self._say(f"  {POSTGRES} runs again")
+            ledger = self._guardians["ledger"]
+            if dsn is not None:
+                await ledger.restart(ledger.spec.with_environment(DATABASE_URL=dsn))
+
+    async def _show_errors(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_LOOK_INTERVAL_S)
+            for name, guardian in self._guardians.items():
+                for line in guardian.log.new_errors():
+                    self._say(f"  {name}: {line}")
+
+    async def _stop(self) -> None:
+        for names in STOP_ORDER:
+            await asyncio.gather(*(self._guardians[name].stop() for name in names if name in self._guardians))
+        await self._keeper.end()
+        self._processes_file.unlink(missing_ok=True)
+
+    def _on_signal(self) -> None:
+        if self._stop_wanted.is_set():
+            self._say("meshgate: ending at once")
+            for guardian in self._guardians.values():
+                guardian.kill()
+            return
+        self._say("\nmeshgate: stopping; once more ends it at once")
+        self._stop_wanted.set()
+
+    def _explained(self, failure: StartError) -> str:
+        log = self._keeper.log if failure.name == POSTGRES else self._guardians[failure.name].log
+        return messages.start_failed(failure.name, failure.reason, log.path, log.tail())
+
+
+def _first(errors: BaseExceptionGroup[StartError]) -> StartError:
+    """Of several that failed together, the one to tell about."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
