@@ -26,7 +26,6 @@ def redis_client(url: Secret, connections_max: int) -> Redis:
             protocol=2,
             socket_timeout=None,  # as above
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_keepalive=True,
             retry=Retry(NoBackoff(), RETRIES_MAX),
             health_check_interval=0,  # a lookup is one round trip, not two
             driver_info=None,  # no CLIENT SETINFO: one round trip less, and managed servers may forbid it

@@ -17,7 +17,7 @@ class CacheSettings(ServiceSettings):
         hide_input_in_errors=True,
     )
 
-    listen: str = "127.0.0.1:50053"
+    listen: str = "127.0.0.1:50052"
 
     lookup_timeout_s: float = Field(0.040, gt=0, le=5)  # of Redis; below the edge's limit for a lookup
     store_timeout_s: float = Field(0.5, gt=0, le=30)

@@ -28,53 +28,8 @@ def full_chat(*, reverse: bool = False) -> chat_pb.ChatRequest:
     some = text(SOME, reverse=reverse)
     return chat_pb.ChatRequest(
         model="group",
-        messages=[
-            chat_pb.Message(role="system", text="Be brief.", name="n", extra_json=some),
-            chat_pb.Message(
-                role="user",
-                parts=chat_pb.ContentParts(
-                    parts=[
-                        chat_pb.ContentPart(text=chat_pb.TextPart(text="What is this?", extra_json=some)),
-                        chat_pb.ContentPart(
-                            image_url=chat_pb.ImageUrlPart(
-                                url="https://example.org/a.png",
-                                detail="low",
-                                image_url_extra_json=some,
-                                extra_json=some,
-                            )
-                        ),
-                        chat_pb.ContentPart(raw_json=some),
-                    ]
-                ),
-            ),
-            chat_pb.Message(
-                role="assistant",
-                refusal="no",
-                reasoning_content="because",
-                tool_calls=[
-                    chat_pb.ToolCall(
-                        id="call_1",
-                        type="function",
-                        function=chat_pb.FunctionCall(name="f", arguments='{"a": 1}', extra_json=some),
-                        extra_json=some,
-                    )
-                ],
-            ),
-            chat_pb.Message(role="tool", text="42", tool_call_id="call_1"),
-        ],
-        tools=[
-            chat_pb.Tool(
-                function=chat_pb.FunctionTool(
-                    name="f",
-                    description="d",
-                    parameters_json=some,
-                    strict=True,
-                    function_extra_json=some,
-                    extra_json=some,
-                )
-            ),
-            chat_pb.Tool(raw_json=some),
-        ],
+        messages=_messages(some),
+        tools=_tools(some),
         tool_choice=chat_pb.ToolChoice(raw_json=some),
         parallel_tool_calls=True,
         max_tokens=10,
@@ -91,3 +46,34 @@ def full_chat(*, reverse: bool = False) -> chat_pb.ChatRequest:
         stream=True,
         extra_json=some,
     )
+
+
+def _messages(some: bytes) -> list[chat_pb.Message]:
+    image = chat_pb.ImageUrlPart(
+        url="https://example.org/a.png", detail="low", image_url_extra_json=some, extra_json=some
+    )
+    parts = [
+        chat_pb.ContentPart(text=chat_pb.TextPart(text="What is this?", extra_json=some)),
+        chat_pb.ContentPart(image_url=image),
+        chat_pb.ContentPart(raw_json=some),
+    ]
+    function = chat_pb.FunctionCall(name="f", arguments='{"a": 1}', extra_json=some)
+    call = chat_pb.ToolCall(id="call_1", type="function", function=function, extra_json=some)
+    return [
+        chat_pb.Message(role="system", text="Be brief.", name="n", extra_json=some),
+        chat_pb.Message(role="user", parts=chat_pb.ContentParts(parts=parts)),
+        chat_pb.Message(role="assistant", refusal="no", reasoning_content="because", tool_calls=[call]),
+        chat_pb.Message(role="tool", text="42", tool_call_id="call_1"),
+    ]
+
+
+def _tools(some: bytes) -> list[chat_pb.Tool]:
+    function = chat_pb.FunctionTool(
+        name="f",
+        description="d",
+        parameters_json=some,
+        strict=True,
+        function_extra_json=some,
+        extra_json=some,
+    )
+    return [chat_pb.Tool(function=function), chat_pb.Tool(raw_json=some)]

@@ -155,6 +155,13 @@ async def test_an_abandoned_lookup_does_not_answer_the_next_one(own_redis_server
     assert connected <= 8
 
 
+async def test_a_unix_socket_is_an_address_too(redis_server: RedisServer) -> None:
+    """unix:// works as redis:// does."""
+    async with redis_store(f"unix://{redis_server.socket_path}?db=0") as (store, _):
+        await store.put(name(), ENTRY, TTL_S, LONG_S)
+        assert ENTRY == await store.get(name(), LONG_S)
+
+
 async def test_a_password_is_used(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With it the store works; without it, it is unavailable and says nothing about why to the caller."""
     folder = tmp_path_factory.mktemp("r")
