@@ -68,7 +68,7 @@ class LookupEntryResponse(_message.Message):
     CACHE_KEY_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     cache_key: _builtins.str
-    """Always set, also on a miss. SHA-256, 64 hex digits."""
+    """Always set, also on a miss. 64 hex digits: 16 of the tenant, 48 of SHA-256 over the rest."""
     @_builtins.property
     def entry(self) -> Global___Entry: ...
     def __init__(
@@ -138,7 +138,7 @@ class StoreEntryRequest(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     cache_key: _builtins.str
-    """From LookupEntry."""
+    """From LookupEntry, of the same tenant and namespace."""
     namespace: _builtins.str
     @_builtins.property
     def entry(self) -> Global___Entry:
@@ -175,7 +175,7 @@ class StoreEntryResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     stored: _builtins.bool
     reason: _builtins.str
-    """Why not: FINISH_REASON, EMPTY, TOO_LARGE."""
+    """Why not: DISABLED, FINISH_REASON, EMPTY, TOO_LARGE."""
     def __init__(
         self,
         *,
