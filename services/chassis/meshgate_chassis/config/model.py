@@ -6,6 +6,9 @@ Source of the format: LiteLLM's config.yaml; members that LiteLLM does not know 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class RouterConfig:
     stream_timeout_s: float | None = None
     fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     default_fallbacks: Sequence[str] = ()
+    context_window_fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    content_policy_fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fallback_depth_max: int = 5  # max_fallbacks
     allowed_fails: int | None = None
     cooldown_time_s: float = 5.0
@@ -132,6 +137,7 @@ class ConfigProblem:
     where: str  # dotted path, for example model_list[0].litellm_params.modell
     message: str
     suggestion: str | None = None
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""

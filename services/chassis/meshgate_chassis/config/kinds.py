@@ -1,0 +1,212 @@
+"""What a setting may be: one function per kind, from a node to a checked value.
+
+Every kind raises `Invalid` for what it does not accept. Numbers and booleans may also come as text,
+because `os.environ/NAME` always gives text. No message carries the value: it may be a secret.
+"""
+
+import re
+from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import TypeAlias
+
+from meshgate_chassis.config.model import Secret
+from meshgate_chassis.config.node import Node, plain
+from meshgate_chassis.config.problems import nearest
+
+NUMBER_MAX = Decimal(10) ** 18
+NANOS_PER_USD = 10**9
+TOKENS_PER_MTOK = 10**6
+TOKEN_PRICE_USD_MAX = 1_000  # per token; more is a slip of the unit
+
+DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mo|s|m|h|d|w)")
+DURATION_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "mo": 2_592_000}
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+class Invalid(Exception):
+    """A value is not of its kind. `node`: the part that is wrong, when it is not the whole."""
+
+    def __init__(self, message: str, *, suggestion: str | None = None, node: Node | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.suggestion = suggestion
+        self.node = node
+
+
+Kind: TypeAlias = Callable[[Node], object]
+
+
+def anything(node: Node) -> object:
+    """Known, but not acted on yet."""
+    return plain(node)
+
+
+def text(node: Node) -> str:
+    """Text; a number is taken as it is written."""
+    if isinstance(node.value, str):
+        return node.value
+    if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return str(node.value)
+    raise Invalid(f"must be text, not {named(node)}")
+
+
+def secret(node: Node) -> Secret:
+    """A credential."""
+    return Secret(text(node))
+
+
+def url(node: Node) -> str:
+    """An http or https address."""
+    value = text(node).strip()
+    if not value.startswith(("http://", "https://")):
+        raise Invalid("must be an address that begins with http:// or https://")
+    return value
+
+
+def flag(node: Node) -> bool:
+    """A boolean."""
+    if isinstance(node.value, bool):
+        return node.value
+    known = BOOLEANS.get(str(node.value).strip().lower()) if isinstance(node.value, str | int) else None
+    if known is None:
+        raise Invalid(f"must be true or false, not {named(node)}")
+    return known
+
+
+def number(node: Node) -> float:
+    """A finite number of any sign."""
+    value = _decimal(node)
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def amount(node: Node) -> float:
+    """A number that is not negative."""
+    return float(_not_negative(_decimal(node)))
+
+
+def share(node: Node) -> float:
+    """A number above 0, at most 1."""
+    value = _decimal(node)
+    if not 0 < value <= 1:
+        raise Invalid("must be above 0 and at most 1")
+    return float(value)
+
+
+def count(node: Node) -> int:
+    """A whole number that is not negative."""
+    value = _not_negative(_decimal(node))
+    if value != value.to_integral_value():
+        raise Invalid("must be a whole number")
+    return int(value)
+
+
+def seconds(node: Node) -> float:
+    """A number of seconds, or a duration such as "30s" or "1h"."""
+    if isinstance(node.value, str):
+        duration = parse_duration(node.value)
+        if duration is None:
+            raise Invalid('must be seconds, or a duration such as "30s", "5m", "1h", "1d"')
+        return duration
+    return amount(node)
+
+
+def timeout(node: Node) -> float:
+    """Seconds above 0."""
+    value = seconds(node)
+    if value <= 0:
+        raise Invalid("must be above 0")
+    return value
+
+
+def price(node: Node) -> int:
+    """USD per token -> nano-USD per million tokens. Exact, except that a fraction of a unit is rounded half-even."""
+    usd_per_token = _not_negative(_decimal(node))
+    if usd_per_token > TOKEN_PRICE_USD_MAX:
+        raise Invalid("is USD per token: this is too much to be true")
+    return int((usd_per_token * NANOS_PER_USD * TOKENS_PER_MTOK).to_integral_value(ROUND_HALF_EVEN))
+
+
+def mapping(node: Node) -> dict[str, Node]:
+    """Members by name."""
+    if not isinstance(node.value, dict):
+        raise Invalid(f"must be a mapping, not {named(node)}")
+    return node.value
+
+
+def listing(node: Node) -> list[Node]:
+    """Any list."""
+    if not isinstance(node.value, list):
+        raise Invalid(f"must be a list, not {named(node)}")
+    return node.value
+
+
+def names(node: Node) -> tuple[str, ...]:
+    """A list of names; one name stands for a list of one."""
+    if isinstance(node.value, str):
+        return (node.value,)
+    found = []
+    for item in listing(node):
+        if not isinstance(item.value, str):
+            raise Invalid(f"must be a name, not {named(item)}", node=item)
+        found.append(item.value)
+    return tuple(found)
+
+
+def headers(node: Node) -> dict[str, str]:
+    """Header names and their values; one without a value is left out."""
+    found = {}
+    for name, value in mapping(node).items():
+        if isinstance(value.value, dict | list):
+            raise Invalid(f"must be text, not {named(value)}", node=value)
+        if value.value is not None:
+            found[name] = str(value.value)
+    return found
+
+
+def choice(*allowed: str) -> Kind:
+    """One of some words."""
+
+    def read(node: Node) -> str:
+        value = text(node)
+        if value not in allowed:
+            raise Invalid(f"must be one of {', '.join(allowed)}", suggestion=nearest(value, allowed))
+        return value
+
+    return read
+
+
+def parse_duration(value: str) -> float | None:
+    """Seconds of "90", "1.5", "30s", "5m", "1h30m", "7d", "2w", "1mo" (30 days); None for anything else."""
+    stripped = value.strip().lower()
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", stripped):
+        return float(stripped)
+    parts = DURATION_PART.findall(stripped)
+    if not parts or DURATION_PART.sub("", stripped).strip() or len(stripped) > 40:
+        return None
+    return float(sum(float(size) * DURATION_UNITS_S[unit] for size, unit in parts))
+
+
+def named(node: Node) -> str:
+    """What a value is, in words, without saying the value."""
+    if node.value is None:
+        return "nothing"
+    words = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    return words[type(node.value)]
+
+
+def _decimal(node: Node) -> Decimal:
+    if isinstance(node.value, bool) or not isinstance(node.value, int | float | str):
+        raise Invalid(f"must be a number, not {named(node)}")
+    try:
+        value = Decimal(str(node.value).strip())
+    except InvalidOperation:
+        raise Invalid(f"must be a number, not {named(node)}") from None
+    if not value.is_finite() or abs(value) >= NUMBER_MAX:
+        raise Invalid("is too large")
+    return value
+
+
+def _not_negative(value: Decimal) -> Decimal:
+    if value < 0:
+        raise Invalid("must not be negative")
+    return value

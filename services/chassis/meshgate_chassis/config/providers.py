@@ -1,0 +1,97 @@
+"""Which provider serves a model, and what the environment says about that provider.
+
+Data and pure functions. A provider that the router cannot serve yet is known here all the same: its
+deployments load, and only their calls fail.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# The first path segment of litellm_params.model that names a provider.
+KNOWN_PREFIXES = frozenset(
+    """
+    ai21 ai21_chat aiml aleph_alpha anthropic anthropic_text anyscale assemblyai azure azure_ai azure_text
+    baseten bedrock bedrock_converse bytez cerebras clarifai cloudflare codestral cohere cohere_chat
+    compactifai custom_openai dashscope databricks datarobot deepgram deepinfra deepseek demo elevenlabs
+    empower fal_ai featherless_ai fireworks_ai friendliai galadriel gemini gigachat github github_copilot
+    gradient_ai groq heroku hosted_vllm huggingface hyperbolic infinity jina_ai lambda_ai lemonade
+    litellm_proxy llamafile lm_studio maritalk meta_llama mistral moonshot morph nebius nlp_cloud novita
+    nscale nvidia_nim ollama ollama_chat oobabooga openai openai_like openrouter ovhcloud perplexity petals
+    predibase recraft replicate runwayml sagemaker sagemaker_chat sambanova snowflake text-completion-openai
+    text-completion-codestral together_ai topaz triton v0 vercel_ai_gateway vertex_ai vertex_ai_beta vllm
+    volcengine voyage wandb watsonx watsonx_text xai xinference zai
+    """.split()
+)
+
+# Names without a prefix, by what they begin with.
+BARE_NAMES: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("claude",),
+    "openai": ("gpt", "ft:gpt", "o1", "o3", "o4", "chatgpt", "text-embedding", "codex", "dall-e", "whisper", "tts-"),
+    "gemini": ("gemini", "gemma"),
+}
+
+# Where a missing api_key comes from; the first variable that is set and not empty counts.
+KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "azure": ("AZURE_API_KEY",),
+    "cerebras": ("CEREBRAS_API_KEY",),
+    "cohere": ("COHERE_API_KEY",),
+    "deepinfra": ("DEEPINFRA_API_KEY",),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "hosted_vllm": ("HOSTED_VLLM_API_KEY",),
+    "mistral": ("MISTRAL_API_KEY",),
+    "moonshot": ("MOONSHOT_API_KEY",),
+    "nvidia_nim": ("NVIDIA_NIM_API_KEY",),
+    "ollama": ("OLLAMA_API_KEY",),
+    "ollama_chat": ("OLLAMA_API_KEY",),
+    "openai": ("OPENAI_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY",),
+    "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
+    "sambanova": ("SAMBANOVA_API_KEY",),
+    "text-completion-openai": ("OPENAI_API_KEY",),
+    "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHER_API_KEY"),
+    "xai": ("XAI_API_KEY",),
+}
+
+# Where a missing api_base comes from.
+BASE_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"),
+    "azure": ("AZURE_API_BASE",),
+    "hosted_vllm": ("HOSTED_VLLM_API_BASE",),
+    "ollama": ("OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
+    "ollama_chat": ("OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
+    "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "text-completion-openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderModel:
+    """A model at a provider."""
+
+    provider: str
+    upstream_model: str
+    inferred: bool  # from the api_base alone: the key of the environment is not meant for that host
+
+
+def provider_of(model: str, *, custom: str | None, has_api_base: bool) -> ProviderModel | None:
+    """The provider of `litellm_params.model`; None when nothing tells. `custom` is custom_llm_provider."""
+    head, slash, rest = model.partition("/")
+    if custom:
+        return ProviderModel(custom, rest if slash and head == custom else model, inferred=False)
+    if slash and head in KNOWN_PREFIXES:
+        return ProviderModel(head, rest, inferred=False)
+    for provider, beginnings in BARE_NAMES.items():
+        if not slash and model.startswith(beginnings):
+            return ProviderModel(provider, model, inferred=False)
+    if has_api_base:
+        return ProviderModel("openai", model, inferred=True)
+    return None
+
+
+def first_set(names: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
+    """The first variable that is set and not empty."""
+    return next((environ[name] for name in names if environ.get(name)), None)

@@ -1,0 +1,1 @@
+"""One reader per part of the configuration: nodes in, frozen values out."""

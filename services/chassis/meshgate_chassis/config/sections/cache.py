@@ -1,0 +1,70 @@
+"""`litellm_settings.cache` and `cache_params`; the `cache_settings` section of a reference deployment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshgate_chassis.config.known_keys import CACHE_PARAMS
+from meshgate_chassis.config.model import CacheConfig, Secret
+from meshgate_chassis.config.node import Node
+from meshgate_chassis.config.problems import Problems
+from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.store_urls import redis_url
+
+ENVIRONMENT = "(environment)"
+DEFAULT_TTL_KEYS = {"local": "default_in_memory_ttl", "redis": "default_in_redis_ttl"}
+
+
+def read_cache(
+    sections: Mapping[str, Node],
+    litellm: Mapping[str, Any],
+    environ: Mapping[str, str],
+    problems: Problems,
+) -> CacheConfig:
+    """`litellm`: the values of litellm_settings. cache_params wins over cache_settings."""
+    settings_node = sections.get("cache_settings")
+    litellm_node = sections.get("litellm_settings")
+    params_node = litellm_node.mapping().get("cache_params") if litellm_node is not None else None
+    settings = read_table(settings_node, CACHE_PARAMS, problems)
+    params = {**settings, **read_table(params_node, CACHE_PARAMS, problems)}
+    enabled = bool(litellm.get("cache", settings.get("enabled", bool(settings))))
+    if not enabled:
+        return CacheConfig(enabled=False)
+    where = params_node or settings_node or (litellm_node.mapping()["cache"] if litellm_node else None)
+    assert where is not None  # something enabled it
+    kind, address = _backend(params, environ, where, problems)
+    defaults = CacheConfig()
+    ttl = params.get("ttl", params.get(DEFAULT_TTL_KEYS[kind]))
+    return CacheConfig(
+        enabled=True,
+        type=kind,
+        ttl_s=None if ttl is None else round(ttl),
+        namespace=params.get("namespace", defaults.namespace),
+        mode=params.get("mode", defaults.mode),
+        redis_url=address,
+        redis_connections_max=params.get("max_connections", defaults.redis_connections_max),
+        supported_call_types=params.get("supported_call_types", defaults.supported_call_types),
+    )
+
+
+def _backend(
+    params: Mapping[str, Any], environ: Mapping[str, str], where: Node, problems: Problems
+) -> tuple[str, Secret | None]:
+    """local or redis, and the address of Redis. What cannot be had becomes local, with a warning."""
+    wanted = params.get("type", "redis")
+    at = where.mapping().get("type", where)
+    if wanted == "local":
+        return "local", None
+    if wanted not in ("redis", "redis-semantic"):
+        problems.warn(at, f"{wanted} is not supported yet: answers are kept in memory")
+        return "local", None
+    if wanted == "redis-semantic":
+        problems.warn(at, "redis-semantic is not supported yet: only equal requests hit, as with type redis")
+    try:
+        address = redis_url(params, environ)
+    except ValueError as error:
+        problems.error(Node(None, ENVIRONMENT, 0, "REDIS_PORT"), str(error))
+        return "local", None
+    if address is None:
+        problems.warn(at, "no Redis is configured (host or url, REDIS_HOST or REDIS_URL): answers are kept in memory")
+        return "local", None
+    return "redis", address

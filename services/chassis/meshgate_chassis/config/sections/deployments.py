@@ -1,0 +1,188 @@
+"""`model_list`: every entry becomes a Deployment.
+
+Invariant: ids are unique, and every service computes the same ones from the same file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from meshgate_chassis.config.known_keys import LITELLM_PARAMS, MODEL_ENTRY, REQUEST_PARAMS
+from meshgate_chassis.config.model import Deployment, DeploymentPrice, Secret
+from meshgate_chassis.config.node import Node, plain
+from meshgate_chassis.config.problems import Problems
+from meshgate_chassis.config.providers import (
+    BASE_VARIABLES,
+    KEY_VARIABLES,
+    KNOWN_PREFIXES,
+    ProviderModel,
+    first_set,
+    provider_of,
+)
+from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.sections.deployment_id import computed_id
+from meshgate_chassis.config.sections.model_info import ModelInfo, read_model_info
+from meshgate_chassis.config.problems import nearest
+
+UNKNOWN_PARAM = "unknown key: it goes to the provider as it is"
+NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentReader:
+    """Reads entries of `model_list`. `drop_params`: litellm_settings.drop_params, for entries that do not say."""
+
+    environ: Mapping[str, str]
+    problems: Problems
+    drop_params: bool
+
+    def read(self, model_list: Node | None) -> tuple[Deployment, ...]:
+        """The deployments, in the order of the file, without the entries that are wrong (reported)."""
+        if model_list is None:
+            return ()
+        found: list[Deployment] = []
+        explicit: set[str] = set()
+        for entry in model_list.items():
+            deployment = self._deployment(entry, explicit)
+            if deployment is not None:
+                found.append(deployment)
+        return with_unique_ids(found, explicit)
+
+    def _deployment(self, entry: Node, explicit_ids: set[str]) -> Deployment | None:
+        values = read_table(entry, MODEL_ENTRY, self.problems)
+        params_node = entry.mapping().get("litellm_params")
+        params = read_table(params_node, LITELLM_PARAMS, self.problems, UNKNOWN_PARAM)
+        info = read_model_info(entry.mapping().get("model_info"), self.problems)
+        if isinstance(entry.value, dict) and not self._complete(entry, values, params):
+            return None
+        model = params.get("model")
+        if model is None or params_node is None:
+            return None
+        at = self._provider(params_node.mapping()["model"], params)
+        if at is None:
+            return None
+        if info.id is not None:
+            if info.id in explicit_ids:
+                self.problems.error(info.id_node or entry, "this model_info.id is given to another entry as well")
+            explicit_ids.add(info.id)
+        return Deployment(
+            id=info.id or computed_id(params_node),
+            model_group=values["model_name"],
+            provider=at.provider,
+            upstream_model=at.upstream_model,
+            api_base=self._api_base(params_node, at, params),
+            api_key=self._api_key(params_node, at, params),
+            request_defaults=request_defaults(params_node, params),
+            extra_headers=extra_headers(params),
+            timeout_s=params.get("timeout"),
+            stream_timeout_s=params.get("stream_timeout"),
+            rpm=params.get("rpm"),
+            tpm=params.get("tpm"),
+            weight=params.get("weight"),
+            price=price_of(params) or price_of(info.prices),
+            drop_params=params.get("drop_params", self.drop_params),
+            mode=info.mode or mode_of(at.upstream_model),
+            model_info=info.members,
+        )
+
+    def _complete(self, entry: Node, values: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+        """Reports what an entry cannot be without, unless it is there and wrong, which was reported."""
+        members = entry.mapping()
+        if "model_name" not in values and ("model_name" not in members or members["model_name"].value in (None, "")):
+            self.problems.error(entry, "has no model_name", nearest("model_name", set(members) - set(MODEL_ENTRY)))
+        params_node = members.get("litellm_params")
+        if params_node is None or params_node.value is None:
+            self.problems.error(entry, "has no litellm_params")
+        elif isinstance(params_node.value, dict) and "model" not in params:
+            model = params_node.value.get("model")
+            if model is None or model.value in (None, ""):
+                self.problems.error(params_node, "has no model")
+        return "model_name" in values and "model" in params
+
+    def _provider(self, model_node: Node, params: Mapping[str, Any]) -> ProviderModel | None:
+        """Who serves the model; None (reported) when nothing tells."""
+        model = params["model"]
+        has_base = "api_base" in params or "base_url" in params
+        at = provider_of(model, custom=params.get("custom_llm_provider"), has_api_base=has_base)
+        if at is not None:
+            return at
+        head, slash, _ = model.partition("/")
+        self.problems.warn(
+            model_node,
+            "no provider is known for this model, so the deployment is left out: write provider/model, or an api_base",
+            nearest(head, KNOWN_PREFIXES) if slash else None,
+        )
+        return None
+
+    def _api_base(self, node: Node, at: ProviderModel, params: Mapping[str, Any]) -> str | None:
+        base: str | None = params.get("api_base") or params.get("base_url")
+        base = base or first_set(BASE_VARIABLES.get(at.provider, ()), self.environ)
+        if base is None and at.provider in NEED_API_BASE:
+            self.problems.warn(node, f"has no api_base, and {at.provider} has no address of its own")
+        return base
+
+    def _api_key(self, node: Node, at: ProviderModel, params: Mapping[str, Any]) -> Secret | None:
+        """The entry's key, else the provider's key from the environment.
+
+        The environment's key never goes to an address that the entry names when the entry also names a key
+        that is not set, or no provider: it was meant for somebody else.
+        """
+        key: Secret | None = params.get("api_key")
+        own_address = "api_base" in params or "base_url" in params
+        if key is None and not at.inferred and not (own_address and "api_key" in node.mapping()):
+            value = first_set(KEY_VARIABLES.get(at.provider, ()), self.environ)
+            key = Secret(value) if value else None
+        return key
+
+
+def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, object]:
+    """What goes under every request: OpenAI parameters, members nobody knows, and those of extra_body."""
+    found: dict[str, object] = {}
+    for key, member in params_node.mapping().items():
+        if key in REQUEST_PARAMS and key in params:
+            found[key] = params[key]
+        elif key not in LITELLM_PARAMS and member.value is not None:
+            found[key] = plain(member)
+    for key, member in params.get("extra_body", {}).items():
+        found[key] = plain(member)
+    return found
+
+
+def extra_headers(params: Mapping[str, Any]) -> dict[str, str]:
+    """Headers for the provider."""
+    organization = {"OpenAI-Organization": params["organization"]} if "organization" in params else {}
+    return {**organization, **params.get("extra_headers", {})}
+
+
+def price_of(values: Mapping[str, Any]) -> DeploymentPrice | None:
+    """The price, when the configuration gives one for input or output; the one that is missing is 0."""
+    if "input_cost_per_token" not in values and "output_cost_per_token" not in values:
+        return None
+    return DeploymentPrice(
+        input_nanos_per_mtok=values.get("input_cost_per_token", 0),
+        output_nanos_per_mtok=values.get("output_cost_per_token", 0),
+        cache_read_nanos_per_mtok=values.get("cache_read_input_token_cost"),
+        cache_creation_nanos_per_mtok=values.get("cache_creation_input_token_cost"),
+    )
+
+
+def mode_of(upstream_model: str) -> str:
+    """The mode when model_info does not say."""
+    return "embedding" if "text-embedding" in upstream_model else "chat"
+
+
+def with_unique_ids(deployments: Sequence[Deployment], explicit: set[str]) -> tuple[Deployment, ...]:
+    """Entries that are exact copies get "-2", "-3" ... in the order of the file."""
+    taken = set(explicit)
+    unique = []
+    for deployment in deployments:
+        if deployment.id in explicit:
+            unique.append(deployment)
+            continue
+        number, candidate = 1, deployment.id
+        while candidate in taken:
+            number += 1
+            candidate = f"{deployment.id}-{number}"
+        taken.add(candidate)
+        unique.append(replace(deployment, id=candidate))
+    return tuple(unique)

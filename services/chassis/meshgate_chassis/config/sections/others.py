@@ -1,0 +1,60 @@
+"""The small parts: compression, ledger, logs; and sections that are checked but not acted on yet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshgate_chassis.config.kinds import BOOLEANS
+from meshgate_chassis.config.known_keys import (
+    BUDGETS,
+    COMPRESSION_SETTINGS,
+    HEALTH_CHECK,
+    LOG_LEVELS,
+    LOGS,
+    PROMETHEUS,
+    RATE_LIMIT,
+)
+from meshgate_chassis.config.model import CompressionConfig, LedgerConfig
+from meshgate_chassis.config.node import Node
+from meshgate_chassis.config.problems import Problems
+from meshgate_chassis.config.schema import read_table
+
+CHECKED_ONLY = {"budgets": BUDGETS, "rate_limit": RATE_LIMIT, "health_check": HEALTH_CHECK, "prometheus": PROMETHEUS}
+
+
+def read_compression(section: Node | None, problems: Problems) -> CompressionConfig:
+    """`compression_settings` (ours): its keys are the members of CompressionConfig."""
+    return CompressionConfig(**read_table(section, COMPRESSION_SETTINGS, problems))
+
+
+def read_ledger(general: Mapping[str, Any]) -> LedgerConfig:
+    """The money part of general_settings."""
+    defaults = LedgerConfig()
+    return LedgerConfig(
+        default_output_tokens=general.get("default_output_tokens", defaults.default_output_tokens),
+        hold_duration_s=round(general.get("hold_duration", defaults.hold_duration_s)),
+        require_pricing=general.get("require_pricing", defaults.require_pricing),
+    )
+
+
+def read_log_level(logs: Mapping[str, Any], verbose: bool, environ: Mapping[str, str]) -> str:
+    """logs.level, else DEBUG when set_verbose is on, else LITELLM_LOG or LITELLM_LOG_LEVEL, else INFO."""
+    candidates = (logs.get("level"), "DEBUG" if verbose else None)
+    named = (environ.get("LITELLM_LOG"), environ.get("LITELLM_LOG_LEVEL"))
+    levels = [level.upper() for level in (*candidates, *named) if level]
+    return next((level for level in levels if level in LOG_LEVELS), "INFO")
+
+
+def read_json_logs(values: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """json_logs of any section that has it, else JSON_LOGS."""
+    return bool(values.get("json_logs", BOOLEANS.get(environ.get("JSON_LOGS", "").lower(), False)))
+
+
+def read_logs(section: Node | None, problems: Problems) -> dict[str, Any]:
+    """`logs`, a section of a reference deployment."""
+    return read_table(section, LOGS, problems)
+
+
+def check_others(sections: Mapping[str, Node], problems: Problems) -> None:
+    """Sections nobody acts on yet: wrong values are errors all the same."""
+    for name, table in CHECKED_ONLY.items():
+        read_table(sections.get(name), table, problems)

@@ -1,0 +1,87 @@
+"""`router_settings`, and the members of `litellm_settings` that mean the same."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from meshgate_chassis.config.group_kinds import GroupLists
+from meshgate_chassis.config.known_keys import LOAD_BALANCING_SETTINGS, ROUTER_SETTINGS
+from meshgate_chassis.config.model import RouterConfig
+from meshgate_chassis.config.node import Node, shown
+from meshgate_chassis.config.problems import Problems, nearest
+from meshgate_chassis.config.schema import read_table
+
+GROUP_LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "model_group_alias")
+
+
+def read_router(
+    sections: Mapping[str, Node], litellm: Mapping[str, Any], groups: Iterable[str], problems: Problems
+) -> RouterConfig:
+    """`litellm`: the values of litellm_settings; router_settings wins over them. `groups`: the public names."""
+    own = read_table(sections.get("router_settings"), ROUTER_SETTINGS, problems)
+    values = {**{key: value for key, value in litellm.items() if key in ROUTER_SETTINGS}, **own}
+    for key in GROUP_LISTS:
+        values[key] = {**litellm.get(key, {}), **own.get(key, {})}
+    known = KnownGroups((*groups, *values["model_group_alias"]), problems)
+    defaults = RouterConfig()
+    return RouterConfig(
+        routing_strategy=_strategy(sections, values, problems) or defaults.routing_strategy,
+        num_retries=values.get("num_retries", defaults.num_retries),
+        retry_after_s=values.get("retry_after", defaults.retry_after_s),
+        timeout_s=values.get("timeout", litellm.get("request_timeout", defaults.timeout_s)),
+        stream_timeout_s=values.get("stream_timeout"),
+        fallbacks=known.lists(values["fallbacks"]),
+        default_fallbacks=known.names(values.get("default_fallbacks", ())),
+        context_window_fallbacks=known.lists(values["context_window_fallbacks"]),
+        content_policy_fallbacks=known.lists(values["content_policy_fallbacks"]),
+        fallback_depth_max=values.get("max_fallbacks", defaults.fallback_depth_max),
+        allowed_fails=values.get("allowed_fails"),
+        cooldown_time_s=values.get("cooldown_time", defaults.cooldown_time_s),
+        model_group_alias=known.aliases(values["model_group_alias"]),
+    )
+
+
+def _strategy(sections: Mapping[str, Node], values: Mapping[str, Any], problems: Problems) -> str | None:
+    """router_settings.routing_strategy, else the strategy of a reference deployment's own section."""
+    balancing = read_table(sections.get("load_balancing_settings"), LOAD_BALANCING_SETTINGS, problems)
+    enabled = balancing.get("enable", balancing.get("enabled", True))
+    return values.get("routing_strategy") or (balancing.get("routing_algorithm") if enabled else None)
+
+
+class KnownGroups:
+    """Drops names that nobody serves, with a warning: a fallback that is missing must not stop the rest."""
+
+    def __init__(self, names: Iterable[str], problems: Problems) -> None:
+        self._names = frozenset(names)
+        self._patterns = tuple(name.partition("*") for name in self._names if "*" in name)
+        self._problems = problems
+
+    def names(self, nodes: Sequence[Node]) -> tuple[str, ...]:
+        """The names that somebody serves."""
+        return tuple(str(node.value) for node in nodes if self._known(node, "it is skipped"))
+
+    def lists(self, lists: GroupLists) -> dict[str, tuple[str, ...]]:
+        """Targets by group, without the groups that have none left."""
+        found = {group: self.names(targets) for group, targets in lists.items()}
+        return {group: targets for group, targets in found.items() if targets}
+
+    def aliases(self, aliases: Mapping[str, Node]) -> dict[str, str]:
+        """Groups by alias, without those that lead nowhere."""
+        return {
+            alias: str(node.value)
+            for alias, node in aliases.items()
+            if self._known(node, "the alias has no effect")
+        }
+
+    def _known(self, node: Node, consequence: str) -> bool:
+        name = str(node.value)
+        if name in self._names or any(_matches(pattern, name) for pattern in self._patterns):
+            return True
+        self._problems.warn(
+            node, f"no entry of model_list serves {shown(name)!r}: {consequence}", nearest(name, self._names)
+        )
+        return False
+
+
+def _matches(pattern: tuple[str, str, str], name: str) -> bool:
+    head, _, tail = pattern
+    return len(name) >= len(head) + len(tail) and name.startswith(head) and name.endswith(tail)

@@ -1,0 +1,60 @@
+"""Composes addresses of stores from their parts. Pure; every part is percent-encoded."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from meshgate_chassis.config.kinds import BOOLEANS
+from meshgate_chassis.config.model import Secret
+
+REDIS_PORT = 6379
+POSTGRES_PORT = "5432"
+
+
+def redis_url(params: Mapping[str, Any], environ: Mapping[str, str]) -> Secret | None:
+    """`params`: url, or host, port, username, password, ssl, db. REDIS_* stand in for what they omit.
+
+    None when neither names a server. Raises ValueError for a REDIS_PORT that is no port.
+    """
+    if "url" in params:
+        url: Secret = params["url"]
+        return url
+    if "host" not in params and environ.get("REDIS_URL"):
+        return Secret(environ["REDIS_URL"])
+    host = params.get("host") or environ.get("REDIS_HOST")
+    if not host:
+        return None
+    port = params.get("port") or _port(environ.get("REDIS_PORT"))
+    username = params.get("username") or environ.get("REDIS_USERNAME") or ""
+    password = params["password"].value if "password" in params else environ.get("REDIS_PASSWORD") or ""
+    ssl = params.get("ssl", BOOLEANS.get(environ.get("REDIS_SSL", "").lower(), False))
+    credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
+    database = f"/{params['db']}" if "db" in params else ""
+    return Secret(f"{'rediss' if ssl else 'redis'}://{credentials}{_host(host)}:{port}{database}")
+
+
+def database_url(environ: Mapping[str, str]) -> Secret | None:
+    """DATABASE_URL, else DATABASE_HOST, _USERNAME, _PASSWORD, _NAME."""
+    if environ.get("DATABASE_URL"):
+        return Secret(environ["DATABASE_URL"])
+    host, name = environ.get("DATABASE_HOST"), environ.get("DATABASE_NAME")
+    if not host or not name:
+        return None
+    username = quote(environ.get("DATABASE_USERNAME", ""), safe="")
+    password = quote(environ.get("DATABASE_PASSWORD", ""), safe="")
+    credentials = f"{username}:{password}@" if password else f"{username}@" if username else ""
+    address = host if re.search(r"[^:]:\d+$", host) else f"{_host(host)}:{POSTGRES_PORT}"
+    return Secret(f"postgresql://{credentials}{address}/{quote(name, safe='')}")
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _port(value: str | None) -> int:
+    """Kubernetes sets REDIS_PORT to tcp://10.0.0.1:6379 for a Service that is called redis."""
+    text = (value or str(REDIS_PORT)).rpartition(":")[2]
+    if not text.isdigit() or not 0 < int(text) < 65_536:
+        raise ValueError("must be a port")
+    return int(text)
