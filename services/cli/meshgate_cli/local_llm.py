@@ -5,6 +5,7 @@
 The model (SmolLM2-135M-Instruct, 4 bits) and llama.cpp come as wheels: requirements/local-llm.in.
 """
 
+import os
 import signal
 import sys
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ HOST = "127.0.0.1"
 CONTEXT_TOKENS = 8_192  # what the model was trained for, shared by the requests under way
 REQUESTS_AT_ONCE = 2
 ANSWER_TOKENS_MAX = 1_024  # when a request gives no max_tokens: a small model may never stop
-THREADS = 2
+THREADS_PER_CPU = 0.5  # the mesh runs beside it, and threads that wait for each other crawl
 
 
 class LocalModelError(Exception):
@@ -48,7 +49,7 @@ def serve(weights: Path, port: int) -> None:
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = REQUESTS_AT_ONCE
     parameters.n_predict = ANSWER_TOKENS_MAX
-    parameters.cpuparams.n_threads = THREADS
+    parameters.cpuparams.n_threads = max(1, int((os.cpu_count() or 1) * THREADS_PER_CPU))
     parameters.ui = False
     parameters.endpoint_slots = False
     parameters.offline = True

@@ -1,11 +1,11 @@
 """`meshgate up`: the composition root of the supervisor."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 
 from meshgate_chassis.config import ConfigError
 from meshgate_cli import messages
+from meshgate_cli.console import say
 from meshgate_cli.guardian import Guardian
 from meshgate_cli.keeper_guardian import NAME as POSTGRES
 from meshgate_cli.keeper_guardian import KeeperGuardian, Lifeline
@@ -40,12 +40,6 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> int:
     finally:
         lock.release()
     return EXIT_PROBLEM
-
-
-def say(text: str) -> None:
-    """To the person who watches; at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _take(lock: StateLock, state: StateFolder) -> None:
