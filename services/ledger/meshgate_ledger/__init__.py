@@ -1,1 +1,1 @@
-"""Who may call what, and money."""
+"""Who may call what, and money: keys, holds, entries. PostgreSQL decides."""

@@ -417,6 +417,7 @@ class SettleSpendRequest(_message.Message):
     SAVED_USD_NANOS_FIELD_NUMBER: _builtins.int
     UNCOMPRESSED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     ERROR_REASON_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     outcome: Global___Outcome.ValueType
     deployment_id: _builtins.str
@@ -441,6 +442,10 @@ class SettleSpendRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def first_token_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def principal(self) -> Global___Principal:
+        """As in the reservation; see SettleSpend. Absent: the hold must exist."""
+
     def __init__(
         self,
         *,
@@ -459,10 +464,11 @@ class SettleSpendRequest(_message.Message):
         saved_usd_nanos: _builtins.int = ...,
         uncompressed_prompt_tokens: _builtins.int | None = ...,
         error_reason: _builtins.str = ...,
+        principal: Global___Principal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "end_time", b"end_time", "first_token_time", b"first_token_time", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "end_time", b"end_time", "first_token_time", b"first_token_time", "principal", b"principal", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "cache_key", b"cache_key", "deployment_id", b"deployment_id", "end_time", b"end_time", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "model_group", b"model_group", "outcome", b"outcome", "provider", b"provider", "request_id", b"request_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "cache_key", b"cache_key", "deployment_id", b"deployment_id", "end_time", b"end_time", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "model_group", b"model_group", "outcome", b"outcome", "principal", b"principal", "provider", b"provider", "request_id", b"request_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_token_time: _TypeAlias = _typing.Literal["first_token_time"]  # noqa: Y015
     _WhichOneofArgType__first_token_time: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time"]  # noqa: Y015

@@ -81,7 +81,8 @@ class LedgerServiceServicer(object):
     def ReserveSpend(self, request, context):
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
         a repeat returns the first decision. A denial is a value, not an error.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+        model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,15 +91,18 @@ class LedgerServiceServicer(object):
     def SettleSpend(self, request, context):
         """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
         a repeat returns the first posting. A settlement whose hold has expired and was charged as
-        estimated corrects that charge by a second entry.
-        Errors: NOT_FOUND/HOLD_UNKNOWN; INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        estimated corrects that charge by a second entry. With a `principal` it posts even when the hold is
+        gone: holds are committed asynchronously, so a crash of PostgreSQL can lose the youngest.
+        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_VOIDED; INVALID_ARGUMENT/FIELD_INVALID;
+        RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VoidSpend(self, request, context):
-        """Releases a hold when no provider was called. Idempotent by request_id.
+        """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
+        charged as estimated is paid back by a second entry.
         Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

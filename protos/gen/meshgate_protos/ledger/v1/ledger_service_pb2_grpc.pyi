@@ -38,16 +38,20 @@ class LedgerServiceStub:
     ReserveSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
     a repeat returns the first decision. A denial is a value, not an error.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+    model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     SettleSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
     a repeat returns the first posting. A settlement whose hold has expired and was charged as
-    estimated corrects that charge by a second entry.
-    Errors: NOT_FOUND/HOLD_UNKNOWN; INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    estimated corrects that charge by a second entry. With a `principal` it posts even when the hold is
+    gone: holds are committed asynchronously, so a crash of PostgreSQL can lose the youngest.
+    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_VOIDED; INVALID_ARGUMENT/FIELD_INVALID;
+    RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     VoidSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.VoidSpendRequest, _ledger_service_pb2.VoidSpendResponse]
-    """Releases a hold when no provider was called. Idempotent by request_id.
+    """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
+    charged as estimated is paid back by a second entry.
     Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     AuthenticateKey: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AuthenticateKeyRequest, _ledger_service_pb2.AuthenticateKeyResponse]
@@ -73,16 +77,20 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ReserveSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]  # type: ignore[assignment]
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
     a repeat returns the first decision. A denial is a value, not an error.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+    model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     SettleSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]  # type: ignore[assignment]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
     a repeat returns the first posting. A settlement whose hold has expired and was charged as
-    estimated corrects that charge by a second entry.
-    Errors: NOT_FOUND/HOLD_UNKNOWN; INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    estimated corrects that charge by a second entry. With a `principal` it posts even when the hold is
+    gone: holds are committed asynchronously, so a crash of PostgreSQL can lose the youngest.
+    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_VOIDED; INVALID_ARGUMENT/FIELD_INVALID;
+    RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     VoidSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.VoidSpendRequest, _ledger_service_pb2.VoidSpendResponse]  # type: ignore[assignment]
-    """Releases a hold when no provider was called. Idempotent by request_id.
+    """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
+    charged as estimated is paid back by a second entry.
     Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     AuthenticateKey: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AuthenticateKeyRequest, _ledger_service_pb2.AuthenticateKeyResponse]  # type: ignore[assignment]
@@ -111,7 +119,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_service_pb2.ReserveSpendResponse, _abc.Awaitable[_ledger_service_pb2.ReserveSpendResponse]]:
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
         a repeat returns the first decision. A denial is a value, not an error.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+        model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -122,8 +131,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_service_pb2.SettleSpendResponse, _abc.Awaitable[_ledger_service_pb2.SettleSpendResponse]]:
         """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
         a repeat returns the first posting. A settlement whose hold has expired and was charged as
-        estimated corrects that charge by a second entry.
-        Errors: NOT_FOUND/HOLD_UNKNOWN; INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        estimated corrects that charge by a second entry. With a `principal` it posts even when the hold is
+        gone: holds are committed asynchronously, so a crash of PostgreSQL can lose the youngest.
+        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_VOIDED; INVALID_ARGUMENT/FIELD_INVALID;
+        RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -132,7 +143,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.VoidSpendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.VoidSpendResponse, _abc.Awaitable[_ledger_service_pb2.VoidSpendResponse]]:
-        """Releases a hold when no provider was called. Idempotent by request_id.
+        """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
+        charged as estimated is paid back by a second entry.
         Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 

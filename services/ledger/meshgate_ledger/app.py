@@ -1,0 +1,86 @@
+"""The ledger's composition root: everything is built here, and nowhere else."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from meshgate_chassis.runtime import Runtime
+from meshgate_ledger.admission import AdmissionPolicy
+from meshgate_ledger.catalogue import Catalogue
+from meshgate_ledger.database import Database, DatabaseOptions
+from meshgate_ledger.group_commit import GroupLimits
+from meshgate_ledger.health import HealthWatch
+from meshgate_ledger.key_memory import KeyMemory
+from meshgate_ledger.key_store import KeyStore
+from meshgate_ledger.ledger import Ledger, LedgerParts
+from meshgate_ledger.metrics import LedgerMetrics
+from meshgate_ledger.migrate import migrate
+from meshgate_ledger.postgres_store import PostgresStore, StoreOptions
+from meshgate_ledger.price_book import PriceBook
+from meshgate_ledger.price_library import PriceLibrary
+from meshgate_ledger.servicer import LedgerServicer
+from meshgate_ledger.settings import LedgerSettings, database_dsn
+from meshgate_ledger.sweeper import Sweeper, SweepOptions
+
+ALLOWED_CALLERS = frozenset({"edge"})
+
+
+@asynccontextmanager
+async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Serves while it is open. Waits for PostgreSQL first, and brings its schema up to date."""
+    metrics = LedgerMetrics(runtime.registry)
+    clock = runtime.clock
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_database(settings, runtime, metrics))
+        await database.await_ready()
+        await database.use(migrate, settings.start_timeout_s, settings.start_timeout_s)
+        store = PostgresStore(database, _store_options(settings), clock, metrics)
+        stack.push_async_callback(store.drain, settings.drain_grace_s)
+        keys = KeyStore(database, clock)
+        policy = _policy(runtime)
+        ledger = Ledger(
+            LedgerParts(
+                store=store,
+                keys=keys,
+                memory=KeyMemory(settings.keys_remembered_max),
+                policy=policy,
+                hold_duration_s=runtime.config.ledger.hold_duration_s,
+                clock=clock,
+                metrics=metrics,
+            )
+        )
+        sweep_options = SweepOptions(settings.sweep_interval_s, hold_memory_s=settings.hold_memory_s)
+        await stack.enter_async_context(Sweeper(store, sweep_options, clock, metrics))
+        server = runtime.server(settings, ALLOWED_CALLERS)
+        server.add(LedgerServicer(ledger, keys))
+        await stack.enter_async_context(server)
+        await stack.enter_async_context(
+            HealthWatch(database, server.set_serving, settings.health_interval_s, clock)
+        )
+        yield
+
+
+def _database(settings: LedgerSettings, runtime: Runtime, metrics: LedgerMetrics) -> Database:
+    options = DatabaseOptions(
+        connections_max=settings.connections_max,
+        connect_timeout_s=settings.connect_timeout_s,
+        use_timeout_s=settings.use_timeout_s,
+        start_timeout_s=settings.start_timeout_s,
+    )
+    dsn = database_dsn(settings, runtime.config.database_url)
+    return Database(dsn, options, runtime.clock, metrics.store_state)
+
+
+def _store_options(settings: LedgerSettings) -> StoreOptions:
+    limits = GroupLimits(items_max=settings.batch_items_max, queue_items_max=settings.queue_items_max)
+    return StoreOptions(limits, durable_holds=settings.durable_holds)
+
+
+def _policy(runtime: Runtime) -> AdmissionPolicy:
+    config = runtime.config
+    catalogue = Catalogue(config.deployments, config.router.model_group_alias)
+    return AdmissionPolicy(
+        catalogue=catalogue,
+        prices=PriceBook(catalogue, tuple(config.deployments), PriceLibrary()),
+        default_output_tokens=config.ledger.default_output_tokens,
+        require_pricing=config.ledger.require_pricing,
+    )

@@ -1,0 +1,291 @@
+"""Contract <-> the ledger's own words; the limits of the contract are checked here.
+
+A reservation or a key with a bad field is refused. A settlement is money that was already spent: its texts
+are cut to size rather than refused, only counts that no call can have are not taken.
+"""
+
+import json
+import re
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from meshgate_chassis.errors import invalid_field
+from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, TokenCounts
+from meshgate_ledger.records import (
+    Denial,
+    Grant,
+    KeyRecord,
+    KeyState,
+    Outcome,
+    Posting,
+    Principal,
+    PrincipalKind,
+    ReserveCommand,
+    SettleCommand,
+    utc,
+)
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
+
+REQUEST_ID_CHARACTERS_MAX = 64
+NAME_CHARACTERS_MAX = 256  # models, aliases, users, tags
+TEAM_CHARACTERS_MAX = 200
+DOCUMENT_BYTES_MAX = 256 * 1024  # metadata and settings of a key
+NAMES_MAX = 1_000  # models or aliases of a key
+TAGS_MAX = 64
+CHOICES_MAX = 128
+HOLD_DURATION_S_MAX = 86_400
+BUDGET_NANOS_MAX = 10**18
+TIME_S_MAX = 253_402_300_799  # the end of the year 9999
+KEY_HASH = re.compile(r"[0-9a-f]{64}")
+
+KINDS = {
+    pb.Principal.KIND_MASTER: PrincipalKind.MASTER,
+    pb.Principal.KIND_OPEN: PrincipalKind.OPEN,
+    pb.Principal.KIND_VIRTUAL_KEY: PrincipalKind.VIRTUAL_KEY,
+}
+OUTCOMES = {
+    pb.OUTCOME_SUCCESS: Outcome.SUCCESS,
+    pb.OUTCOME_FAILURE: Outcome.FAILURE,
+    pb.OUTCOME_CANCELLED: Outcome.CANCELLED,
+    pb.OUTCOME_CACHE_HIT: Outcome.CACHE_HIT,
+}
+
+
+def request_id_from(text: str) -> str:
+    """1 to 64 characters."""
+    return _text("request_id", text, REQUEST_ID_CHARACTERS_MAX, required=True)
+
+
+def key_hash_from(field: str, text: str) -> str:
+    """64 lower-case hex digits."""
+    if not KEY_HASH.fullmatch(text):
+        raise invalid_field(field, "must be the SHA-256 of the key, 64 lower-case hex digits")
+    return text
+
+
+def principal_from(principal: pb.Principal) -> Principal:
+    kind = KINDS.get(principal.kind)
+    if kind is None:
+        raise invalid_field("principal.kind", "is required")
+    if kind is PrincipalKind.OPEN:
+        return Principal(kind)
+    return Principal(kind, key_hash_from("principal.key_hash", principal.key_hash))
+
+
+def reserve_command_from(request: pb.ReserveSpendRequest) -> ReserveCommand:
+    if len(request.tags) > TAGS_MAX:
+        raise invalid_field("tags", f"has more than {TAGS_MAX} tags")
+    max_output_tokens = None
+    if request.HasField("max_output_tokens"):
+        max_output_tokens = _count("max_output_tokens", request.max_output_tokens, TOKENS_MAX)
+    return ReserveCommand(
+        request_id=request_id_from(request.request_id),
+        principal=principal_from(request.principal),
+        model=_text("model", request.model, NAME_CHARACTERS_MAX, required=True),
+        prompt_tokens=_count("prompt_tokens", request.prompt_tokens, TOKENS_MAX),
+        max_output_tokens=max_output_tokens,
+        choice_count=_count("choice_count", request.choice_count, CHOICES_MAX) or 1,
+        hold_duration_s=_hold_duration_s(request),
+        end_user=_text("end_user", request.end_user, NAME_CHARACTERS_MAX),
+        tags=tuple(_text("tags", tag, NAME_CHARACTERS_MAX) for tag in request.tags),
+    )
+
+
+def settle_command_from(request: pb.SettleSpendRequest) -> SettleCommand:
+    outcome = OUTCOMES.get(request.outcome)
+    if outcome is None:
+        raise invalid_field("outcome", "is required")
+    uncompressed = None
+    if request.HasField("uncompressed_prompt_tokens"):
+        uncompressed = _count("uncompressed_prompt_tokens", request.uncompressed_prompt_tokens, TOKENS_MAX)
+    return SettleCommand(
+        request_id=request_id_from(request.request_id),
+        outcome=outcome,
+        tokens=_tokens(request.tokens),
+        principal=principal_from(request.principal) if request.HasField("principal") else None,
+        deployment_id=cut(request.deployment_id),
+        provider=cut(request.provider),
+        upstream_model=cut(request.upstream_model),
+        model_group=cut(request.model_group),
+        estimated=request.estimated,
+        start_time=_time(request, "start_time"),
+        end_time=_time(request, "end_time"),
+        first_token_time=_time(request, "first_token_time"),
+        cache_key=cut(request.cache_key),
+        saved_nanos=_count("saved_usd_nanos", request.saved_usd_nanos, COST_NANOS_MAX),
+        uncompressed_prompt_tokens=uncompressed,
+        error_reason=cut(request.error_reason),
+    )
+
+
+def key_from(key: pb.Key) -> KeyRecord:
+    """The rules of a key to be made."""
+    if len(key.models) > NAMES_MAX or len(key.aliases) > NAMES_MAX:
+        raise invalid_field("key", f"has more than {NAMES_MAX} models or aliases")
+    max_budget = None
+    if key.HasField("max_budget_usd_nanos"):
+        max_budget = _count("key.max_budget_usd_nanos", key.max_budget_usd_nanos, BUDGET_NANOS_MAX)
+    return KeyRecord(
+        key_hash=key_hash_from("key.key_hash", key.key_hash),
+        key_name=_text("key.key_name", key.key_name, NAME_CHARACTERS_MAX),
+        key_alias=_text("key.key_alias", key.key_alias, NAME_CHARACTERS_MAX),
+        user_id=_text("key.user_id", key.user_id, NAME_CHARACTERS_MAX),
+        team_id=_text("key.team_id", key.team_id, TEAM_CHARACTERS_MAX),
+        models=tuple(_text("key.models", name, NAME_CHARACTERS_MAX, required=True) for name in key.models),
+        aliases={
+            _text("key.aliases", alias, NAME_CHARACTERS_MAX, required=True): _text(
+                "key.aliases", model, NAME_CHARACTERS_MAX, required=True
+            )
+            for alias, model in key.aliases.items()
+        },
+        max_budget_nanos=max_budget,
+        expires_at=_time(key, "expire_time"),
+        blocked=key.blocked,
+        metadata_json=_document("key.metadata_json", key.metadata_json),
+        settings_json=_document("key.settings_json", key.settings_json),
+    )
+
+
+def granted(principal: Principal, grant: Grant) -> pb.ReserveSpendResponse:
+    return pb.ReserveSpendResponse(
+        decision=pb.DECISION_GRANTED,
+        account=account_to(principal, grant.key, grant.spend_nanos),
+        held_usd_nanos=grant.held_nanos,
+        resolved_model=grant.resolved_model,
+    )
+
+
+def denial_to(denial: Denial) -> pb.Denial:
+    return pb.Denial(
+        reason=pb.Denial.Reason.Value(f"REASON_{denial.reason.value}"),
+        message=denial.message,
+        spend_usd_nanos=denial.spend_nanos,
+        max_budget_usd_nanos=denial.max_budget_nanos,
+    )
+
+
+def account_to(principal: Principal, key: KeyRecord | None, spend_nanos: int) -> pb.Account:
+    """The tenant's prefix keeps a team from taking the name of another's key."""
+    if key is None:
+        return pb.Account(
+            tenant_id=principal.kind.value, key_hash=principal.key_hash, spend_usd_nanos=spend_nanos
+        )
+    return pb.Account(
+        tenant_id=f"team:{key.team_id}" if key.team_id else principal.account_id,
+        key_hash=key.key_hash,
+        key_alias=key.key_alias,
+        user_id=key.user_id,
+        team_id=key.team_id,
+        metadata_json=key.metadata_json,
+        spend_usd_nanos=spend_nanos,
+        max_budget_usd_nanos=key.max_budget_nanos,
+        models=key.models,
+        aliases=key.aliases,
+    )
+
+
+def posting_to(posting: Posting) -> pb.SettleSpendResponse:
+    return pb.SettleSpendResponse(
+        charged_usd_nanos=posting.cost.total,
+        breakdown=breakdown_to(posting.cost),
+        key_spend_usd_nanos=posting.account_posted_nanos,
+    )
+
+
+def breakdown_to(cost: Cost) -> pb.CostBreakdown:
+    return pb.CostBreakdown(
+        input_usd_nanos=cost.input,
+        cached_input_usd_nanos=cost.cached_input,
+        cache_creation_usd_nanos=cost.cache_creation,
+        output_usd_nanos=cost.output,
+        reasoning_usd_nanos=cost.reasoning,
+    )
+
+
+def key_to(state: KeyState) -> pb.Key:
+    record = state.record
+    return pb.Key(
+        key_hash=record.key_hash,
+        key_name=record.key_name,
+        key_alias=record.key_alias,
+        user_id=record.user_id,
+        team_id=record.team_id,
+        models=record.models,
+        aliases=record.aliases,
+        max_budget_usd_nanos=record.max_budget_nanos,
+        spend_usd_nanos=state.posted_nanos,
+        held_usd_nanos=state.held_nanos,
+        expire_time=None if record.expires_at is None else _timestamp(record.expires_at),
+        create_time=_timestamp(record.created_at),
+        blocked=record.blocked,
+        metadata_json=record.metadata_json,
+        settings_json=record.settings_json,
+    )
+
+
+def cut(text: str) -> str:
+    """A text of a settlement as it can be stored."""
+    return text.replace("\0", "")[:NAME_CHARACTERS_MAX]
+
+
+def _text(field: str, text: str, characters_max: int, *, required: bool = False) -> str:
+    if required and not text:
+        raise invalid_field(field, "is required")
+    if len(text) > characters_max:
+        raise invalid_field(field, f"has more than {characters_max} characters")
+    if "\0" in text:
+        raise invalid_field(field, "has a NUL character")
+    return text
+
+
+def _count(field: str, value: int, maximum: int) -> int:
+    if not 0 <= value <= maximum:
+        raise invalid_field(field, f"must be 0 to {maximum}")
+    return value
+
+
+def _document(field: str, text: str) -> str:
+    """JSON as it was given, or nothing."""
+    if len(text.encode()) > DOCUMENT_BYTES_MAX:
+        raise invalid_field(field, f"has more than {DOCUMENT_BYTES_MAX} bytes")
+    if text:
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            raise invalid_field(field, "is not JSON") from None
+    return _text(field, text, DOCUMENT_BYTES_MAX)
+
+
+def _tokens(tokens: pb.TokenCounts) -> TokenCounts:
+    return TokenCounts(
+        prompt=_count("tokens.prompt_tokens", tokens.prompt_tokens, TOKENS_MAX),
+        completion=_count("tokens.completion_tokens", tokens.completion_tokens, TOKENS_MAX),
+        cached=_count("tokens.cached_tokens", tokens.cached_tokens, TOKENS_MAX),
+        cache_creation=_count("tokens.cache_creation_tokens", tokens.cache_creation_tokens, TOKENS_MAX),
+        reasoning=_count("tokens.reasoning_tokens", tokens.reasoning_tokens, TOKENS_MAX),
+    )
+
+
+def _hold_duration_s(request: pb.ReserveSpendRequest) -> float | None:
+    if not request.HasField("hold_duration"):
+        return None
+    duration_s = request.hold_duration.seconds + request.hold_duration.nanos / 1e9
+    if not 1 <= duration_s <= HOLD_DURATION_S_MAX:
+        raise invalid_field("hold_duration", f"must be 1 s to {HOLD_DURATION_S_MAX} s")
+    return duration_s
+
+
+def _time(message: pb.SettleSpendRequest | pb.Key, field: str) -> datetime | None:
+    if not message.HasField(field):  # type: ignore[arg-type]  # a literal in the stubs
+        return None
+    timestamp: Timestamp = getattr(message, field)
+    if not 0 <= timestamp.seconds <= TIME_S_MAX:
+        raise invalid_field(field, "is not between 1970 and 9999")
+    return utc(timestamp.seconds * 1_000_000_000 + timestamp.nanos)
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

@@ -1,0 +1,183 @@
+"""The connection to PostgreSQL: bounded in time, quick to say that it is away, quick to come back.
+
+Invariants: every use has a deadline; a connection that missed one is thrown away, never used again; after
+a failure uses are refused at once for `retry_delay_s`, then one may try; going away and coming back are
+logged once each.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import asyncpg
+import structlog
+
+from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import Code, MeshError
+
+T = TypeVar("T")
+
+# What asyncpg raises when the server is away, ending, starting, full or not to be logged in to.
+AWAY_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """`use_timeout_s` bounds any use, `connect_timeout_s` a new connection inside of it."""
+
+    connections_max: int = 8
+    connect_timeout_s: float = 2.0
+    use_timeout_s: float = 5.0
+    retry_delay_s: float = 0.25
+    idle_lifetime_s: float = 600.0
+    start_timeout_s: float = 60.0
+
+
+class Database:
+    """A pool of connections. Enter it before use; `on_state` is told True and False as the server comes and
+    goes."""
+
+    def __init__(
+        self,
+        dsn: str,
+        options: DatabaseOptions,
+        clock: Clock,
+        on_state: Callable[[bool], None] = lambda _up: None,
+    ) -> None:
+        self._dsn = dsn
+        self._options = options
+        self._clock = clock
+        self._on_state = on_state
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._up = True
+        self._retry_at_s = 0.0
+        self._log = structlog.get_logger("meshgate.ledger")
+
+    async def __aenter__(self) -> Self:
+        self._pool = asyncpg.create_pool(
+            self._dsn,
+            min_size=0,  # connects when used: the service may start before PostgreSQL
+            max_size=self._options.connections_max,
+            timeout=self._options.connect_timeout_s,
+            max_inactive_connection_lifetime=self._options.idle_lifetime_s,
+            reset=_keep,
+            server_settings={"application_name": "meshgate-ledger", "timezone": "UTC"},
+        )
+        await self._pool
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._pool is not None
+        try:
+            await asyncio.wait_for(self._pool.close(), self._options.use_timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def use(
+        self,
+        work: Callable[[asyncpg.Connection], Awaitable[T]],
+        timeout_s: float,
+        timeout_s_max: float | None = None,
+    ) -> T:
+        """Runs `work` with a connection of its own. Raises UNAVAILABLE/STORE_UNAVAILABLE when PostgreSQL
+        does not answer in time; whether it did the work is then not known. Other errors of `work` pass.
+        `timeout_s_max` takes the place of the options' `use_timeout_s`."""
+        now_s = self._clock.monotonic_s()
+        if not self._up:
+            if now_s < self._retry_at_s:
+                raise self._unavailable()
+            self._retry_at_s = now_s + self._options.retry_delay_s  # this one tries, the others wait
+        try:
+            result = await self._use(work, min(timeout_s, timeout_s_max or self._options.use_timeout_s))
+        except AWAY_ERRORS as error:
+            if _is_input_error(error):
+                raise
+            self._went_away(error)
+            raise self._unavailable() from error
+        self._came_back()
+        return result
+
+    async def await_ready(self) -> None:
+        """Waits until PostgreSQL answers; raises UNAVAILABLE/STORE_UNAVAILABLE after `start_timeout_s`."""
+        end_s = self._clock.monotonic_s() + self._options.start_timeout_s
+        while True:
+            try:
+                await self.use(_ping, self._options.use_timeout_s)
+            except MeshError:
+                if self._clock.monotonic_s() >= end_s:
+                    raise
+                await self._clock.sleep(self._options.retry_delay_s)
+            else:
+                return
+
+    async def is_ready(self) -> bool:
+        """Whether PostgreSQL answers now."""
+        try:
+            await self.use(_ping, self._options.connect_timeout_s)
+        except MeshError:
+            return False
+        return True
+
+    async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[T]], timeout_s: float) -> T:
+        assert self._pool is not None, "enter the database first"
+        end_s = time.monotonic() + timeout_s
+        connection = await self._pool.acquire(timeout=timeout_s)
+        answered = False
+        try:
+            async with asyncio.timeout(max(0.0, end_s - time.monotonic())):
+                result = await work(connection)
+            answered = True
+        except asyncpg.PostgresError:
+            answered = True  # with an error: the connection is in order
+            raise
+        finally:
+            if not answered:
+                connection.terminate()
+            await self._pool.release(connection)
+        return result
+
+    def _went_away(self, error: BaseException) -> None:
+        self._retry_at_s = self._clock.monotonic_s() + self._options.retry_delay_s
+        if self._up:
+            self._up = False
+            self._on_state(False)
+            self._log.warning("postgresql is away", error=type(error).__name__, detail=str(error))
+
+    def _came_back(self) -> None:
+        if not self._up:
+            self._up = True
+            self._on_state(True)
+            self._log.info("postgresql is back")
+
+    def _unavailable(self) -> MeshError:
+        return MeshError(
+            Code.UNAVAILABLE,
+            "STORE_UNAVAILABLE",
+            "the ledger's database does not answer",
+            retry_after_s=self._options.retry_delay_s,
+        )
+
+
+async def _keep(_connection: asyncpg.Connection) -> None:
+    """Nothing here leaves a trace in its session, so nothing has to be undone: that is a round trip less."""
+
+
+async def _ping(connection: asyncpg.Connection) -> None:
+    await connection.execute("SELECT 1")
+
+
+def _is_input_error(error: BaseException) -> bool:
+    """asyncpg's own refusal of an argument is an InterfaceError too."""
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)

@@ -1,0 +1,77 @@
+"""The price of a call: from the configuration, else free of charge, else from the library, else unknown.
+
+Unknown is None, never zero: who asks must decide what an unknown price means.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from meshgate_chassis.config.model import Deployment, DeploymentPrice
+from meshgate_ledger.catalogue import Catalogue
+from meshgate_ledger.price import Price, Rates
+from meshgate_ledger.price_library import PriceLibrary
+
+# Providers that run on the operator's own machines: nobody sends a bill.
+FREE_PROVIDERS = frozenset({"demo", "hosted_vllm", "llamafile", "lm_studio", "ollama", "ollama_chat", "vllm"})
+FREE = Price(Rates(input=0, output=0), source="free")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """What a public name may cost: the known prices of its deployments, and whether that is all of them."""
+
+    prices: tuple[Price, ...]
+    complete: bool
+
+
+class PriceBook:
+    """Prices of one configuration."""
+
+    def __init__(
+        self, catalogue: Catalogue, deployments: tuple[Deployment, ...], library: PriceLibrary
+    ) -> None:
+        self._catalogue = catalogue
+        self._deployments = {deployment.id: deployment for deployment in deployments}
+        self._configured = {
+            deployment.id: price_from_config(deployment.price)
+            for deployment in deployments
+            if deployment.price is not None
+        }
+        self._library = library
+
+    def of_model(self, model: str, at: datetime) -> ModelPrices:
+        """The prices behind a public name. Nobody serves it: no price, not complete."""
+        found = [
+            self._price(candidate.deployment, candidate.deployment.provider, candidate.upstream_model, at)
+            for candidate in self._catalogue.candidates(model)
+        ]
+        known = tuple(price for price in found if price is not None)
+        return ModelPrices(known, complete=bool(found) and len(known) == len(found))
+
+    def of_call(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
+        """The price of a call that was made. The deployment may be gone from the configuration."""
+        return self._price(self._deployments.get(deployment_id), provider, upstream_model, at)
+
+    def _price(self, deployment: Deployment | None, provider: str, model: str, at: datetime) -> Price | None:
+        if deployment is not None and deployment.id in self._configured:
+            return self._configured[deployment.id]
+        if provider in FREE_PROVIDERS:
+            return FREE
+        base_model = deployment.model_info.get("base_model") if deployment is not None else None
+        if isinstance(base_model, str) and base_model:
+            head, slash, rest = base_model.partition("/")
+            return self._library.price(head, rest, at) if slash else self._library.price(provider, head, at)
+        return self._library.price(provider, model, at)
+
+
+def price_from_config(price: DeploymentPrice) -> Price:
+    """A price as the operator wrote it."""
+    return Price(
+        Rates(
+            input=price.input_nanos_per_mtok,
+            output=price.output_nanos_per_mtok,
+            cache_read=price.cache_read_nanos_per_mtok,
+            cache_creation=price.cache_creation_nanos_per_mtok,
+        ),
+        source="config",
+    )

@@ -1,0 +1,69 @@
+"""LedgerService over the ledger: converts, and decides nothing."""
+
+from meshgate_chassis.errors import Code, MeshError, invalid_field
+from meshgate_ledger import convert
+from meshgate_ledger.key_store import KeyStore
+from meshgate_ledger.ledger import Ledger
+from meshgate_ledger.records import Denial
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
+from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceServicer
+from meshgate_protos.rpc import Call
+
+DELETED_KEYS_MAX = 1_000
+
+
+class LedgerServicer(LedgerServiceServicer):
+    """Errors and limits as in the contract."""
+
+    def __init__(self, ledger: Ledger, keys: KeyStore) -> None:
+        self._ledger = ledger
+        self._keys = keys
+
+    async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse:
+        command = convert.reserve_command_from(request)
+        decision = await self._ledger.reserve(command, call.remaining_s())
+        if isinstance(decision, Denial):
+            return pb.ReserveSpendResponse(decision=pb.DECISION_DENIED, denial=convert.denial_to(decision))
+        return convert.granted(command.principal, decision)
+
+    async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse:
+        command = convert.settle_command_from(request)
+        return convert.posting_to(await self._ledger.settle(command, call.remaining_s()))
+
+    async def void_spend(self, request: pb.VoidSpendRequest, call: Call) -> pb.VoidSpendResponse:
+        request_id = convert.request_id_from(request.request_id)
+        await self._ledger.void(request_id, convert.cut(request.reason), call.remaining_s())
+        return pb.VoidSpendResponse()
+
+    async def authenticate_key(
+        self, request: pb.AuthenticateKeyRequest, call: Call
+    ) -> pb.AuthenticateKeyResponse:
+        principal = convert.principal_from(request.principal)
+        state = await self._ledger.authenticate(principal, call.remaining_s())
+        if isinstance(state, Denial):
+            return pb.AuthenticateKeyResponse(decision=pb.DECISION_DENIED, denial=convert.denial_to(state))
+        record, posted_nanos = (None, 0) if state is None else (state.record, state.posted_nanos)
+        return pb.AuthenticateKeyResponse(
+            decision=pb.DECISION_GRANTED, account=convert.account_to(principal, record, posted_nanos)
+        )
+
+    async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
+        request_id = convert.request_id_from(request.request_id)
+        state = await self._keys.create(request_id, convert.key_from(request.key), call.remaining_s())
+        return pb.CreateKeyResponse(key=convert.key_to(state))
+
+    async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
+        key_hash = convert.key_hash_from("key_hash", request.key_hash)
+        state = await self._keys.get(key_hash, call.remaining_s())
+        if state is None:
+            raise MeshError(Code.NOT_FOUND, "KEY_UNKNOWN", "there is no such key")
+        return pb.GetKeyResponse(key=convert.key_to(state))
+
+    async def delete_keys(self, request: pb.DeleteKeysRequest, call: Call) -> pb.DeleteKeysResponse:
+        request_id = convert.request_id_from(request.request_id)
+        if len(request.key_hashes) + len(request.key_aliases) > DELETED_KEYS_MAX:
+            raise invalid_field("key_hashes", f"more than {DELETED_KEYS_MAX} keys")
+        deleted = await self._keys.delete(
+            request_id, request.key_hashes, request.key_aliases, call.remaining_s()
+        )
+        return pb.DeleteKeysResponse(deleted_key_hashes=deleted.hashes, deleted_key_aliases=deleted.aliases)

@@ -1,0 +1,89 @@
+"""Real PostgreSQL for tests: one server per test process, one fresh database per test.
+
+Use by importing the fixtures in a conftest:  from tests.support.postgres import *  (see `__all__`).
+"""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from meshgate_cli.embedded_postgres import EmbeddedPostgres
+from meshgate_ledger.migrate import migrate
+
+__all__ = ["DatabaseServer", "postgres_dsn", "postgres_server"]
+
+TEMPLATE = "ledger_template"
+
+
+class DatabaseServer:
+    """A running server that makes databases. Safe to use from any test of this process."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+        self._numbers = itertools.count(1)
+        self.dsn = server.start()
+        self._template_ready = False
+
+    @property
+    def process_id(self) -> int:
+        """Of the server itself."""
+        return self._server.process_id
+
+    def new_database(self, *, migrated: bool = True) -> str:
+        """The DSN of a new database, with the ledger's tables unless told otherwise."""
+        name = f"test_{next(self._numbers)}"
+        asyncio.run(self._create(name, migrated))
+        return _with_database(self.dsn, name)
+
+    def drop_database(self, dsn: str) -> None:
+        """Drops what `new_database` made, whoever is still connected."""
+        name = urlsplit(dsn).path.removeprefix("/")
+        asyncio.run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    async def _create(self, name: str, migrated: bool) -> None:
+        if migrated and not self._template_ready:
+            await self._execute(f"CREATE DATABASE {TEMPLATE}")
+            connection = await asyncpg.connect(_with_database(self.dsn, TEMPLATE))
+            await migrate(connection)
+            await connection.close()
+            self._template_ready = True
+        template = TEMPLATE if migrated else "template1"
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute(statement)
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[DatabaseServer]:
+    """One server for this test process, without fsync; gone with its data at the end."""
+    home = Path(tempfile.mkdtemp(prefix="meshgate-tests-"))
+    home.chmod(0o755)
+    server = DatabaseServer(EmbeddedPostgres(home, durable=False))
+    yield server
+    server.stop()
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: DatabaseServer) -> Iterator[str]:
+    """A fresh database with the ledger's tables."""
+    dsn = postgres_server.new_database()
+    yield dsn
+    postgres_server.drop_database(dsn)
+
+
+def _with_database(dsn: str, name: str) -> str:
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
