@@ -7,7 +7,7 @@ unexpected exception is logged here and leaves as INTERNAL without detail.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 import grpc
 import grpc.aio
@@ -30,7 +30,7 @@ log = structlog.get_logger("meshgate.rpc")
 class Servicer(Protocol):
     """Any generated servicer."""
 
-    service: Service
+    service: ClassVar[Service]
 
 
 @dataclass(frozen=True, slots=True)

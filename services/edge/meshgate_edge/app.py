@@ -1,0 +1,192 @@
+"""The edge's composition root: everything is built here, and nowhere else.
+
+Start: channels, watch, gRPC gateway, HTTP. Stop, in reverse: HTTP and gRPC finish their calls, then the
+settlements and stores under way are awaited, then the channels close.
+"""
+
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from rs_bpe.bpe import openai as vocabularies
+
+from meshgate_chassis.errors import MeshError
+from meshgate_chassis.rpc import MeshChannel
+from meshgate_chassis.rpc.identity import is_loopback
+from meshgate_chassis.runtime import Runtime
+from meshgate_chassis.tasks import TaskOwner
+from meshgate_edge.accounts import Accounts
+from meshgate_edge.admission import Admission
+from meshgate_edge.authentication import Authenticator
+from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.call import CallInfo
+from meshgate_edge.call_log import CallLog
+from meshgate_edge.catalog_step import Catalog
+from meshgate_edge.clients import HopLimits, MeshClients
+from meshgate_edge.compression_step import CompressionStep
+from meshgate_edge.gateway_servicer import GatewayServicer
+from meshgate_edge.http_app import HttpParts, build_http_app
+from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_chat import ChatEndpoint, ChatParts
+from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
+from meshgate_edge.http_keys import KeyEndpoints, KeyParts
+from meshgate_edge.http_models import ModelsEndpoint
+from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.metrics import CallMetrics
+from meshgate_edge.metrics_mesh import register_mesh_gauges
+from meshgate_edge.observer import CallObserver
+from meshgate_edge.pipeline import Pipeline, Steps
+from meshgate_edge.readiness import MeshWatch
+from meshgate_edge.settings import EdgeSettings
+from meshgate_edge.settlement import Settlement
+from meshgate_edge.tokens import TokenCounter
+from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
+from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
+from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
+from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
+from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
+
+NOBODY: frozenset[str] = frozenset()  # no service calls the edge; its clients show keys
+REQUEST_TASKS_MAX = 20_000
+
+log = structlog.get_logger("meshgate.edge")
+
+
+class _Observers:
+    """Several observers as one."""
+
+    def __init__(self, *observers: CallObserver) -> None:
+        self._observers = observers
+
+    def finished(self, info: CallInfo, error: MeshError | None) -> None:
+        for observer in self._observers:
+            observer.finished(info, error)
+
+
+class _Edge:
+    """What the two rims share, built once."""
+
+    def __init__(self, settings: EdgeSettings, runtime: Runtime, clients: MeshClients) -> None:
+        config, limits = runtime.config, HopLimits()
+        master_key = None if config.master_key is None else config.master_key.value
+        self.clients = clients
+        self.host = settings.bind_host(has_master_key=bool(master_key))
+        self.authenticator = Authenticator(master_key, open_management=is_loopback(f"{self.host}:0"))
+        self.metrics = CallMetrics(
+            runtime.registry, [each.model_group for each in config.deployments], runtime.clock
+        )
+        self.observer = _Observers(self.metrics, CallLog())
+        self.settlements = TaskOwner("settlements", settings.settlements_max)
+        self.stores = TaskOwner("stores", settings.stores_max)
+        self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
+        settlement = Settlement(clients.ledger, self.settlements, runtime.clock, limits.settle_s)
+        counter = TokenCounter(vocabularies.o200k_base())
+        accounts = Accounts(settlement, counter, self.observer, runtime.clock)
+        steps = Steps(
+            admission=Admission(clients.ledger, limits.reserve_s),
+            cache=CacheStep(clients.cache, config.cache, limits, self.stores),
+            compression=CompressionStep(clients.compression, config.compression, limits.compress_s),
+            router=clients.router,
+        )
+        self.pipeline = Pipeline(steps, accounts, runtime.clock)
+        self.catalog = Catalog(clients, limits)
+
+
+@asynccontextmanager
+async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterator[None]:
+    """Serves while it is open."""
+    async with AsyncExitStack() as stack:
+        channels = _channels(settings, runtime)
+        for channel in channels.values():
+            stack.push_async_callback(channel.close)
+        edge = _Edge(settings, runtime, _clients(channels))
+        if edge.authenticator.open:
+            log.warning("no master key: everyone who can connect may call", host=edge.host)
+        stack.push_async_callback(edge.settlements.drain, settings.drain_grace_s)
+        stack.push_async_callback(edge.stores.drain, 1.0)
+        watch = MeshWatch(channels)
+        background = TaskOwner("watch", 1)
+        background.start(watch.run(), "mesh")
+        stack.push_async_callback(background.drain, 0.0)
+        server = runtime.server(settings, NOBODY)
+        server.add_public(_gateway(edge, runtime))
+        await stack.enter_async_context(server)
+        options = HttpServerOptions(edge.host, settings.port, settings.drain_grace_s)
+        app = build_http_app(_http_parts(edge, settings, runtime, watch))
+        address = await stack.enter_async_context(serve_http(app, options, runtime.clock))
+        log.info("serving HTTP", host=address.host, port=address.port)
+        yield
+
+
+def _channels(settings: EdgeSettings, runtime: Runtime) -> dict[str, MeshChannel]:
+    targets = {
+        "ledger": settings.ledger_address,
+        "cache": settings.cache_address,
+        "compression": settings.compression_address,
+        "router": settings.router_address,
+    }
+    return {
+        name: runtime.channel(name, target, plaintext_allowed=settings.plaintext_allowed)
+        for name, target in targets.items()
+    }
+
+
+def _clients(channels: dict[str, MeshChannel]) -> MeshClients:
+    return MeshClients(
+        ledger=LedgerServiceClient(channels["ledger"]),
+        cache=CacheServiceClient(channels["cache"]),
+        compression=CompressionServiceClient(channels["compression"]),
+        router=RouterServiceClient(channels["router"]),
+    )
+
+
+def _gateway(edge: _Edge, runtime: Runtime) -> GatewayServicer:
+    return GatewayServicer(
+        edge.pipeline, edge.catalog, edge.authenticator, _new_id, runtime.config.request_bytes_max
+    )
+
+
+def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: MeshWatch) -> HttpParts:
+    release = version("meshgate-edge")
+
+    async def ping_cache() -> CacheStatus:
+        status = await edge.clients.cache.get_status(cache_pb.GetStatusRequest(), timeout_s=1.0)
+        return CacheStatus(
+            enabled=status.enabled,
+            backend=status.backend,
+            reachable=status.reachable,
+            hit_count=status.hit_count,
+            miss_count=status.miss_count,
+        )
+
+    register_mesh_gauges(runtime.registry, watch)
+    chat = ChatParts(
+        pipeline=edge.pipeline,
+        authenticator=edge.authenticator,
+        observer=edge.observer,
+        in_flight=edge.metrics.in_flight,
+        tasks=edge.requests,
+        new_call_id=_new_id,
+        version=release,
+        body_limits=BodyLimits(size_bytes_max=runtime.config.request_bytes_max),
+        request_timeout_s=settings.request_timeout_s,
+    )
+    keys = KeyParts(edge.clients.ledger, edge.authenticator, runtime.clock, secrets.token_bytes, _new_id)
+    health = HealthParts(watch, runtime.config, runtime.clock, release, ping_cache)
+    return HttpParts(
+        chat=ChatEndpoint(chat),
+        models=ModelsEndpoint(edge.catalog, edge.authenticator),
+        health=HealthEndpoint(health),
+        keys=KeyEndpoints(keys),
+        registry=runtime.registry,
+        config=runtime.config,
+        telemetry=runtime.telemetry,
+        version=release,
+    )
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
