@@ -1,0 +1,152 @@
+"""The HTTP application: hot routes as plain ASGI, management and documentation by FastAPI.
+
+Framework errors (404, 405) and failed validation of management bodies (422) keep FastAPI's {"detail": ...},
+as LiteLLM's do; everything else is in OpenAI's format.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from meshgate_chassis.chat.json import dumps
+from meshgate_chassis.config.model import GatewayConfig
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_chat import ChatEndpoint
+from meshgate_edge.http_errors import render_error
+from meshgate_edge.http_health import HealthEndpoint
+from meshgate_edge.http_keys import KeyEndpoints
+from meshgate_edge.http_management import ManagementBodies
+from meshgate_edge.http_models import ModelsEndpoint
+from meshgate_edge.http_openapi import document_hot_routes
+from meshgate_edge.http_tracing import TracingMiddleware
+
+CHAT_PATHS = (
+    "/v1/chat/completions",
+    "/chat/completions",
+    "/engines/{model:path}/chat/completions",
+    "/openai/deployments/{model:path}/chat/completions",
+)
+PREFLIGHT_S = 600
+MANAGEMENT_BYTES_MAX = 1024 * 1024
+EXPOSED_HEADERS = (
+    "x-litellm-call-id",
+    "x-litellm-model-id",
+    "x-litellm-model-group",
+    "x-litellm-response-cost",
+    "x-litellm-cache-key",
+    "x-cache-status",
+    "retry-after",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpParts:
+    """The endpoints, already built, and what all of them share."""
+
+    chat: ChatEndpoint
+    models: ModelsEndpoint
+    health: HealthEndpoint
+    keys: KeyEndpoints
+    registry: CollectorRegistry
+    config: GatewayConfig
+    telemetry: Telemetry
+    version: str
+
+
+def build_http_app(parts: HttpParts) -> ASGIApp:
+    """An ASGI application; it starts and stops nothing."""
+    app = _DocumentedApp(
+        title="meshgate",
+        version=parts.version,
+        description="An LLM gateway: OpenAI's API in front of many providers.",
+        middleware=_middleware(parts),
+        exception_handlers={MeshError: _answer_error, Exception: _answer_defect},
+        routes=[
+            *(Route(path, parts.chat, methods=["POST"], name="chat") for path in CHAT_PATHS),
+            *parts.models.routes(),
+            *parts.health.routes(),
+            *_MetricsEndpoint(parts.registry).routes(),
+            Route("/", _Home(parts.version).show, methods=["GET"]),
+        ],
+    )
+    app.include_router(parts.keys.router())
+    return app
+
+
+class _DocumentedApp(FastAPI):
+    """FastAPI, with the hot routes in its documentation."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = document_hot_routes(super().openapi())
+        return self.openapi_schema
+
+
+class _Home:
+    """GET /: a sign at the door."""
+
+    def __init__(self, version: str) -> None:
+        self._body = dumps({"service": "meshgate", "version": version, "docs": "/docs", "health": "/health"})
+
+    async def show(self, _request: Request) -> Response:
+        return Response(self._body, media_type="application/json")
+
+
+class _MetricsEndpoint:
+    """Always the classic text format: in OpenMetrics a counter and its twin would collide."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def routes(self) -> list[Route]:
+        return [Route(path, self.show, methods=["GET"]) for path in ("/metrics", "/metrics/")]
+
+    async def show(self, _request: Request) -> Response:
+        # Thousands of series take their time; calls go on meanwhile.
+        text = await asyncio.to_thread(generate_latest, self._registry)
+        return Response(text, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def _middleware(parts: HttpParts) -> list[Middleware]:
+    """Pure ASGI only, outermost first."""
+    stack = [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(parts.config.allowed_origins),
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["*"],
+            allow_credentials=False,
+            expose_headers=list(EXPOSED_HEADERS),
+            max_age=PREFLIGHT_S,
+        ),
+        Middleware(ManagementBodies, limits=BodyLimits(MANAGEMENT_BYTES_MAX)),
+    ]
+    if parts.telemetry.enabled:
+        stack.insert(0, Middleware(TracingMiddleware, telemetry=parts.telemetry))
+    return stack
+
+
+async def _answer_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, MeshError), "registered for MeshError"
+    rendered = render_error(error)
+    headers = {name.decode(): value.decode() for name, value in rendered.headers}
+    return Response(
+        dumps(rendered.body), status_code=rendered.status, headers=headers, media_type="application/json"
+    )
+
+
+async def _answer_defect(request: Request, _error: Exception) -> Response:
+    """A defect: the server logs it, the client learns nothing of it."""
+    return await _answer_error(request, MeshError(Code.INTERNAL, "UNEXPECTED", ""))

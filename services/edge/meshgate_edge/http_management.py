@@ -1,0 +1,42 @@
+"""Limits the bodies of management requests, which FastAPI reads without one. Pure ASGI."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from meshgate_chassis.errors import MeshError
+from meshgate_edge.http_body import BodyLimits, read_body
+from meshgate_edge.http_messages import headers_of, send_error
+
+MANAGEMENT_PREFIX = "/key/"
+
+
+class ManagementBodies:
+    """Reads the whole body within its limits, and hands it on."""
+
+    def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(MANAGEMENT_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await read_body(receive, headers_of(scope), self._limits)
+        except MeshError as error:
+            await send_error(send, error)
+            return
+        if body is not None:
+            await self._app(scope, _replayed(body, receive), send)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def receive_again() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
