@@ -6,7 +6,8 @@ Standard input is the mesh's lifeline: a pipe whose other end the supervisor and
 the last of them has ended, however, the pipe ends; only then PostgreSQL is stopped. So the database
 outlives every service that settles, and nothing is left behind even when the supervisor is killed.
 
-Writes one line of JSON to standard output: {"dsn": ...} when ready, or {"error": ...}.
+Writes one line of JSON to standard output: {"dsn": ..., "process_id": ...} when ready (both null without a
+PostgreSQL), or {"error": ...}. When it ends for another reason, the sockets stay: their services live.
 """
 
 import json
@@ -30,27 +31,31 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _exit)
     try:
-        return _keep(postgres)
+        all_ended = _keep(postgres)
     finally:
         if postgres is not None:
             postgres.stop()
-        shutil.rmtree(socket_folder, ignore_errors=True)
+    if not all_ended:
+        return 1
+    shutil.rmtree(socket_folder, ignore_errors=True)
+    return 0
 
 
-def _keep(postgres: EmbeddedPostgres | None) -> int:
+def _keep(postgres: EmbeddedPostgres | None) -> bool:
+    """True when everybody has ended; False when PostgreSQL did not start, or ended by itself."""
     try:
         dsn = postgres.start() if postgres is not None else None
     except EmbeddedPostgresError as error:
         _say({"error": str(error)})
-        return 1
-    _say({"dsn": dsn})
+        return False
+    _say({"dsn": dsn, "process_id": postgres.process_id if postgres is not None else None})
     while True:
         ended, _, _ = select.select([LIFELINE], [], [], CHECK_INTERVAL_S)
         if ended:  # nobody ever writes: readable means that the other end is closed
-            return 0
+            return True
         if postgres is not None and _has_ended(postgres.process_id):
             sys.stderr.write("PostgreSQL has ended by itself\n")
-            return 1
+            return False
 
 
 def _has_ended(process_id: int) -> bool:
@@ -60,7 +65,7 @@ def _has_ended(process_id: int) -> bool:
     return os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _say(message: dict[str, str | None]) -> None:
+def _say(message: dict[str, str | int | None]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from meshgate_cli.guardian import StartError
 from meshgate_cli.log_files import LogFile
 from meshgate_cli.settings import environment
 
-NAME = "postgres"
+NAME = "postgresql"
 START_TIMEOUT_S = 180.0  # a first start makes the database files, on a slow disk
 STOP_TIMEOUT_S = 60.0
 
@@ -36,15 +37,20 @@ class KeeperGuardian:
         self, sockets: Path, postgres_home: Path | None, lifeline: Lifeline, lock: int, log: LogFile
     ) -> None:
         self.log = log
+        self._sockets = sockets
         self._arguments = (str(sockets), *([str(postgres_home)] if postgres_home else []))
         self._lifeline = lifeline
         self._lock = lock
         self._process: asyncio.subprocess.Process | None = None
+        self._postgres_id: int | None = None
 
     @property
-    def process_id(self) -> int | None:
+    def process_ids(self) -> dict[str, int | None]:
+        """The keeper and its PostgreSQL, by name."""
         process = self._process
-        return process.pid if process is not None and process.returncode is None else None
+        if process is None or process.returncode is not None:
+            return {}
+        return {"keeper": process.pid, NAME: self._postgres_id}
 
     async def start(self) -> str | None:
         """The DSN of PostgreSQL, if it keeps one. Raises StartError."""
@@ -73,6 +79,7 @@ class KeeperGuardian:
         said = json.loads(line)
         if "error" in said:
             raise StartError(NAME, said["error"])
+        self._postgres_id = said["process_id"]
         dsn: str | None = said["dsn"]
         return dsn
 
@@ -84,11 +91,11 @@ class KeeperGuardian:
     async def end(self) -> None:
         """Lets go of the lifeline and waits until PostgreSQL has ended and the sockets are gone."""
         self._lifeline.let_go()
-        if self._process is None or self._process.returncode is not None:
-            return
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+        if self._process is not None and self._process.returncode is None:
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.terminate()
                 await self._process.wait()
-        except TimeoutError:
-            self._process.terminate()
-            await self._process.wait()
+        shutil.rmtree(self._sockets, ignore_errors=True)  # if it ended before it could

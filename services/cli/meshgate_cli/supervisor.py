@@ -59,7 +59,7 @@ class Supervisor:
     def write_processes(self) -> None:
         """Who runs, for people and tests; replaced as a whole."""
         running = {name: guardian.process_id for name, guardian in self._guardians.items()}
-        running |= {POSTGRES: self._keeper.process_id, "supervisor": os.getpid()}
+        running |= {**self._keeper.process_ids, "supervisor": os.getpid()}
         unfinished = self._processes_file.with_suffix(".new")
         unfinished.write_text(json.dumps(running, indent=1) + "\n")
         unfinished.replace(self._processes_file)
@@ -75,6 +75,7 @@ class Supervisor:
             self._failure = _first(errors)
             self._stop_wanted.set()
         if self._failure is None:
+            self.write_processes()
             self._when_ready()
             await self._watch()
 
@@ -112,6 +113,7 @@ class Supervisor:
             except StartError as error:
                 self._say(f"  {POSTGRES}: {error.reason}")
                 continue
+            self.write_processes()
             self._say(f"  {POSTGRES} runs again")
             ledger = self._guardians["ledger"]
             if dsn is not None:

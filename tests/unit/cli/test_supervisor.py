@@ -32,7 +32,7 @@ class Supervised:
                 assert line, f"ended without saying {text!r}:\n{self.said}"
                 self.said += line.decode()
 
-    def processes(self) -> dict[str, int]:
+    def processes(self) -> dict[str, int | None]:
         return json.loads((self.folder / "processes.json").read_text())
 
 
@@ -63,8 +63,9 @@ def gone(process_id: int) -> bool:
         return True
 
 
-def all_gone(processes: dict[str, int]) -> bool:
-    return all(gone(number) for name, number in processes.items() if name != "supervisor")
+def all_gone(processes: dict[str, int | None]) -> bool:
+    numbers = [number for name, number in processes.items() if name != "supervisor"]
+    return all(gone(number) for number in numbers if number is not None)
 
 
 async def test_it_stops_everything(supervised: Supervised) -> None:
@@ -74,7 +75,7 @@ async def test_it_stops_everything(supervised: Supervised) -> None:
     code = await supervised.process.wait()
 
     assert code == 0
-    assert set(processes) == {"edge", "ledger", "postgres", "supervisor"}
+    assert set(processes) == {"edge", "ledger", "keeper", "postgresql", "supervisor"}
     assert all_gone(processes)
     assert not (supervised.folder / "run").exists()
     assert not (supervised.folder / "processes.json").exists()
