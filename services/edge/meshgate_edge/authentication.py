@@ -15,6 +15,8 @@ SCHEMES = ("bearer", "basic")
 # In this order; the first that is present counts.
 CREDENTIAL_HEADERS = ("x-litellm-api-key", "authorization", "api-key", "x-api-key", "x-goog-api-key")
 
+ADMIN_ONLY_MESSAGE = "Only proxy admin can be used to generate, delete, update info for new keys/users/teams"
+
 
 def key_hash(key: str) -> str:
     """SHA-256 of the whole key, 64 lower-case hex digits: what the ledger knows a key by."""
@@ -22,9 +24,10 @@ def key_hash(key: str) -> str:
 
 
 class Authenticator:
-    """`master_key` None: open mode, everyone may call and manage."""
+    """`master_key` None: open mode, everyone may call; and manage keys, too, if `open_management`."""
 
-    def __init__(self, master_key: str | None) -> None:
+    def __init__(self, master_key: str | None, *, open_management: bool = False) -> None:
+        self._open_management = open_management
         self._master_digest = None if not master_key else hashlib.sha256(master_key.encode()).digest()
 
     @property
@@ -46,12 +49,13 @@ class Authenticator:
         return Principal("virtual_key", digest.hexdigest())
 
     def require_admin(self, headers: Mapping[str, str]) -> Principal:
-        """As `authenticate`, and raises UNAUTHENTICATED/ADMIN_ONLY for a virtual key."""
+        """As `authenticate`, and raises UNAUTHENTICATED/ADMIN_ONLY for who may not manage keys."""
         principal = self.authenticate(headers)
         if principal.kind == "virtual_key":
-            raise _unauthenticated(
-                "ADMIN_ONLY", "Only proxy admin can be used to generate, delete, update info for new keys"
-            )
+            raise _unauthenticated("ADMIN_ONLY", ADMIN_ONLY_MESSAGE)
+        if principal.kind == "open" and not self._open_management:
+            message = "There is no master key; without one, keys are managed on loopback only."
+            raise _unauthenticated("ADMIN_ONLY", f"{ADMIN_ONLY_MESSAGE}. {message}")
         return principal
 
 
