@@ -6,8 +6,8 @@ are merged key by key, so that an included file need not repeat the rest of a se
 
 from pathlib import Path
 
-from meshgate_chassis.config.kinds import Invalid, names
-from meshgate_chassis.config.node import Node
+from meshgate_chassis.config.kinds import KindError, names
+from meshgate_chassis.config.node import Node, shown
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.yaml_source import read_yaml
 
@@ -24,7 +24,7 @@ def read_files(path: Path, problems: Problems, above: tuple[Path, ...] = ()) -> 
     chain = (*above, path.resolve())
     try:
         included = names(include)
-    except Invalid as error:
+    except KindError as error:
         problems.error(error.node or include, error.message)
         included = ()
     for name in included:
@@ -34,7 +34,7 @@ def read_files(path: Path, problems: Problems, above: tuple[Path, ...] = ()) -> 
         elif len(chain) > INCLUDE_DEPTH_MAX:
             problems.error(include, f"files may include each other {INCLUDE_DEPTH_MAX} deep, not more")
         elif not target.is_file():
-            problems.error(include, f"there is no file {name!r}")
+            problems.error(include, f"there is no file {shown(name)!r}")
         else:
             sections = _merged(sections, read_files(target, problems, chain).mapping())
     return Node(sections, root.path, root.line, root.where)

@@ -1,6 +1,6 @@
 """What a setting may be: one function per kind, from a node to a checked value.
 
-Every kind raises `Invalid` for what it does not accept. Numbers and booleans may also come as text,
+Every kind raises `KindError` for what it does not accept. Numbers and booleans may also come as text,
 because `os.environ/NAME` always gives text. No message carries the value: it may be a secret.
 """
 
@@ -20,10 +20,12 @@ TOKEN_PRICE_USD_MAX = 1_000  # per token; more is a slip of the unit
 
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mo|s|m|h|d|w)")
 DURATION_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "mo": 2_592_000}
-BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-class Invalid(Exception):
+class KindError(Exception):
     """A value is not of its kind. `node`: the part that is wrong, when it is not the whole."""
 
     def __init__(self, message: str, *, suggestion: str | None = None, node: Node | None = None) -> None:
@@ -47,7 +49,7 @@ def text(node: Node) -> str:
         return node.value
     if isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return str(node.value)
-    raise Invalid(f"must be text, not {named(node)}")
+    raise KindError(f"must be text, not {named(node)}")
 
 
 def secret(node: Node) -> Secret:
@@ -59,18 +61,34 @@ def url(node: Node) -> str:
     """An http or https address."""
     value = text(node).strip()
     if not value.startswith(("http://", "https://")):
-        raise Invalid("must be an address that begins with http:// or https://")
+        raise KindError("must be an address that begins with http:// or https://")
     return value
+
+
+def redis_address(node: Node) -> Secret:
+    """Where a Redis is, with its password."""
+    return _address(node, "redis://", "rediss://", "unix://")
+
+
+def postgres_address(node: Node) -> Secret:
+    """Where a PostgreSQL is, with its password."""
+    return _address(node, "postgresql://", "postgres://")
 
 
 def flag(node: Node) -> bool:
     """A boolean."""
     if isinstance(node.value, bool):
         return node.value
-    known = BOOLEANS.get(str(node.value).strip().lower()) if isinstance(node.value, str | int) else None
+    known = boolean(str(node.value)) if isinstance(node.value, str | int) else None
     if known is None:
-        raise Invalid(f"must be true or false, not {named(node)}")
+        raise KindError(f"must be true or false, not {named(node)}")
     return known
+
+
+def boolean(value: str) -> bool | None:
+    """What people write for true and false; None for anything else."""
+    word = value.strip().lower()
+    return True if word in TRUE else False if word in FALSE else None
 
 
 def number(node: Node) -> float:
@@ -88,7 +106,7 @@ def share(node: Node) -> float:
     """A number above 0, at most 1."""
     value = _decimal(node)
     if not 0 < value <= 1:
-        raise Invalid("must be above 0 and at most 1")
+        raise KindError("must be above 0 and at most 1")
     return float(value)
 
 
@@ -96,8 +114,16 @@ def count(node: Node) -> int:
     """A whole number that is not negative."""
     value = _not_negative(_decimal(node))
     if value != value.to_integral_value():
-        raise Invalid("must be a whole number")
+        raise KindError("must be a whole number")
     return int(value)
+
+
+def port(node: Node) -> int:
+    """A TCP port."""
+    value = count(node)
+    if not 0 < value < 65_536:
+        raise KindError("must be a port")
+    return value
 
 
 def seconds(node: Node) -> float:
@@ -105,7 +131,7 @@ def seconds(node: Node) -> float:
     if isinstance(node.value, str):
         duration = parse_duration(node.value)
         if duration is None:
-            raise Invalid('must be seconds, or a duration such as "30s", "5m", "1h", "1d"')
+            raise KindError('must be seconds, or a duration such as "30s", "5m", "1h", "1d"')
         return duration
     return amount(node)
 
@@ -114,29 +140,29 @@ def timeout(node: Node) -> float:
     """Seconds above 0."""
     value = seconds(node)
     if value <= 0:
-        raise Invalid("must be above 0")
+        raise KindError("must be above 0")
     return value
 
 
 def price(node: Node) -> int:
-    """USD per token -> nano-USD per million tokens. Exact, except that a fraction of a unit is rounded half-even."""
+    """USD per token -> nano-USD per million tokens: exact, or rounded half-even once below that unit."""
     usd_per_token = _not_negative(_decimal(node))
     if usd_per_token > TOKEN_PRICE_USD_MAX:
-        raise Invalid("is USD per token: this is too much to be true")
+        raise KindError("is USD per token: this is too much to be true")
     return int((usd_per_token * NANOS_PER_USD * TOKENS_PER_MTOK).to_integral_value(ROUND_HALF_EVEN))
 
 
 def mapping(node: Node) -> dict[str, Node]:
     """Members by name."""
     if not isinstance(node.value, dict):
-        raise Invalid(f"must be a mapping, not {named(node)}")
+        raise KindError(f"must be a mapping, not {named(node)}")
     return node.value
 
 
 def listing(node: Node) -> list[Node]:
     """Any list."""
     if not isinstance(node.value, list):
-        raise Invalid(f"must be a list, not {named(node)}")
+        raise KindError(f"must be a list, not {named(node)}")
     return node.value
 
 
@@ -147,7 +173,7 @@ def names(node: Node) -> tuple[str, ...]:
     found = []
     for item in listing(node):
         if not isinstance(item.value, str):
-            raise Invalid(f"must be a name, not {named(item)}", node=item)
+            raise KindError(f"must be a name, not {named(item)}", node=item)
         found.append(item.value)
     return tuple(found)
 
@@ -157,7 +183,7 @@ def headers(node: Node) -> dict[str, str]:
     found = {}
     for name, value in mapping(node).items():
         if isinstance(value.value, dict | list):
-            raise Invalid(f"must be text, not {named(value)}", node=value)
+            raise KindError(f"must be text, not {named(value)}", node=value)
         if value.value is not None:
             found[name] = str(value.value)
     return found
@@ -169,10 +195,18 @@ def choice(*allowed: str) -> Kind:
     def read(node: Node) -> str:
         value = text(node)
         if value not in allowed:
-            raise Invalid(f"must be one of {', '.join(allowed)}", suggestion=nearest(value, allowed))
+            raise KindError(f"must be one of {', '.join(allowed)}", suggestion=nearest(value, allowed))
         return value
 
     return read
+
+
+def log_level(node: Node) -> str:
+    """A level of logging, in any case."""
+    value = text(node).upper()
+    if value not in LOG_LEVELS:
+        raise KindError(f"must be one of {', '.join(LOG_LEVELS)}", suggestion=nearest(value, LOG_LEVELS))
+    return value
 
 
 def parse_duration(value: str) -> float | None:
@@ -190,23 +224,32 @@ def named(node: Node) -> str:
     """What a value is, in words, without saying the value."""
     if node.value is None:
         return "nothing"
-    words = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    if isinstance(node.value, bool):
+        return "true or false"
+    words = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
     return words[type(node.value)]
+
+
+def _address(node: Node, *schemes: str) -> Secret:
+    value = text(node).strip()
+    if not value.startswith(schemes):
+        raise KindError(f"must be an address that begins with {' or '.join(schemes)}")
+    return Secret(value)
 
 
 def _decimal(node: Node) -> Decimal:
     if isinstance(node.value, bool) or not isinstance(node.value, int | float | str):
-        raise Invalid(f"must be a number, not {named(node)}")
+        raise KindError(f"must be a number, not {named(node)}")
     try:
         value = Decimal(str(node.value).strip())
     except InvalidOperation:
-        raise Invalid(f"must be a number, not {named(node)}") from None
+        raise KindError(f"must be a number, not {named(node)}") from None
     if not value.is_finite() or abs(value) >= NUMBER_MAX:
-        raise Invalid("is too large")
+        raise KindError("is too large")
     return value
 
 
 def _not_negative(value: Decimal) -> Decimal:
     if value < 0:
-        raise Invalid("must not be negative")
+        raise KindError("must not be negative")
     return value

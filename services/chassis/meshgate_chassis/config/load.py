@@ -47,8 +47,9 @@ def check_config(path: Path | None, environ: Mapping[str, str]) -> Sequence[Conf
 def _read(path: Path | None, environ: Mapping[str, str]) -> tuple[GatewayConfig, Problems]:
     problems = Problems()
     root = read_files(path, problems) if path is not None else Node({}, "(environment)", 0, "")
-    environ = _with_variables(root.mapping().get("environment_variables"), environ, problems)
-    resolved = substitute(root, environ, problems)
+    members = dict(root.mapping())
+    environ = _with_variables(members.pop("environment_variables", None), environ, problems)
+    resolved = substitute(Node(members, root.path, root.line, root.where), environ, problems)
     read_table(resolved, SECTIONS, problems, "unknown section: it has no effect")
     sections = {key: node for key, node in resolved.mapping().items() if node.value is not None}
     return _build(sections, environ, problems), problems
@@ -57,14 +58,15 @@ def _read(path: Path | None, environ: Mapping[str, str]) -> tuple[GatewayConfig,
 def _with_variables(
     section: Node | None, environ: Mapping[str, str], problems: Problems
 ) -> Mapping[str, str]:
-    """The environment with `environment_variables`, which win over it."""
+    """The environment with `environment_variables`, which win over it and may use those above them."""
     if section is None or section.value is None:
         return environ
     if not isinstance(section.value, dict):
         problems.error(section, "must be a mapping")
         return environ
     added = dict(environ)
-    for name, node in substitute(section, environ, problems).mapping().items():
+    for name, written in section.value.items():
+        node = substitute(written, added, problems)
         if isinstance(node.value, dict | list):
             problems.error(node, "must be text")
         elif node.value is not None:

@@ -4,7 +4,7 @@ Each service takes its part. Read by `meshgate_chassis.config.load_config`.
 Source of the format: LiteLLM's config.yaml; members that LiteLLM does not know are marked "ours".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,10 +41,10 @@ class Deployment:
     model_group: str  # model_name: the public name; may contain "/" or "*"
     provider: str  # openai, anthropic, groq, mistral, ...
     upstream_model: str  # without the provider prefix
-    api_base: str | None  # None: the provider's own
+    api_base: str | None = field(repr=False)  # None: the provider's own; may hold credentials
     api_key: Secret | None
-    request_defaults: Mapping[str, object]  # OpenAI parameters merged under the request
-    extra_headers: Mapping[str, str]
+    request_defaults: Mapping[str, object] = field(repr=False)  # OpenAI parameters merged under the request
+    extra_headers: Mapping[str, str] = field(repr=False)  # may hold credentials
     timeout_s: float | None
     stream_timeout_s: float | None
     rpm: int | None
@@ -53,7 +53,7 @@ class Deployment:
     price: DeploymentPrice | None  # None: the price library decides
     drop_params: bool
     mode: str  # chat, embedding, ...
-    model_info: Mapping[str, object]
+    model_info: Mapping[str, object] = field(repr=False)  # all of it, as written
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class RouterConfig:
     allowed_fails: int | None = None
     cooldown_time_s: float = 5.0
     model_group_alias: Mapping[str, str] = field(default_factory=dict)
+    hidden_aliases: Collection[str] = frozenset()  # they work, but are not listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class GatewayConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """Something to tell the operator about the file: `path:line: where: message (did you mean X?)`."""
+    """Something to tell the operator: `path:line: where: message (did you mean 'x'?)`. Never a value."""
 
     path: str
     line: int  # 1-based; 0: the whole file
@@ -141,4 +142,6 @@ class ConfigProblem:
 
     def __str__(self) -> str:
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        return f"{self.path}:{self.line}: {self.where}: {self.message}{hint}"
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        where = f"{self.where}: " if self.where else ""
+        return f"{place}: {where}{self.message}{hint}"

@@ -6,14 +6,14 @@ substitution builds new ones. `written` is the text of a scalar as the file has 
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 CREDENTIAL = re.compile(
     r"^(sk|pk|rk|xai)-|^(gsk|hf)_|^AIza|^eyJ|^(Bearer|Basic) |[A-Za-z0-9+]{32,}|://[^/]*@", re.IGNORECASE
 )
 NAME_LENGTH_MAX = 80
 
-Value: TypeAlias = Union[None, bool, int, float, str, list["Node"], dict[str, "Node"]]
+Value: TypeAlias = None | bool | int | float | str | list["Node"] | dict[str, "Node"]
 
 
 @dataclass(frozen=True, slots=True)

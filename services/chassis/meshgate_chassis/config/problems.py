@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from meshgate_chassis.config.model import ConfigProblem, Severity
 from meshgate_chassis.config.node import Node
 
+
 class ConfigError(Exception):
     """The configuration cannot be used. Prints every problem, one per line."""
 

@@ -7,26 +7,38 @@ deployments load, and only their calls fail.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from meshgate_chassis.config.accepted_keys import words
+
 # The first path segment of litellm_params.model that names a provider.
 KNOWN_PREFIXES = frozenset(
-    """
-    ai21 ai21_chat aiml aleph_alpha anthropic anthropic_text anyscale assemblyai azure azure_ai azure_text
-    baseten bedrock bedrock_converse bytez cerebras clarifai cloudflare codestral cohere cohere_chat
-    compactifai custom_openai dashscope databricks datarobot deepgram deepinfra deepseek demo elevenlabs
-    empower fal_ai featherless_ai fireworks_ai friendliai galadriel gemini gigachat github github_copilot
-    gradient_ai groq heroku hosted_vllm huggingface hyperbolic infinity jina_ai lambda_ai lemonade
-    litellm_proxy llamafile lm_studio maritalk meta_llama mistral moonshot morph nebius nlp_cloud novita
-    nscale nvidia_nim ollama ollama_chat oobabooga openai openai_like openrouter ovhcloud perplexity petals
-    predibase recraft replicate runwayml sagemaker sagemaker_chat sambanova snowflake text-completion-openai
-    text-completion-codestral together_ai topaz triton v0 vercel_ai_gateway vertex_ai vertex_ai_beta vllm
-    volcengine voyage wandb watsonx watsonx_text xai xinference zai
-    """.split()
+    words(
+        """
+        abliteration ai21 ai21_chat aiand aiml aiohttp_openai aleph_alpha amazon_nova anthropic anthropic_text
+        anyscale apertis assemblyai aws_polly aws_textract azure azure_ai azure_speech azure_text baseten
+        bedrock bedrock_converse bedrock_mantle bespoke black_forest_labs bytez cerebras charity_engine
+        chatgpt chutes clarifai clf_ai_gateway cloudflare codestral cognition cohere cohere_chat cometapi
+        compactifai coralbricks cortecs cursor custom_openai darkbloom dashscope databricks databricks_agent
+        datarobot deepgram deepinfra deepseek demo docker_model_runner edenai elevenlabs empower eu_jev fal_ai
+        featherless_ai fireworks_ai friendliai galadriel gdc gemini gigachat github github_copilot gradient_ai
+        groq helicone heroku hosted_vllm hostinger_router huggingface hyperbolic inception inferenceapis
+        infinity jina_ai kyma lambda_ai langflow langgraph laya lemonade libertai litellm_proxy llamafile
+        lm_studio manus maritalk meta meta_llama microsoft_365_copilot minimax mistral modelscope moonshot
+        morph nace nadir nano-gpt nebius neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci ollama
+        ollama_chat oobabooga openai openai_like opencode_go openinfer openrouter ovhcloud parasail perplexity
+        petals pinstripes poe predibase prism publicai qwen_ai_platform qwencloud recraft reducto refuseless
+        reka replicate runwayml sagemaker sagemaker_chat sagemaker_nova sail sambanova sap scaledown scaleway
+        scx-ai snowflake soniox stability strands_decider streamlake synthetic tencent tensormesh
+        text-completion-codestral text-completion-inception text-completion-openai together_ai topaz
+        transcribe triton typesafe v0 vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage wandb
+        watsonx watsonx_text xai xiaomi_mimo xinference zai zerogpu
+        """
+    )
 )
 
 # Names without a prefix, by what they begin with.
 BARE_NAMES: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("claude",),
-    "openai": ("gpt", "ft:gpt", "o1", "o3", "o4", "chatgpt", "text-embedding", "codex", "dall-e", "whisper", "tts-"),
+    "openai": ("gpt", "ft:gpt", "o1", "o3", "o4", "chatgpt", "text-embedding", "dall-e", "whisper", "tts-"),
     "gemini": ("gemini", "gemma"),
 }
 

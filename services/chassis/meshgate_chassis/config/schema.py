@@ -1,19 +1,20 @@
-"""Reads a mapping by a table of its known keys, and reports the rest."""
+"""Reads a mapping by a table of its known keys, and reports the rest. `name_*` is every key that begins so."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from meshgate_chassis.config.kinds import Invalid, Kind, named
+from meshgate_chassis.config.kinds import Kind, KindError, named
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems, nearest
 
 Table: TypeAlias = Mapping[str, Kind]
 
+WILDCARD = "_*"
 UNKNOWN = "unknown key: it has no effect"
 
 
 def read_table(node: Node | None, table: Table, problems: Problems, unknown: str = UNKNOWN) -> dict[str, Any]:
-    """The valid values by key. What is null or empty counts as not given, and so does what is wrong (reported)."""
+    """The valid values by key. What is null, empty or wrong (reported) counts as not given."""
     if node is None or node.value is None:
         return {}
     if not isinstance(node.value, dict):
@@ -21,15 +22,25 @@ def read_table(node: Node | None, table: Table, problems: Problems, unknown: str
         return {}
     found: dict[str, Any] = {}
     for key, member in node.value.items():
-        kind = table.get(key)
+        kind = kind_of(key, table)
         if kind is None:
-            problems.warn(member, unknown, nearest(key, table))
+            problems.warn(
+                member, unknown, nearest(key, (name for name in table if not name.endswith(WILDCARD)))
+            )
         elif not is_empty(member):
             try:
                 found[key] = kind(member)
-            except Invalid as error:
+            except KindError as error:
                 problems.error(error.node or member, error.message, error.suggestion)
     return found
+
+
+def kind_of(key: str, table: Table) -> Kind | None:
+    """The kind of a key: by its name, else by how it begins."""
+    if key in table:
+        return table[key]
+    patterns = (name for name in table if name.endswith(WILDCARD) and key.startswith(name.removesuffix("*")))
+    return next((table[name] for name in patterns), None)
 
 
 def is_empty(node: Node) -> bool:

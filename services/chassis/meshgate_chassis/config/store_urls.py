@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from meshgate_chassis.config.kinds import BOOLEANS
+from meshgate_chassis.config.kinds import boolean
 from meshgate_chassis.config.model import Secret
 
 REDIS_PORT = 6379
@@ -28,7 +28,7 @@ def redis_url(params: Mapping[str, Any], environ: Mapping[str, str]) -> Secret |
     port = params.get("port") or _port(environ.get("REDIS_PORT"))
     username = params.get("username") or environ.get("REDIS_USERNAME") or ""
     password = params["password"].value if "password" in params else environ.get("REDIS_PASSWORD") or ""
-    ssl = params.get("ssl", BOOLEANS.get(environ.get("REDIS_SSL", "").lower(), False))
+    ssl = params.get("ssl", boolean(environ.get("REDIS_SSL", "")))
     credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
     database = f"/{params['db']}" if "db" in params else ""
     return Secret(f"{'rediss' if ssl else 'redis'}://{credentials}{_host(host)}:{port}{database}")

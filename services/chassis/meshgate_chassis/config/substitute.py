@@ -12,7 +12,9 @@ from meshgate_chassis.config.node import Node, shown
 from meshgate_chassis.config.problems import Problems
 
 WHOLE_PREFIX = "os.environ/"
-REFERENCE = re.compile(r"\$(?P<escaped>\$)?\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?")
+REFERENCE = re.compile(
+    r"\$(?P<escaped>\$)?\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?", re.ASCII
+)
 
 
 def substitute(node: Node, environ: Mapping[str, str], problems: Problems) -> Node:

@@ -1,7 +1,7 @@
 """Reads one YAML file into nodes that know their lines.
 
 Scalars mean what PyYAML makes of them, because LiteLLM reads with PyYAML (YAML 1.1: `yes` and `on` are
-booleans), with three exceptions that only ever surprised people: dates and base-60 numbers stay text
+booleans), with exceptions that only ever surprised people: dates and base-60 numbers stay text
 (`api_version: 2024-02-01`), and `1e-7` is a number. Only the standard tags are allowed; nothing is constructed.
 """
 
@@ -24,7 +24,7 @@ DEPTH_MAX = 60
 TAG = "tag:yaml.org,2002:"
 MERGE = TAG + "merge"
 STANDARD_TAGS = {
-    TAG + name for name in ("map", "seq", "str", "bool", "int", "float", "null", "timestamp", "merge", "value")
+    TAG + name for name in ("map", "seq", "str", "bool", "int", "float", "null", "timestamp", "value")
 }
 TRUE = {"yes", "true", "on", "y"}
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")

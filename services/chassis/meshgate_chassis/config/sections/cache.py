@@ -28,6 +28,8 @@ def read_cache(
     params = {**settings, **read_table(params_node, CACHE_PARAMS, problems)}
     enabled = bool(litellm.get("cache", settings.get("enabled", bool(settings))))
     if not enabled:
+        if params_node is not None and params_node.value is not None and "cache" not in litellm:
+            problems.warn(params_node, "has no effect without `cache: true`")
         return CacheConfig(enabled=False)
     where = params_node or settings_node or (litellm_node.mapping()["cache"] if litellm_node else None)
     assert where is not None  # something enabled it
@@ -37,7 +39,7 @@ def read_cache(
     return CacheConfig(
         enabled=True,
         type=kind,
-        ttl_s=None if ttl is None else round(ttl),
+        ttl_s=None if ttl is None else max(1, round(ttl)),
         namespace=params.get("namespace", defaults.namespace),
         mode=params.get("mode", defaults.mode),
         redis_url=address,
@@ -65,6 +67,6 @@ def _backend(
         problems.error(Node(None, ENVIRONMENT, 0, "REDIS_PORT"), str(error))
         return "local", None
     if address is None:
-        problems.warn(at, "no Redis is configured (host or url, REDIS_HOST or REDIS_URL): answers are kept in memory")
+        problems.warn(at, "no Redis is named (host, url, REDIS_HOST, REDIS_URL): answers are kept in memory")
         return "local", None
     return "redis", address

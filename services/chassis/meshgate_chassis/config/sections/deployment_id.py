@@ -9,12 +9,7 @@ import json
 
 from meshgate_chassis.config.node import Node
 
-SECRET_KEYS = frozenset(
-    """
-    api_key aws_access_key_id aws_secret_access_key aws_session_token aws_web_identity_token azure_ad_token
-    azure_password client_secret extra_headers headers vertex_credentials
-    """.split()
-)
+SECRET_KEY_PARTS = ("api_key", "secret", "token", "password", "credential", "headers", "access_key")
 
 
 def computed_id(params: Node) -> str:
@@ -26,7 +21,7 @@ def computed_id(params: Node) -> str:
 def _written(node: Node, *, is_secret: bool = False) -> object:
     if isinstance(node.value, dict):
         return {
-            key: _written(member, is_secret=is_secret or key in SECRET_KEYS)
+            key: _written(member, is_secret=is_secret or _names_secret(key))
             for key, member in node.value.items()
         }
     if isinstance(node.value, list):
@@ -34,3 +29,8 @@ def _written(node: Node, *, is_secret: bool = False) -> object:
     if is_secret and node.written is not None and not str(node.written).startswith("os.environ/"):
         return hashlib.sha256(str(node.written).encode()).hexdigest()
     return node.written
+
+
+def _names_secret(key: str) -> bool:
+    """Whether a key's value may be a credential. `max_tokens` and the like are none."""
+    return "tokens" not in key and any(part in key for part in SECRET_KEY_PARTS)

@@ -10,7 +10,7 @@ from typing import Any
 from meshgate_chassis.config.known_keys import LITELLM_PARAMS, MODEL_ENTRY, REQUEST_PARAMS
 from meshgate_chassis.config.model import Deployment, DeploymentPrice, Secret
 from meshgate_chassis.config.node import Node, plain
-from meshgate_chassis.config.problems import Problems
+from meshgate_chassis.config.problems import Problems, nearest
 from meshgate_chassis.config.providers import (
     BASE_VARIABLES,
     KEY_VARIABLES,
@@ -19,10 +19,9 @@ from meshgate_chassis.config.providers import (
     first_set,
     provider_of,
 )
-from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.schema import is_empty, kind_of, read_table
 from meshgate_chassis.config.sections.deployment_id import computed_id
 from meshgate_chassis.config.sections.model_info import ModelInfo, read_model_info
-from meshgate_chassis.config.problems import nearest
 
 UNKNOWN_PARAM = "unknown key: it goes to the provider as it is"
 NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
@@ -30,7 +29,7 @@ NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
 
 @dataclass(frozen=True, slots=True)
 class DeploymentReader:
-    """Reads entries of `model_list`. `drop_params`: litellm_settings.drop_params, for entries that do not say."""
+    """Reads entries of `model_list`. `drop_params`: for entries that do not say (litellm_settings)."""
 
     environ: Mapping[str, str]
     problems: Problems
@@ -50,54 +49,70 @@ class DeploymentReader:
 
     def _deployment(self, entry: Node, explicit_ids: set[str]) -> Deployment | None:
         values = read_table(entry, MODEL_ENTRY, self.problems)
-        params_node = entry.mapping().get("litellm_params")
-        params = read_table(params_node, LITELLM_PARAMS, self.problems, UNKNOWN_PARAM)
+        node = entry.mapping().get("litellm_params")
+        params = read_table(node, LITELLM_PARAMS, self.problems, UNKNOWN_PARAM)
         info = read_model_info(entry.mapping().get("model_info"), self.problems)
-        if isinstance(entry.value, dict) and not self._complete(entry, values, params):
+        self._check_complete(entry)
+        self._note_id(info, explicit_ids)
+        if node is None or "model" not in params or "model_name" not in values:
             return None
-        model = params.get("model")
-        if model is None or params_node is None:
-            return None
-        at = self._provider(params_node.mapping()["model"], params)
+        at = self._provider(node.mapping()["model"], params)
         if at is None:
             return None
-        if info.id is not None:
-            if info.id in explicit_ids:
-                self.problems.error(info.id_node or entry, "this model_info.id is given to another entry as well")
-            explicit_ids.add(info.id)
+        mode = info.mode or mode_of(at.upstream_model)
         return Deployment(
-            id=info.id or computed_id(params_node),
+            id=info.id or computed_id(node),
             model_group=values["model_name"],
             provider=at.provider,
             upstream_model=at.upstream_model,
-            api_base=self._api_base(params_node, at, params),
-            api_key=self._api_key(params_node, at, params),
-            request_defaults=request_defaults(params_node, params),
+            api_base=self._api_base(node, at, params),
+            api_key=self._api_key(node, at, params),
+            request_defaults=request_defaults(node, params),
             extra_headers=extra_headers(params),
             timeout_s=params.get("timeout"),
             stream_timeout_s=params.get("stream_timeout"),
             rpm=params.get("rpm"),
             tpm=params.get("tpm"),
             weight=params.get("weight"),
-            price=price_of(params) or price_of(info.prices),
+            price=self._price(entry, {**info.prices, **params}, mode),
             drop_params=params.get("drop_params", self.drop_params),
-            mode=info.mode or mode_of(at.upstream_model),
+            mode=mode,
             model_info=info.members,
         )
 
-    def _complete(self, entry: Node, values: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-        """Reports what an entry cannot be without, unless it is there and wrong, which was reported."""
+    def _check_complete(self, entry: Node) -> None:
+        """Reports what no entry can be without. What is there but wrong was reported already."""
         members = entry.mapping()
-        if "model_name" not in values and ("model_name" not in members or members["model_name"].value in (None, "")):
-            self.problems.error(entry, "has no model_name", nearest("model_name", set(members) - set(MODEL_ENTRY)))
-        params_node = members.get("litellm_params")
-        if params_node is None or params_node.value is None:
+        if not isinstance(entry.value, dict):
+            return
+        if is_missing(members.get("model_name")):
+            self.problems.error(entry, "has no model_name")
+        params = members.get("litellm_params")
+        if params is None or params.value is None:
             self.problems.error(entry, "has no litellm_params")
-        elif isinstance(params_node.value, dict) and "model" not in params:
-            model = params_node.value.get("model")
-            if model is None or model.value in (None, ""):
-                self.problems.error(params_node, "has no model")
-        return "model_name" in values and "model" in params
+        elif isinstance(params.value, dict) and is_missing(params.value.get("model")):
+            self.problems.error(params, "has no model")
+
+    def _note_id(self, info: ModelInfo, explicit_ids: set[str]) -> None:
+        if info.id is None or info.id_node is None:
+            return
+        if info.id in explicit_ids:
+            self.problems.error(info.id_node, "another entry has the same id")
+        explicit_ids.add(info.id)
+
+    def _price(self, entry: Node, values: Mapping[str, Any], mode: str) -> DeploymentPrice | None:
+        """The price, when the configuration gives one for input or output; the one that is missing is 0."""
+        given = [key for key in ("input_cost_per_token", "output_cost_per_token") if key in values]
+        if not given:
+            return None
+        if len(given) == 1 and mode != "embedding":
+            self.problems.warn(entry, f"has {given[0]} alone: the other direction counts as free")
+        return DeploymentPrice(
+            input_nanos_per_mtok=values.get("input_cost_per_token", 0),
+            output_nanos_per_mtok=values.get("output_cost_per_token", 0),
+            cache_read_nanos_per_mtok=values.get("cache_read_input_token_cost"),
+            cache_creation_nanos_per_mtok=values.get("cache_creation_input_token_cost"),
+        )
 
     def _provider(self, model_node: Node, params: Mapping[str, Any]) -> ProviderModel | None:
         """Who serves the model; None (reported) when nothing tells."""
@@ -109,13 +124,16 @@ class DeploymentReader:
         head, slash, _ = model.partition("/")
         self.problems.warn(
             model_node,
-            "no provider is known for this model, so the deployment is left out: write provider/model, or an api_base",
+            "no provider is known for this model, so the entry is left out: write provider/model, or an api_base",
             nearest(head, KNOWN_PREFIXES) if slash else None,
         )
         return None
 
     def _api_base(self, node: Node, at: ProviderModel, params: Mapping[str, Any]) -> str | None:
         base: str | None = params.get("api_base") or params.get("base_url")
+        named = node.mapping().get("api_base") or node.mapping().get("base_url")
+        if base is None and named is not None:
+            self.problems.warn(named, "is not set: calls go to the provider's own address")
         base = base or first_set(BASE_VARIABLES.get(at.provider, ()), self.environ)
         if base is None and at.provider in NEED_API_BASE:
             self.problems.warn(node, f"has no api_base, and {at.provider} has no address of its own")
@@ -141,7 +159,7 @@ def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, 
     for key, member in params_node.mapping().items():
         if key in REQUEST_PARAMS and key in params:
             found[key] = params[key]
-        elif key not in LITELLM_PARAMS and member.value is not None:
+        elif kind_of(key, LITELLM_PARAMS) is None and member.value is not None:
             found[key] = plain(member)
     for key, member in params.get("extra_body", {}).items():
         found[key] = plain(member)
@@ -151,19 +169,12 @@ def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, 
 def extra_headers(params: Mapping[str, Any]) -> dict[str, str]:
     """Headers for the provider."""
     organization = {"OpenAI-Organization": params["organization"]} if "organization" in params else {}
-    return {**organization, **params.get("extra_headers", {})}
+    return {**organization, **params.get("headers", {}), **params.get("extra_headers", {})}
 
 
-def price_of(values: Mapping[str, Any]) -> DeploymentPrice | None:
-    """The price, when the configuration gives one for input or output; the one that is missing is 0."""
-    if "input_cost_per_token" not in values and "output_cost_per_token" not in values:
-        return None
-    return DeploymentPrice(
-        input_nanos_per_mtok=values.get("input_cost_per_token", 0),
-        output_nanos_per_mtok=values.get("output_cost_per_token", 0),
-        cache_read_nanos_per_mtok=values.get("cache_read_input_token_cost"),
-        cache_creation_nanos_per_mtok=values.get("cache_creation_input_token_cost"),
-    )
+def is_missing(node: Node | None) -> bool:
+    """Not there, or there and empty."""
+    return node is None or is_empty(node)
 
 
 def mode_of(upstream_model: str) -> str:

@@ -48,12 +48,11 @@ def _members(
 ) -> list[Deployment]:
     copies: list[Deployment] = []
     for member in members:
-        values = {"model_name": member.value} if isinstance(member.value, str) else None
-        values = values or read_table(member, MODEL_GROUP_MEMBER, problems)
-        name = values.get("model_name")
+        values = read_table(member, MODEL_GROUP_MEMBER, problems)
+        name = values.get("model_name", "")
         if name not in by_group:
-            said = f"no entry of model_list serves {shown(str(name))!r}" if name else "has no model_name"
-            problems.warn(member, f"{said}: it is skipped", nearest(str(name or ""), by_group))
+            said = f"no entry of model_list serves {shown(name)!r}" if name else "has no model_name"
+            problems.warn(member, f"{said}: it is skipped", nearest(name, by_group))
             continue
         weight = values.get("weight", WEIGHT) / len(by_group[name])
         copies.extend(

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from meshgate_chassis.config.kinds import BOOLEANS
+from meshgate_chassis.config.kinds import LOG_LEVELS, boolean
 from meshgate_chassis.config.known_keys import (
     BUDGETS,
     COMPRESSION_SETTINGS,
     HEALTH_CHECK,
-    LOG_LEVELS,
     LOGS,
     PROMETHEUS,
     RATE_LIMIT,
@@ -18,7 +17,12 @@ from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
 
-CHECKED_ONLY = {"budgets": BUDGETS, "rate_limit": RATE_LIMIT, "health_check": HEALTH_CHECK, "prometheus": PROMETHEUS}
+CHECKED_ONLY = {
+    "budgets": BUDGETS,
+    "rate_limit": RATE_LIMIT,
+    "health_check": HEALTH_CHECK,
+    "prometheus": PROMETHEUS,
+}
 
 
 def read_compression(section: Node | None, problems: Problems) -> CompressionConfig:
@@ -46,7 +50,7 @@ def read_log_level(logs: Mapping[str, Any], verbose: bool, environ: Mapping[str,
 
 def read_json_logs(values: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     """json_logs of any section that has it, else JSON_LOGS."""
-    return bool(values.get("json_logs", BOOLEANS.get(environ.get("JSON_LOGS", "").lower(), False)))
+    return bool(values.get("json_logs", boolean(environ.get("JSON_LOGS", ""))))
 
 
 def read_logs(section: Node | None, problems: Problems) -> dict[str, Any]:

@@ -1,27 +1,28 @@
 """`router_settings`, and the members of `litellm_settings` that mean the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from meshgate_chassis.config.group_kinds import GroupLists
+from meshgate_chassis.config.group_kinds import Alias, Aliases, Chains
 from meshgate_chassis.config.known_keys import LOAD_BALANCING_SETTINGS, ROUTER_SETTINGS
 from meshgate_chassis.config.model import RouterConfig
 from meshgate_chassis.config.node import Node, shown
 from meshgate_chassis.config.problems import Problems, nearest
 from meshgate_chassis.config.schema import read_table
 
-GROUP_LISTS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "model_group_alias")
+BY_GROUP = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "model_group_alias")
 
 
 def read_router(
-    sections: Mapping[str, Node], litellm: Mapping[str, Any], groups: Iterable[str], problems: Problems
+    sections: Mapping[str, Node], litellm: Mapping[str, Any], groups: Collection[str], problems: Problems
 ) -> RouterConfig:
-    """`litellm`: the values of litellm_settings; router_settings wins over them. `groups`: the public names."""
+    """`litellm`: the values of litellm_settings; router_settings wins. `groups`: the public names."""
     own = read_table(sections.get("router_settings"), ROUTER_SETTINGS, problems)
     values = {**{key: value for key, value in litellm.items() if key in ROUTER_SETTINGS}, **own}
-    for key in GROUP_LISTS:
+    for key in BY_GROUP:
         values[key] = {**litellm.get(key, {}), **own.get(key, {})}
-    known = KnownGroups((*groups, *values["model_group_alias"]), problems)
+    aliases = KnownGroups(groups, problems).aliases(values["model_group_alias"])
+    known = KnownGroups((*groups, *aliases), problems)
     defaults = RouterConfig()
     return RouterConfig(
         routing_strategy=_strategy(sections, values, problems) or defaults.routing_strategy,
@@ -29,14 +30,15 @@ def read_router(
         retry_after_s=values.get("retry_after", defaults.retry_after_s),
         timeout_s=values.get("timeout", litellm.get("request_timeout", defaults.timeout_s)),
         stream_timeout_s=values.get("stream_timeout"),
-        fallbacks=known.lists(values["fallbacks"]),
+        fallbacks=known.chains(values["fallbacks"]),
         default_fallbacks=known.names(values.get("default_fallbacks", ())),
-        context_window_fallbacks=known.lists(values["context_window_fallbacks"]),
-        content_policy_fallbacks=known.lists(values["content_policy_fallbacks"]),
+        context_window_fallbacks=known.chains(values["context_window_fallbacks"]),
+        content_policy_fallbacks=known.chains(values["content_policy_fallbacks"]),
         fallback_depth_max=values.get("max_fallbacks", defaults.fallback_depth_max),
         allowed_fails=values.get("allowed_fails"),
         cooldown_time_s=values.get("cooldown_time", defaults.cooldown_time_s),
-        model_group_alias=known.aliases(values["model_group_alias"]),
+        model_group_alias={alias: str(to.target.value) for alias, to in aliases.items()},
+        hidden_aliases=frozenset(alias for alias, to in aliases.items() if to.hidden),
     )
 
 
@@ -59,27 +61,37 @@ class KnownGroups:
         """The names that somebody serves."""
         return tuple(str(node.value) for node in nodes if self._known(node, "it is skipped"))
 
-    def lists(self, lists: GroupLists) -> dict[str, tuple[str, ...]]:
-        """Targets by group, without the groups that have none left."""
-        found = {group: self.names(targets) for group, targets in lists.items()}
-        return {group: targets for group, targets in found.items() if targets}
+    def chains(self, chains: Chains) -> dict[str, tuple[str, ...]]:
+        """Targets by group, without the groups that have none left. `*` stands for any group."""
+        found = {}
+        for group, chain in chains.items():
+            if not self._serves(group):
+                self._warn(chain.node, group, "this fallback is never used")
+            targets = self.names(chain.targets)
+            if targets:
+                found[group] = targets
+        return found
 
-    def aliases(self, aliases: Mapping[str, Node]) -> dict[str, str]:
-        """Groups by alias, without those that lead nowhere."""
+    def aliases(self, aliases: Aliases) -> dict[str, Alias]:
+        """The aliases that lead somewhere."""
         return {
-            alias: str(node.value)
-            for alias, node in aliases.items()
-            if self._known(node, "the alias has no effect")
+            name: alias
+            for name, alias in aliases.items()
+            if self._known(alias.target, "the alias has no effect")
         }
 
     def _known(self, node: Node, consequence: str) -> bool:
-        name = str(node.value)
-        if name in self._names or any(_matches(pattern, name) for pattern in self._patterns):
-            return True
-        self._problems.warn(
-            node, f"no entry of model_list serves {shown(name)!r}: {consequence}", nearest(name, self._names)
-        )
-        return False
+        known = self._serves(str(node.value))
+        if not known:
+            self._warn(node, str(node.value), consequence)
+        return known
+
+    def _serves(self, name: str) -> bool:
+        return name == "*" or name in self._names or any(_matches(each, name) for each in self._patterns)
+
+    def _warn(self, node: Node, name: str, consequence: str) -> None:
+        said = f"no entry of model_list serves {shown(name)!r}: {consequence}"
+        self._problems.warn(node, said, nearest(name, self._names))
 
 
 def _matches(pattern: tuple[str, str, str], name: str) -> bool:
