@@ -50,15 +50,17 @@ class _Account:
 
 class EmbeddedPostgres:
     """One server with its data in `home`. `durable=False` is for tests: fast, and lost with the machine.
+    `socket_folder` gives it the same address at every start; without it each start makes its own.
 
     `start` blocks for about a second the first time and a tenth of one after that.
     """
 
-    def __init__(self, home: Path, *, durable: bool = True) -> None:
+    def __init__(self, home: Path, *, durable: bool = True, socket_folder: Path | None = None) -> None:
         self._account = _account()
         self._home = _reachable_home(home.absolute(), self._account)
         self._durable = durable
         self._lock: IO[bytes] | None = None
+        self._fixed_socket_folder = socket_folder
         self._socket_folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,7 +86,7 @@ class EmbeddedPostgres:
             self._end_orphan()
             if not self._data.exists():
                 self._initialise(binaries)
-            self._socket_folder = Path(tempfile.mkdtemp(prefix="meshgate-pg-"))
+            self._socket_folder = self._fixed_socket_folder or Path(tempfile.mkdtemp(prefix="meshgate-pg-"))
             self._own(self._socket_folder)
             self._process = self._spawn(binaries)
             self._await_ready()
@@ -105,9 +107,9 @@ class EmbeddedPostgres:
                 except subprocess.TimeoutExpired:
                     continue
             self._process = None
-        if self._socket_folder is not None:
+        if self._socket_folder is not None and self._fixed_socket_folder is None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
-            self._socket_folder = None
+        self._socket_folder = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

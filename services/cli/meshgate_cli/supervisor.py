@@ -38,6 +38,7 @@ class Supervisor:
         self._processes_file = processes_file
         self._say = say
         self._when_ready = when_ready
+        self._began_s = asyncio.get_running_loop().time()
         self._stop_wanted = asyncio.Event()
         self._failure: StartError | None = None
 
@@ -86,15 +87,19 @@ class Supervisor:
             for guardian in self._guardians.values():
                 watches.create_task(guardian.watch())
 
-    async def _start(self, guardian: Guardian, note: str = "") -> None:
-        self._say(messages.ready_line(guardian.name, await guardian.start(), note))
+    async def _start(self, guardian: Guardian) -> None:
+        await guardian.start()
+        self._say(messages.ready_line(guardian.name, self._elapsed_s()))
+
+    def _elapsed_s(self) -> float:
+        """Since the supervisor was made: what the person who waits has waited."""
+        return asyncio.get_running_loop().time() - self._began_s
 
     async def _start_with_database(self) -> None:
-        began_s = asyncio.get_running_loop().time()
         dsn = await self._keeper.start()
         ledger = self._guardians["ledger"]
         if dsn is not None:
-            self._say(messages.ready_line(POSTGRES, asyncio.get_running_loop().time() - began_s))
+            self._say(messages.ready_line(POSTGRES, self._elapsed_s()))
             ledger.spec = ledger.spec.with_environment(DATABASE_URL=dsn)
         await self._start(ledger)
 
