@@ -57,7 +57,7 @@ class Traffic:
             self.statuses[await self._call(session, self.number)] += 1
 
     async def _call(self, session: aiohttp.ClientSession, number: int) -> str:
-        """"200", another status, "cut" for a broken stream or connection. A hang fails the test."""
+        """ "200", another status, "cut" for a broken stream or connection. A hang fails the test."""
         stream = number % 2 == 0
         text = f"Call number {number} of this test. " * 4 + "demo:tokens=12 demo:delay=0.005"
         body = {"model": "demo", "stream": stream, "messages": [{"role": "user", "content": text}]}
@@ -137,6 +137,4 @@ async def assert_every_call_is_known(mesh: RunningMesh, served: list[str]) -> No
 def database_url(mesh: RunningMesh) -> str:
     """Where the mesh's own PostgreSQL listens: what its ledger was told."""
     environ = Path(f"/proc/{mesh.process_ids()['ledger']}/environ").read_bytes().split(b"\0")
-    return next(
-        line.split(b"=", 1)[1].decode() for line in environ if line.startswith(b"DATABASE_URL=")
-    )
+    return next(line.split(b"=", 1)[1].decode() for line in environ if line.startswith(b"DATABASE_URL="))
