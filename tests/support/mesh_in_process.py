@@ -63,6 +63,7 @@ async def mesh_in_process(
         **common,
     )
     ledger = LedgerSettings(listen=sockets["ledger"], DATABASE_URL=database_url, **common)
+    compression = CompressionSettings(listen=sockets["compression"], **common)
     async with contextlib.AsyncExitStack() as stack:
         for root, settings, name in (
             (ledger_service, ledger, "ledger"),
