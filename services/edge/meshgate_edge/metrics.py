@@ -1,14 +1,14 @@
-"""Counts calls for Prometheus: an observer over the families of metric_table.py.
+"""Counts calls for Prometheus: an observer, and a collector that reads metric_table.py's families from it.
 
 Invariants: the number of label sets is bounded, whatever clients send. What exceeds a bound is counted under
 "other" and never dropped, so that sums stay right. A missing label value is the text "None", as in LiteLLM.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -16,7 +16,8 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import CallInfo
 from meshgate_edge.http_error_table import row_of
-from meshgate_edge.metric_table import FAMILIES, Family, When
+from meshgate_edge.metric_table import COUNTERS, HISTOGRAMS, CounterFamily, Family, HistogramFamily, Which
+from meshgate_edge.metric_totals import Distribution, Totals
 
 LABEL_SETS_MAX: Final = 1_000
 CALLERS_MAX: Final = 500
@@ -26,15 +27,15 @@ OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
 ROUTE: Final = "/v1/chat/completions"
 CANCELLED_STATUS: Final = "499"
+NOBODY: Final = (NONE, NONE, NONE, NONE)
+OTHERS: Final = (OTHER, OTHER, OTHER, OTHER)
 
 _STATUS_WORDS: Final = {"success": "success", "cache_hit": "success", "cancelled": "cancelled"}
 
-Recorder = tuple[Callable[[float], None], Callable[[CallInfo], float | None]]
-
 
 @dataclass(frozen=True, slots=True)
-class _LabelSet:
-    """All that tells calls apart in metrics."""
+class LabelSet:
+    """All that tells calls apart in metrics. `caller`: key hash, key alias, user and team."""
 
     outcome: str
     status: str
@@ -45,53 +46,108 @@ class _LabelSet:
     provider: str
     upstream_model: str
     api_base: str
-    caller: tuple[str, str, str, str]  # key hash, key alias, user, team
+    caller: tuple[str, str, str, str]
     authenticated: bool
 
 
-class CallMetrics:
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The calls of one label set, and what they count for."""
+
+    labels: dict[str, str]
+    which: frozenset[Which]
+    served: bool
+    totals: Totals
+
+
+class CallMetrics(Collector):
     """A CallObserver. `in_flight` is for the HTTP rim to move."""
 
     def __init__(self, registry: CollectorRegistry, models: Iterable[str], clock: Clock) -> None:
-        self._families: dict[str, Any] = {}
-        for family in FAMILIES:  # a name may have several rows in the table
-            if family.name not in self._families:
-                self._families[family.name] = _register(family, registry)
-        self._bound: dict[_LabelSet, tuple[Recorder, ...]] = {}
-        self._models = _BoundedNames(models, MODELS_MAX)
+        self._models = tuple(dict.fromkeys(models))
+        self._names = _BoundedNames(self._models, MODELS_MAX)
         self._callers = _BoundedNames((), CALLERS_MAX)
-        self.in_flight = Gauge("litellm_in_flight_requests", "Requests under way", registry=registry)
+        self._records: dict[LabelSet, _Record] = {}
+        self.in_flight = InFlightCount()
         _own_gauges(registry, clock, self.in_flight)
-        twins = [self._families[family.name] for family in FAMILIES if family.twin]
-        registry.register(_Twins(twins))
-        self._zero(models)
+        registry.register(self)
 
     def finished(self, info: CallInfo, error: MeshError | None) -> None:
         """Counts one call. See CallObserver."""
         labels = self._label_set(info, error)
-        recorders = self._bound.get(labels)
-        if recorders is None:
-            if len(self._bound) >= LABEL_SETS_MAX:
+        record = self._records.get(labels)
+        if record is None:
+            if len(self._records) >= LABEL_SETS_MAX:
                 labels = _folded(labels)
-            recorders = self._bound.get(labels) or self._bind(labels)
-        for record, amount in recorders:
-            value = amount(info)
-            if value is not None:
-                record(value)
+            record = self._records.setdefault(labels, _new_record(labels))
+        record.totals.add(info)
 
-    def _label_set(self, info: CallInfo, error: MeshError | None) -> _LabelSet:
+    def collect(self) -> Iterator[Metric]:
+        """Every family, for the registry; may run in another thread than `finished`."""
+        records = list(self._records.values())
+        merged: dict[str, Metric] = {}
+        for counter in COUNTERS:
+            sums = self._counted(counter, records)
+            known = merged.setdefault(counter.name, Metric(counter.name, counter.help, "counter"))
+            for values, amount in sums.items():
+                labels = dict(zip(counter.labels, values, strict=True))
+                known.add_sample(f"{counter.name}_total", labels, amount)
+            if counter.twin:
+                yield _twin(known)
+        yield from merged.values()
+        for histogram in HISTOGRAMS:
+            yield self._histogram(histogram, records)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: a registry would take a counter and its twin for one name."""
+        return ()
+
+    def _counted(self, family: CounterFamily, records: list[_Record]) -> dict[tuple[str, ...], float]:
+        sums = dict.fromkeys(self._from_the_start(family), 0.0)
+        for record in _chosen(family, records):
+            values = _values(family, record)
+            sums[values] = sums.get(values, 0.0) + family.value(record.totals)
+        return sums
+
+    def _histogram(self, family: HistogramFamily, records: list[_Record]) -> Metric:
+        empty = family.value(Totals()).bounds
+        groups: dict[tuple[str, ...], list[Distribution]] = {
+            values: [] for values in self._from_the_start(family)
+        }
+        for record in _chosen(family, records):
+            groups.setdefault(_values(family, record), []).append(family.value(record.totals))
+        metric = Metric(family.name, family.help, "histogram")
+        for values, distributions in groups.items():
+            total = Distribution(empty)
+            total.add_all(distributions)
+            _add_histogram(metric, dict(zip(family.labels, values, strict=True)), total)
+        return metric
+
+    def _from_the_start(self, family: Family) -> list[tuple[str, ...]]:
+        """Label values shown before any call, so that a first look finds the plain families."""
+        if not family.labels:
+            return [()]
+        if not family.public:
+            return []
+        last = {"status": ("success", "failure"), "type": (family.fixed.get("type", ""),)}
+        rest = last.get(family.labels[-1])
+        if rest is None:
+            return [(model,) for model in self._models]
+        return [(model, value) for model in self._models for value in rest]
+
+    def _label_set(self, info: CallInfo, error: MeshError | None) -> LabelSet:
         row = None if error is None else row_of(error)
         authenticated = error is None or error.code is not Code.UNAUTHENTICATED
-        caller = (NONE, NONE, NONE, NONE)
+        caller = NOBODY
         if authenticated and info.key_hash:
             caller = (info.key_hash, info.key_alias or NONE, info.user_id or NONE, info.team_id or NONE)
             if not self._callers.has_room_for(caller):
-                caller = (OTHER, OTHER, OTHER, OTHER)
+                caller = OTHERS
         served = bool(info.deployment_id)
-        return _LabelSet(
+        return LabelSet(
             outcome=info.outcome,
             status=_status(info, None if row is None else row.status),
-            exception="" if row is None else row.exception,
+            exception=NONE if row is None else row.exception,
             requested_model=self._model_name(info.model, served=served),
             model_group=self._model_name(info.model_group or info.model, served=served),
             deployment_id=info.deployment_id or NONE,
@@ -106,40 +162,31 @@ class CallMetrics:
         """A model that nobody served and nobody configured is whatever a client made up."""
         if not name:
             return NONE if served else UNKNOWN
-        if self._models.knows(name):
+        if self._names.knows(name):
             return name
         if not served:
             return UNKNOWN
-        return name if self._models.has_room_for(name) else OTHER
+        return name if self._names.has_room_for(name) else OTHER
 
-    def _bind(self, labels: _LabelSet) -> tuple[Recorder, ...]:
-        values = _label_values(labels)
-        moments = _moments(labels)
-        recorders = []
-        for family in FAMILIES:
-            if family.when in moments and (labels.deployment_id != NONE or not _of_deployment(family)):
-                child = _child(self._families[family.name], family, values)
-                record = child.inc if family.kind == "counter" else child.observe
-                recorders.append((record, family.amount))
-        self._bound[labels] = tuple(recorders)
-        return self._bound[labels]
 
-    def _zero(self, models: Iterable[str]) -> None:
-        """Shows the plain families from the start, so that a first look finds them."""
-        for family in FAMILIES:
-            if family.labels and set(family.labels) <= {"model", "status", "type"}:
-                for model in models:
-                    for status in ("success", "failure") if "status" in family.labels else ("",):
-                        _child(
-                            self._families[family.name], family, {"requested_model": model, "status": status}
-                        )
+class InFlightCount:
+    """Requests under way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def inc(self) -> None:
+        self.count += 1
+
+    def dec(self) -> None:
+        self.count -= 1
 
 
 class _BoundedNames:
     """The first names that come; then it is full."""
 
-    def __init__(self, names: Iterable[str], count_max: int) -> None:
-        self._names: set[object] = set(names)
+    def __init__(self, names: Iterable[object], count_max: int) -> None:
+        self._names = set(names)
         self._count_max = max(count_max, len(self._names))
 
     def knows(self, name: object) -> bool:
@@ -154,71 +201,17 @@ class _BoundedNames:
         return True
 
 
-class _Twins(Collector):
-    """A collector that repeats counters under their names without `_total`."""
-
-    def __init__(self, counters: list[Any]) -> None:
-        self._counters = counters
-
-    def collect(self) -> Iterator[Metric]:
-        for counter in self._counters:
-            for metric in counter.collect():
-                twin = Metric(metric.name, f"{metric.documentation} (as {metric.name}_total)", "unknown")
-                for sample in metric.samples:
-                    if sample.name.endswith("_total"):
-                        twin.add_sample(metric.name, sample.labels, sample.value)
-                yield twin
-
-
-def _register(family: Family, registry: CollectorRegistry) -> Any:
-    if family.kind == "counter":
-        return Counter(family.name, family.help, family.labels, registry=registry)
-    return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
-
-
-def _own_gauges(registry: CollectorRegistry, clock: Clock, in_flight: Gauge) -> None:
+def _own_gauges(registry: CollectorRegistry, clock: Clock, in_flight: InFlightCount) -> None:
     start_s = clock.monotonic_s()
     uptime = Gauge("litellm_uptime_seconds", "Since this process started", registry=registry)
     uptime.set_function(lambda: clock.monotonic_s() - start_s)
-    concurrent = Gauge("litellm_concurrent_requests", "Requests under way", registry=registry)
-    concurrent.set_function(lambda: next(iter(in_flight.collect())).samples[0].value)
+    for name in ("litellm_in_flight_requests", "litellm_concurrent_requests"):
+        Gauge(name, "Requests under way", registry=registry).set_function(lambda: float(in_flight.count))
 
 
-def _child(metric: Any, family: Family, values: Mapping[str, str]) -> Any:
-    if not family.labels:
-        return metric
-    if family.public:
-        values = {**values, "model": values["requested_model"]}
-    return metric.labels(*[family.fixed.get(name) or values[name] for name in family.labels])
-
-
-def _of_deployment(family: Family) -> bool:
-    return "litellm_model_name" in family.labels
-
-
-def _status(info: CallInfo, error_status: int | None) -> str:
-    if error_status is not None:
-        return str(error_status)
-    return CANCELLED_STATUS if info.outcome == "cancelled" else "200"
-
-
-def _moments(labels: _LabelSet) -> set[When]:
-    """Which families this outcome moves."""
-    moments: set[When] = {"always", "authenticated" if labels.authenticated else "refused_key"}
-    if labels.outcome != "denied":
-        moments.add("billed")
-    if labels.outcome == "cache_hit":
-        moments |= {"success", "cache_hit"}
-    elif labels.outcome == "success":
-        moments |= {"success", "cache_miss"}
-    elif labels.outcome != "cancelled":
-        moments.add("failure")
-    return moments
-
-
-def _label_values(labels: _LabelSet) -> dict[str, str]:
+def _new_record(labels: LabelSet) -> _Record:
     key_hash, key_alias, user, team = labels.caller
-    return {
+    values = {
         "end_user": NONE,  # chosen by clients, so without bound; LiteLLM leaves it out by default as well
         "hashed_api_key": key_hash,
         "api_key_alias": key_alias,
@@ -228,30 +221,80 @@ def _label_values(labels: _LabelSet) -> dict[str, str]:
         "team_alias": NONE,
         "requested_model": labels.requested_model,
         "model_group": labels.model_group,
+        "model": labels.upstream_model,
         "litellm_model_name": labels.upstream_model,
         "model_id": labels.deployment_id,
         "api_base": labels.api_base,
         "api_provider": labels.provider,
         "status_code": labels.status,
         "exception_status": labels.status,
-        "exception_class": labels.exception or NONE,
+        "exception_class": labels.exception,
         "route": ROUTE,
         "status": _STATUS_WORDS.get(labels.outcome, "failure"),
-        "model": labels.upstream_model,
     }
+    return _Record(values, _which(labels), labels.deployment_id != NONE, Totals())
 
 
-def _folded(labels: _LabelSet) -> _LabelSet:
-    return _LabelSet(
-        outcome=labels.outcome,
-        status=labels.status,
-        exception=labels.exception,
+def _which(labels: LabelSet) -> frozenset[Which]:
+    """What calls of this outcome count for."""
+    which: set[Which] = {"all", "authenticated" if labels.authenticated else "no_key"}
+    if labels.outcome != "denied":
+        which.add("billed")
+    if labels.outcome == "cache_hit":
+        which |= {"success", "cache_hit"}
+    elif labels.outcome == "success":
+        which |= {"success", "cache_miss"}
+    elif labels.outcome != "cancelled":
+        which.add("failure")
+    return frozenset(which)
+
+
+def _chosen(family: Family, records: list[_Record]) -> Iterator[_Record]:
+    of_deployment = "litellm_model_name" in family.labels
+    for record in records:
+        if family.which in record.which and (record.served or not of_deployment):
+            yield record
+
+
+def _values(family: Family, record: _Record) -> tuple[str, ...]:
+    labels = record.labels
+    if family.public:
+        labels = labels | {"model": labels["requested_model"]}
+    return tuple(family.fixed.get(name) or labels[name] for name in family.labels)
+
+
+def _add_histogram(metric: Metric, labels: dict[str, str], total: Distribution) -> None:
+    count = 0
+    bounds = (*map(str, total.bounds), "+Inf")
+    for bound, under in zip(bounds, total.counts, strict=True):
+        count += under
+        metric.add_sample(f"{metric.name}_bucket", labels | {"le": bound}, count)
+    metric.add_sample(f"{metric.name}_count", labels, count)
+    metric.add_sample(f"{metric.name}_sum", labels, total.sum)
+
+
+def _twin(metric: Metric) -> Metric:
+    twin = Metric(metric.name, f"{metric.documentation} (as {metric.name}_total)", "unknown")
+    for sample in metric.samples:
+        twin.add_sample(metric.name, sample.labels, sample.value)
+    return twin
+
+
+def _status(info: CallInfo, error_status: int | None) -> str:
+    if error_status is not None:
+        return str(error_status)
+    return CANCELLED_STATUS if info.outcome == "cancelled" else "200"
+
+
+def _folded(labels: LabelSet) -> LabelSet:
+    served = labels.deployment_id != NONE
+    return replace(
+        labels,
         requested_model=OTHER,
         model_group=OTHER,
-        deployment_id=OTHER if labels.deployment_id != NONE else NONE,
+        deployment_id=OTHER if served else NONE,
         provider=OTHER,
         upstream_model=OTHER,
         api_base=OTHER,
-        caller=(OTHER, OTHER, OTHER, OTHER),
-        authenticated=labels.authenticated,
+        caller=OTHERS,
     )
