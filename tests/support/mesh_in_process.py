@@ -68,11 +68,7 @@ async def mesh_in_process(
         for root, settings, name in (
             (ledger_service, ledger, "ledger"),
             (cache_service, CacheSettings(listen=sockets["cache"], **common), "cache"),
-            (
-                compression_service,
-                CompressionSettings(listen=sockets["compression"], **common),
-                "compression",
-            ),
+            (compression_service, compression, "compression"),
             (router_service, RouterSettings(listen=sockets["router"], **common), "router"),
             (edge_service, edge, "edge"),
         ):
