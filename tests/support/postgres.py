@@ -1,11 +1,17 @@
 """Real PostgreSQL for tests: one server per test process, one fresh database per test.
 
-Use by importing the fixtures in a conftest:  from tests.support.postgres import *  (see `__all__`).
+Fixtures, for a conftest to import:
+
+    postgres_server      shared by the session
+    postgres_dsn         a fresh database of that server, with the ledger's tables
+    own_postgres_server  of this test alone, always at one address: for tests that break it
 """
 
 import asyncio
 import itertools
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +23,7 @@ import pytest
 from meshgate_cli.embedded_postgres import EmbeddedPostgres
 from meshgate_ledger.migrate import migrate
 
-__all__ = ["DatabaseServer", "postgres_dsn", "postgres_server"]
+__all__ = ["DatabaseServer", "own_postgres_server", "postgres_dsn", "postgres_server"]
 
 TEMPLATE = "ledger_template"
 
@@ -28,8 +34,8 @@ class DatabaseServer:
     def __init__(self, server: EmbeddedPostgres) -> None:
         self._server = server
         self._numbers = itertools.count(1)
-        self.dsn = server.start()
         self._template_ready = False
+        self.dsn = server.start()
 
     @property
     def process_id(self) -> int:
@@ -48,7 +54,17 @@ class DatabaseServer:
         asyncio.run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
     def stop(self) -> None:
+        """In order: nothing that was committed is lost."""
         self._server.stop()
+
+    def crash(self) -> None:
+        """At once, without writing anything down: what was not yet on disk is lost."""
+        os.kill(self.process_id, signal.SIGQUIT)
+        self._server.stop()
+
+    def start(self) -> None:
+        """Again, after `stop` or `crash`."""
+        self.dsn = self._server.start()
 
     async def _create(self, name: str, migrated: bool) -> None:
         if migrated and not self._template_ready:
@@ -75,6 +91,19 @@ def postgres_server() -> Iterator[DatabaseServer]:
     yield server
     server.stop()
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[DatabaseServer]:
+    """A server to stop, crash and start; its databases keep their address."""
+    home = Path(tempfile.mkdtemp(prefix="meshgate-tests-"))
+    home.chmod(0o755)
+    sockets = Path(tempfile.mkdtemp(prefix="meshgate-sockets-"))
+    server = DatabaseServer(EmbeddedPostgres(home, durable=False, socket_folder=sockets))
+    yield server
+    server.stop()
+    shutil.rmtree(home)
+    shutil.rmtree(sockets)
 
 
 @pytest.fixture

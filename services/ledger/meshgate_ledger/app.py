@@ -32,7 +32,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_database(settings, runtime, metrics))
         await database.await_ready()
-        await database.use(migrate, settings.start_timeout_s, settings.start_timeout_s)
+        await database.use(migrate, limit_s=settings.start_timeout_s)
         store = PostgresStore(database, _store_options(settings), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         keys = KeyStore(database, clock)

@@ -6,7 +6,7 @@ logged once each.
 """
 
 import asyncio
-import time
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -16,6 +16,7 @@ import structlog
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger.errors import too_slow
 
 T = TypeVar("T")
 
@@ -88,22 +89,26 @@ class Database:
     async def use(
         self,
         work: Callable[[asyncpg.Connection], Awaitable[T]],
-        timeout_s: float,
-        timeout_s_max: float | None = None,
+        caller_timeout_s: float = math.inf,
+        limit_s: float | None = None,
     ) -> T:
-        """Runs `work` with a connection of its own. Raises UNAVAILABLE/STORE_UNAVAILABLE when PostgreSQL
-        does not answer in time; whether it did the work is then not known. Other errors of `work` pass.
-        `timeout_s_max` takes the place of the options' `use_timeout_s`."""
-        now_s = self._clock.monotonic_s()
-        if not self._up:
-            if now_s < self._retry_at_s:
-                raise self._unavailable()
-            self._retry_at_s = now_s + self._options.retry_delay_s  # this one tries, the others wait
+        """Runs `work` with a connection of its own. Other errors of `work` pass.
+
+        Raises UNAVAILABLE/STORE_UNAVAILABLE when PostgreSQL is away or does not answer within `limit_s`
+        (the options' `use_timeout_s` unless given), and DEADLINE_EXCEEDED/LEDGER_TOO_SLOW when the caller
+        has less time than that. Whether the work was done is then not known.
+        """
+        loop = asyncio.get_running_loop()
+        self._refuse_while_away()
+        limit_s = limit_s or self._options.use_timeout_s
+        end_s = loop.time() + min(caller_timeout_s, limit_s)
         try:
-            result = await self._use(work, min(timeout_s, timeout_s_max or self._options.use_timeout_s))
+            result = await self._use(work, end_s)
         except AWAY_ERRORS as error:
             if _is_input_error(error):
                 raise
+            if isinstance(error, TimeoutError) and caller_timeout_s < limit_s and loop.time() >= end_s:
+                raise too_slow() from error  # the caller's haste says nothing about PostgreSQL
             self._went_away(error)
             raise self._unavailable() from error
         self._came_back()
@@ -114,7 +119,7 @@ class Database:
         end_s = self._clock.monotonic_s() + self._options.start_timeout_s
         while True:
             try:
-                await self.use(_ping, self._options.use_timeout_s)
+                await self.use(_ping)
             except MeshError:
                 if self._clock.monotonic_s() >= end_s:
                     raise
@@ -125,28 +130,36 @@ class Database:
     async def is_ready(self) -> bool:
         """Whether PostgreSQL answers now."""
         try:
-            await self.use(_ping, self._options.connect_timeout_s)
+            await self.use(_ping, limit_s=self._options.connect_timeout_s)
         except MeshError:
             return False
         return True
 
-    async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[T]], timeout_s: float) -> T:
+    async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[T]], end_s: float) -> T:
         assert self._pool is not None, "enter the database first"
-        end_s = time.monotonic() + timeout_s
-        connection = await self._pool.acquire(timeout=timeout_s)
         answered = False
-        try:
-            async with asyncio.timeout(max(0.0, end_s - time.monotonic())):
+        async with asyncio.timeout_at(end_s):
+            connection = await self._pool.acquire()
+            try:
                 result = await work(connection)
-            answered = True
-        except asyncpg.PostgresError:
-            answered = True  # with an error: the connection is in order
-            raise
-        finally:
-            if not answered:
-                connection.terminate()
-            await self._pool.release(connection)
+                answered = True
+            except asyncpg.PostgresError:
+                answered = True  # with an error: the connection is in order
+                raise
+            finally:
+                if not answered:
+                    connection.terminate()
+                await self._pool.release(connection)
         return result
+
+    def _refuse_while_away(self) -> None:
+        """Lets one use in `retry_delay_s` try, the others are refused."""
+        if self._up:
+            return
+        now_s = self._clock.monotonic_s()
+        if now_s < self._retry_at_s:
+            raise self._unavailable()
+        self._retry_at_s = now_s + self._options.retry_delay_s
 
     def _went_away(self, error: BaseException) -> None:
         self._retry_at_s = self._clock.monotonic_s() + self._options.retry_delay_s

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
+from meshgate_ledger.errors import too_slow
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,25 +44,23 @@ class BatchRefusedError(Exception):
 @dataclass(slots=True)
 class _Waiting(Generic[Item, Result]):
     item: Item
-    end_s: float  # monotonic
     future: "asyncio.Future[Result]"
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Runs items in batches. `run(items, timeout_s)` returns one result for each item, in their order, or
-    raises MeshError for all of them, or BatchRefusedError. It may be run again with the same items."""
+    """Runs items in batches. `run(items)` returns one result for each item, in their order, or raises
+    MeshError for all of them, or BatchRefusedError. It may be run again with the same items, and bounds its
+    own time: callers wait only as long as they like, a batch is not cut short because one is in a hurry."""
 
     def __init__(
         self,
         name: str,
-        run: Callable[[Sequence[Item], float], Awaitable[Sequence[Result]]],
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         limits: GroupLimits,
-        clock: Clock,
     ) -> None:
         self._name = name
         self._run = run
         self._limits = limits
-        self._clock = clock
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._workers = TaskOwner(f"ledger-{name}", count_max=limits.batches_max)
 
@@ -77,15 +75,13 @@ class GroupCommit(Generic[Item, Result]):
                 retry_after_s=self._limits.retry_after_s,
             )
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, self._clock.monotonic_s() + timeout_s, future))
+        self._queue.append(_Waiting(item, future))
         self._start_worker()
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
-            raise MeshError(
-                Code.DEADLINE_EXCEEDED, "LEDGER_TOO_SLOW", "the ledger did not answer within the deadline"
-            ) from None
+            raise too_slow() from None
 
     async def drain(self, grace_s: float) -> None:
         """Waits for everything that was submitted, then ends."""
@@ -116,9 +112,8 @@ class GroupCommit(Generic[Item, Result]):
         return batch
 
     async def _run_batch(self, batch: list[_Waiting[Item, Result]]) -> None:
-        timeout_s = max(waiting.end_s for waiting in batch) - self._clock.monotonic_s()
         try:
-            results = await self._run([waiting.item for waiting in batch], timeout_s)
+            results = await self._run([waiting.item for waiting in batch])
             assert len(results) == len(batch), "one result for each item"
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.future.done():

@@ -4,6 +4,7 @@ Rules and prices are applied here, PostgreSQL decides: a reservation carries the
 that it was judged by, and is judged again when PostgreSQL has another.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,12 +69,13 @@ class Ledger:
 
         Raises ALREADY_EXISTS/REQUEST_ID_USED when the request_id was another caller's or model's.
         """
-        end_s = self._clock.monotonic_s() + timeout_s
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
         is_key = command.principal.kind is PrincipalKind.VIRTUAL_KEY
         for _ in range(KEY_CHANGES_MAX):
             key = self._memory.get(command.principal.key_hash) if is_key else None
             item = self._reserve_item(command, key)
-            reserved = await self._store.reserve(item, end_s - self._clock.monotonic_s())
+            reserved = await self._store.reserve(item, end_s - loop.time())
             if reserved.key is not None:
                 self._memory.remember(reserved.key)
             if reserved.state != "stale":

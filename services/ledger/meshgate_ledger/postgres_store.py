@@ -37,8 +37,8 @@ class PostgresStore:
         self._durable_holds = options.durable_holds
         self._clock = clock
         self._metrics = metrics
-        self._reservations = GroupCommit("reserve", self._run_reserve, options.limits, clock)
-        self._endings = GroupCommit("settle", self._run_close, options.limits, clock)
+        self._reservations = GroupCommit("reserve", self._run_reserve, options.limits)
+        self._endings = GroupCommit("settle", self._run_close, options.limits)
 
     async def reserve(self, item: ReserveItem, timeout_s: float) -> Reserved:
         """Decides one reservation. Raises as GroupCommit.submit and Database.use do."""
@@ -94,22 +94,19 @@ class PostgresStore:
     def _now(self) -> datetime:
         return utc(self._clock.now_ns())
 
-    async def _run_reserve(self, items: Sequence[ReserveItem], timeout_s: float) -> list[Reserved]:
+    async def _run_reserve(self, items: Sequence[ReserveItem]) -> list[Reserved]:
         self._metrics.reserve_batch_items.observe(len(items))
         try:
             return await self._database.use(
-                lambda connection: run_reserve(connection, self._now(), self._durable_holds, items),
-                timeout_s,
+                lambda connection: run_reserve(connection, self._now(), self._durable_holds, items)
             )
         except REFUSALS as error:
             raise _refused(error) from error
 
-    async def _run_close(self, items: Sequence[CloseItem], timeout_s: float) -> list[Closed]:
+    async def _run_close(self, items: Sequence[CloseItem]) -> list[Closed]:
         self._metrics.settle_batch_items.observe(len(items))
         try:
-            return await self._database.use(
-                lambda connection: run_close(connection, self._now(), items), timeout_s
-            )
+            return await self._database.use(lambda connection: run_close(connection, self._now(), items))
         except REFUSALS as error:
             raise _refused(error) from error
 
