@@ -1,0 +1,63 @@
+"""One conversation compressed: plan, shorten, count. Runs in a worker process.
+
+Invariants: pure but for the tokenizer; as many messages and parts come back as were given; the
+result has fewer tokens than the conversation, or it is the conversation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from meshgate_compression.candidates import Count
+from meshgate_compression.compressor import COMPRESSORS
+from meshgate_compression.messages import Message, plan
+from meshgate_compression.policy import Policy
+
+
+class Reason(StrEnum):
+    """Why a conversation was not compressed."""
+
+    NONE = ""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    NOTHING_TO_GAIN = "NOTHING_TO_GAIN"
+    DISABLED = "DISABLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`messages`: shortened; empty iff there is a reason. Tokens are those of the texts."""
+
+    messages: tuple[Message, ...]
+    tokens_before: int
+    tokens_after: int
+    reason: Reason = Reason.NONE
+
+
+def compress_conversation(
+    messages: Sequence[Message], policy: Policy, compressor: str, count: Count
+) -> Outcome:
+    """`compressor`: a name in COMPRESSORS."""
+    tokens = [sum(count(part.text) for part in m.parts if part.text) for m in messages]
+    before = sum(tokens)
+    shorten = COMPRESSORS[compressor]
+    if shorten is None:
+        return Outcome((), before, before, Reason.DISABLED)
+    if before < policy.min_tokens:
+        return Outcome((), before, before, Reason.BELOW_MINIMUM)
+    result = list(messages)
+    after = before
+    for passage in plan(messages, tokens, policy):
+        texts = shorten(passage, count)
+        for place, section, text in zip(passage.places, passage.sections, texts, strict=True):
+            if text != section.text:
+                result[place.message] = _with_text(result[place.message], place.part, text)
+                after += count(text) - count(section.text)
+    if after >= before:
+        return Outcome((), before, before, Reason.NOTHING_TO_GAIN)
+    return Outcome(tuple(result), before, after)
+
+
+def _with_text(message: Message, part: int, text: str) -> Message:
+    parts = list(message.parts)
+    parts[part] = replace(parts[part], text=text)
+    return replace(message, parts=tuple(parts))
