@@ -16,7 +16,7 @@ SERVER: Final = "internal_server_error"
 UNAVAILABLE: Final = "service_unavailable"
 
 INTERNAL_MESSAGE: Final = "The gateway failed; its log has the details under this call id."
-UNREACHABLE_MESSAGE: Final = "A part of the gateway is not reachable at the moment; nothing was charged."
+UNREACHABLE_MESSAGE: Final = "A part of the gateway is not reachable at the moment."
 LOST_MESSAGE: Final = "The connection to a part of the gateway broke."
 LATE_MESSAGE: Final = "The request took longer than its deadline."
 
@@ -82,6 +82,9 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "CALLER_NOT_ALLOWED": INTERNAL,
     "HOLD_UNKNOWN": INTERNAL,
     "ALREADY_SETTLED": INTERNAL,
+    "ALREADY_VOIDED": INTERNAL,
+    "LEDGER_TOO_SLOW": TOO_LATE,
+    "KEY_CHANGING": OVERLOADED,
     "UNEXPECTED": INTERNAL,
     # The provider, when the router could not tell a status (see `PROVIDER_BY_STATUS`).
     "PROVIDER_STREAM_BROKEN": ErrorRow(502, SERVER, "APIConnectionError"),
