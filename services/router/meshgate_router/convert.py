@@ -1,0 +1,72 @@
+"""The router's own values <-> router.v1 messages. Refuses what the contract's limits forbid."""
+
+from collections.abc import Mapping
+
+from meshgate_chassis.errors import invalid_field
+from meshgate_protos.router.v1 import router_service_pb2 as pb
+from meshgate_router.attempt import RouteTask, Served, T
+from meshgate_router.catalog import PublicModel
+from meshgate_router.stream import Delta, Event, Started
+
+NUM_RETRIES_MAX = 10
+FALLBACKS_MAX = 10
+
+
+def route_task(
+    request: pb.CreateChatRequest | pb.StreamChatRequest, deadline_s: float, *, stream: bool
+) -> RouteTask:
+    """Raises `invalid_field`."""
+    options = request.options
+    if not request.HasField("chat") or not request.chat.model:
+        raise invalid_field("chat.model", "chat.model is required")
+    if not 0 <= options.num_retries <= NUM_RETRIES_MAX:
+        raise invalid_field("num_retries", f"num_retries must be 0 to {NUM_RETRIES_MAX}")
+    if len(options.fallbacks) > FALLBACKS_MAX:
+        raise invalid_field("fallbacks", f"fallbacks must be at most {FALLBACKS_MAX}")
+    timeout_s = None
+    if options.HasField("timeout"):
+        timeout_s = options.timeout.ToNanoseconds() / 1e9
+        if timeout_s <= 0:
+            raise invalid_field("timeout", "timeout must be more than 0")
+    return RouteTask(
+        model=request.chat.model,
+        deadline_s=deadline_s,
+        stream=stream,
+        num_retries=options.num_retries if options.HasField("num_retries") else None,
+        timeout_s=timeout_s,
+        fallbacks=tuple(options.fallbacks),
+    )
+
+
+def served_by(served: Served[T], headers: Mapping[str, str], api_base: str) -> pb.ServedBy:
+    """Which deployment answered, and what it took."""
+    deployment = served.deployment
+    return pb.ServedBy(
+        deployment_id=deployment.id,
+        model_group=served.group.name,
+        provider=deployment.provider,
+        upstream_model=deployment.upstream_model,
+        api_base=api_base,
+        attempted_retries=served.retries,
+        attempted_fallbacks=served.journey.counts.fallbacks,
+        provider_headers=headers,
+    )
+
+
+def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
+    """`api_base`: of the deployment that answers; only Started tells it."""
+    if isinstance(event, Delta):
+        return pb.StreamChatResponse(delta=pb.Delta(chunks=event.chunks))
+    if isinstance(event, Started):
+        served = event.served
+        told = served_by(served, served.value[0].headers, api_base)
+        return pb.StreamChatResponse(started=pb.Started(served_by=told))
+    finished = pb.Finished(finish_reason=event.finish_reason)
+    if event.usage is not None:
+        finished.usage.CopyFrom(event.usage)
+    return pb.StreamChatResponse(finished=finished)
+
+
+def model(public: PublicModel) -> pb.Model:
+    """An entry of ListModels."""
+    return pb.Model(id=public.id, providers=public.providers, mode=public.mode)

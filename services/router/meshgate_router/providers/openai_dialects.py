@@ -1,0 +1,84 @@
+"""How providers that speak OpenAI's shape differ from OpenAI: data, one row each.
+
+Sources: the providers' API references and LiteLLM's request mapping. A deviation that a provider
+judges by itself, with a clear error, is not repeated here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+_REASONING: Final = frozenset({"reasoning_content", "thinking_blocks"})
+_LIMIT: Final = {"max_completion_tokens": "max_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One provider.
+
+    `base`: None: api_base is required. `key_default`: sent when no key is configured. `renamed`: request
+    members under another name. `dropped`: members that are advice only, always left out. `unsupported`:
+    refused, or left out with drop_params. `message_members_dropped`: of each message. `required_choice`:
+    its word for tool_choice "required". `text_parts_joined`: content that is only text parts becomes one
+    string. `usage_asked`: send stream_options.include_usage. `cache_marks_kept`: it knows cache_control.
+    """
+
+    name: str
+    base: str | None
+    path: str = "/chat/completions"
+    key_default: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    unsupported: frozenset[str] = frozenset()
+    message_members_dropped: frozenset[str] = frozenset()
+    required_choice: str = "required"
+    text_parts_joined: bool = False
+    usage_asked: bool = True
+    cache_marks_kept: bool = False
+
+
+# Any server behind `openai/` and an api_base of its own: nothing is known of it, nothing is changed.
+COMPATIBLE: Final = Dialect("openai", None, cache_marks_kept=True)
+
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    Dialect("openai", "https://api.openai.com/v1", message_members_dropped=_REASONING),
+    Dialect(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        renamed=_LIMIT,
+        dropped=frozenset({"user"}),
+        message_members_dropped=_REASONING,
+    ),
+    Dialect(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        renamed={**_LIMIT, "seed": "random_seed"},
+        dropped=frozenset({"user", "stream_options"}),
+        unsupported=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
+        message_members_dropped=_REASONING,
+        required_choice="any",
+        text_parts_joined=True,
+        usage_asked=False,  # its streams end with the usage anyway
+    ),
+    Dialect(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        renamed=_LIMIT,
+        dropped=frozenset({"user"}),
+        message_members_dropped=frozenset({"thinking_blocks"}),
+    ),
+    Dialect("openrouter", "https://openrouter.ai/api/v1", cache_marks_kept=True),
+    Dialect("hosted_vllm", None, key_default="fake-api-key", dropped=frozenset({"user"})),
+    Dialect("vllm", None, key_default="fake-api-key", dropped=frozenset({"user"})),
+    Dialect("openai_like", None, cache_marks_kept=True),
+    Dialect("custom_openai", None, cache_marks_kept=True),
+    # By their OpenAI-compatible endpoints, until they get translations of their own.
+    Dialect("ollama", "http://localhost:11434", path="/v1/chat/completions"),
+    Dialect("ollama_chat", "http://localhost:11434", path="/v1/chat/completions"),
+    Dialect(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta",
+        path="/openai/chat/completions",
+        message_members_dropped=_REASONING,
+    ),
+)

@@ -1,0 +1,15 @@
+"""The providers, by the prefix that config.yaml names them with: an explicit table."""
+
+from collections.abc import Mapping
+
+from meshgate_router.providers.anthropic import AnthropicProvider
+from meshgate_router.providers.base import Provider
+from meshgate_router.providers.openai import OpenAIProvider
+from meshgate_router.providers.openai_dialects import DIALECTS
+
+
+def providers() -> Mapping[str, Provider]:
+    """Every provider the router can speak to."""
+    table: dict[str, Provider] = {dialect.name: OpenAIProvider(dialect) for dialect in DIALECTS}
+    table["anthropic"] = AnthropicProvider()
+    return table

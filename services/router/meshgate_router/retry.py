@@ -1,0 +1,74 @@
+"""Whether and when a failed call is worth another: pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from meshgate_router.providers.base import ErrorKind, ProviderError
+
+BACKOFF_S: Final = 0.5  # doubled with each retry
+BACKOFF_S_MAX: Final = 8.0
+JITTER_S_MAX: Final = 0.75
+RETRY_AFTER_S_MAX: Final = 60.0  # a provider that wants a longer pause is not waited for
+
+
+class Worth(Enum):
+    """Where another call may help."""
+
+    ANYWHERE = 1
+    ELSEWHERE = 2  # at another deployment of the group
+    NOWHERE = 3  # in this group
+
+
+_WORTH: Final[Mapping[ErrorKind, Worth]] = {
+    ErrorKind.RATE_LIMITED: Worth.ANYWHERE,
+    ErrorKind.TIMEOUT: Worth.ANYWHERE,
+    ErrorKind.UNAVAILABLE: Worth.ANYWHERE,
+    ErrorKind.OTHER: Worth.ANYWHERE,
+    ErrorKind.AUTHENTICATION_FAILED: Worth.ELSEWHERE,
+    ErrorKind.NOT_FOUND: Worth.ELSEWHERE,
+    ErrorKind.NOT_SUPPORTED: Worth.ELSEWHERE,
+    ErrorKind.UNSUPPORTED_PARAMETER: Worth.ELSEWHERE,
+    ErrorKind.FIELD_INVALID: Worth.ELSEWHERE,
+    ErrorKind.BAD_REQUEST: Worth.NOWHERE,
+    ErrorKind.CONTEXT_WINDOW_EXCEEDED: Worth.NOWHERE,
+    ErrorKind.CONTENT_FILTERED: Worth.NOWHERE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`retry`: how many retries there were. `others`: another deployment of the group may be called now.
+    `fallbacks`: there is a group to turn to. `retry_after_s`: the configuration's shortest pause."""
+
+    retry: int
+    others: bool
+    fallbacks: bool
+    retry_after_s: float
+
+
+def worth_of(kind: ErrorKind) -> Worth:
+    """See the table: a wrong request stays wrong, a wrong key may be right elsewhere."""
+    return _WORTH[kind]
+
+
+def pause_s(error: ProviderError, situation: Situation, jitter: float) -> float | None:
+    """Seconds to wait before the next call in the group; None: no further call in it.
+
+    `jitter`: 0 to 1. A fallback is better than waiting long, or than waiting for the same timeout again.
+    """
+    worth = worth_of(error.kind)
+    if worth is Worth.NOWHERE:
+        return None
+    if situation.others:
+        return 0.0
+    if worth is Worth.ELSEWHERE or (error.kind is ErrorKind.TIMEOUT and situation.fallbacks):
+        return None
+    told_s = error.retry_after_s
+    if told_s is not None and told_s > (BACKOFF_S_MAX if situation.fallbacks else RETRY_AFTER_S_MAX):
+        return None
+    if told_s:
+        return told_s + jitter * JITTER_S_MAX
+    backoff_s = min(BACKOFF_S * 2.0**situation.retry, BACKOFF_S_MAX)
+    return max(backoff_s, situation.retry_after_s) + jitter * JITTER_S_MAX

@@ -1,0 +1,195 @@
+"""HTTP to the providers: one session per upstream host, limits on everything, and nothing else.
+
+Invariants: no redirects, no cookies, no retries. A response that is not read to its end closes its
+connection at once, so that the provider stops working. Errors are ProviderErrors that tell no address
+and no header.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from meshgate_router.providers.base import ErrorKind, ProviderError, UpstreamRequest, senseless
+
+HEADER_BYTES_MAX: Final = 64 * 1024  # of one response header
+HEADERS_MAX: Final = 256
+READ_BUFFER_BYTES: Final = 128 * 1024  # waiting bytes beyond it stop the provider from sending more
+CONNECT_SHARE_MAX: Final = 0.9  # of the time until the first byte: then it is certain what was (not) sent
+DRAIN_S: Final = 0.05  # for the few bytes that end a finished stream and set its connection free
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLimits:
+    """`connections_max`: for each upstream host; more wait, as part of connecting."""
+
+    connections_max: int = 1_000
+    hosts_max: int = 256
+    idle_s: float = 15.0  # an unused connection is kept this long
+    response_bytes_max: int = 32 * 1024 * 1024  # uncompressed
+    error_bytes_max: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimeouts:
+    """Of one provider call. `connect_s` includes waiting for a free connection; `first_byte_s` is until the
+    headers; `between_reads_s` while the body comes; `total_s` all of it."""
+
+    connect_s: float
+    first_byte_s: float
+    between_reads_s: float
+    total_s: float
+
+
+class Transport:
+    """Sends requests. Needs a running event loop; close it with `close`."""
+
+    def __init__(self, limits: TransportLimits) -> None:
+        self._limits = limits
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def open(self, request: UpstreamRequest, timeouts: CallTimeouts) -> "UpstreamResponse":
+        """The response, as soon as its headers are there. Close it. Raises ProviderError."""
+        url = URL(request.url, encoded=True)
+        end_s = asyncio.get_running_loop().time() + timeouts.total_s
+        first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
+        connect_s = min(timeouts.connect_s, first_byte_s * CONNECT_SHARE_MAX)
+        try:
+            async with asyncio.timeout(first_byte_s):
+                response = await self._session(url).request(
+                    request.method,
+                    url,
+                    data=request.body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        connect=connect_s,
+                        sock_connect=connect_s,
+                        sock_read=None,
+                        ceil_threshold=math.inf,
+                    ),
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _error_of(error) from error
+        return UpstreamResponse(response, self._limits, timeouts.between_reads_s, end_s)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            await session.close()
+
+    def _session(self, url: URL) -> aiohttp.ClientSession:
+        origin = f"{url.scheme}://{url.raw_authority}"
+        session = self._sessions.get(origin)
+        if session is None:
+            if len(self._sessions) >= self._limits.hosts_max:
+                raise ValueError("too many upstream hosts")
+            session = self._sessions[origin] = self._new_session()
+        return session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._limits.connections_max,
+                limit_per_host=0,
+                keepalive_timeout=self._limits.idle_s,
+                ttl_dns_cache=30,
+                ssl=True,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"accept-encoding": "gzip, deflate"},
+            auto_decompress=True,
+            trust_env=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=HEADER_BYTES_MAX,
+            max_field_size=HEADER_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+        )
+
+
+class UpstreamResponse:
+    """One response. `headers` have lower-case names; of repeated ones the first counts."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, limits: TransportLimits, between_reads_s: float, end_s: float
+    ) -> None:
+        self._response = response
+        self._limits = limits
+        self._between_reads_s = between_reads_s
+        self._end_s = end_s
+        self._size_bytes = 0
+        self.status = response.status
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        self.headers: Mapping[str, str] = headers
+
+    async def read_some(self) -> bytes:
+        """All bytes that are waiting, at least one; b"" at the proper end. Raises ProviderError."""
+        left_s = self._end_s - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(self._between_reads_s, left_s)):
+                data = await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _error_of(error) from error
+        self._size_bytes += len(data)
+        if self._size_bytes > self._limits.response_bytes_max:
+            raise senseless(f"it exceeds {self._limits.response_bytes_max} bytes")
+        return data
+
+    async def read_all(self) -> bytes:
+        """The whole body. Raises ProviderError."""
+        pieces = []
+        while data := await self.read_some():
+            pieces.append(data)
+        return b"".join(pieces)
+
+    async def read_error(self) -> bytes:
+        """The body of an error, cut at its limit; what there is of it if it breaks off."""
+        pieces: list[bytes] = []
+        size_bytes = 0
+        try:
+            while size_bytes < self._limits.error_bytes_max and (data := await self.read_some()):
+                pieces.append(data)
+                size_bytes += len(data)
+        except ProviderError:
+            pass  # The status alone says enough.
+        return b"".join(pieces)[: self._limits.error_bytes_max]
+
+    async def finish(self) -> None:
+        """After the last event: sets the connection free if the body ends now, else closes it."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass  # Then the connection is of no further use.
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connection back if the body was read to its end; else ends it at once."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def _error_of(error: Exception) -> ProviderError:
+    """The connection's failure in our words; aiohttp's would tell addresses."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ProviderError(ErrorKind.TIMEOUT, "no connection to the provider in time", 408, sent=False)
+    if isinstance(error, TimeoutError):
+        return ProviderError(ErrorKind.TIMEOUT, "the provider did not answer in time", 408)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        message = f"no connection to the provider ({type(error.os_error).__name__})"
+        return ProviderError(ErrorKind.UNAVAILABLE, message, 500, sent=False)
+    if isinstance(error, aiohttp.InvalidURL | ValueError):
+        return ProviderError(ErrorKind.OTHER, "the deployment's address cannot be used", 500, sent=False)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return senseless("it is not proper HTTP")
+    return ProviderError(ErrorKind.UNAVAILABLE, "the connection to the provider broke", 500)
