@@ -81,7 +81,7 @@ def flag(node: Node) -> bool:
         return node.value
     known = boolean(str(node.value)) if isinstance(node.value, str | int) else None
     if known is None:
-        raise KindError(f"must be true or false, not {named(node)}")
+        raise KindError(f"must be true or false, not {named(node)}", node=node)
     return known
 
 
@@ -155,14 +155,14 @@ def price(node: Node) -> int:
 def mapping(node: Node) -> dict[str, Node]:
     """Members by name."""
     if not isinstance(node.value, dict):
-        raise KindError(f"must be a mapping, not {named(node)}")
+        raise KindError(f"must be a mapping, not {named(node)}", node=node)
     return node.value
 
 
 def listing(node: Node) -> list[Node]:
     """Any list."""
     if not isinstance(node.value, list):
-        raise KindError(f"must be a list, not {named(node)}")
+        raise KindError(f"must be a list, not {named(node)}", node=node)
     return node.value
 
 

@@ -13,7 +13,7 @@ CREDENTIAL = re.compile(
 )
 NAME_LENGTH_MAX = 80
 
-Value: TypeAlias = None | bool | int | float | str | list["Node"] | dict[str, "Node"]
+Value: TypeAlias = bool | int | float | str | list["Node"] | dict[str, "Node"] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads a mapping by a table of its known keys, and reports the rest. `name_*` is every key that begins so."""
+"""Reads a mapping by a table of its known keys, and reports the rest; `name_*` is any key that begins so."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias

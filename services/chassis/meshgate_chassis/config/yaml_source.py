@@ -1,8 +1,8 @@
 """Reads one YAML file into nodes that know their lines.
 
 Scalars mean what PyYAML makes of them, because LiteLLM reads with PyYAML (YAML 1.1: `yes` and `on` are
-booleans), with exceptions that only ever surprised people: dates and base-60 numbers stay text
-(`api_version: 2024-02-01`), and `1e-7` is a number. Only the standard tags are allowed; nothing is constructed.
+booleans). Exceptions, all of which only ever surprised people: dates and base-60 numbers stay text
+(`api_version: 2024-02-01`), and `1e-7` is a number. Only the standard tags are allowed; no objects are made.
 """
 
 import math
@@ -26,7 +26,7 @@ MERGE = TAG + "merge"
 STANDARD_TAGS = {
     TAG + name for name in ("map", "seq", "str", "bool", "int", "float", "null", "timestamp", "value")
 }
-TRUE = {"yes", "true", "on", "y"}
+BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
@@ -136,8 +136,8 @@ def scalar(text: str, tag: str, *, plain_style: bool) -> Value:
     kind = tag.removeprefix(TAG)
     if kind == "null":
         return None
-    if kind == "bool":
-        return text.lower() in TRUE
+    if kind == "bool":  # PyYAML, unlike YAML 1.1, leaves y and n alone
+        return BOOLEANS.get(text.lower(), text)
     if kind == "int" and INTEGER.fullmatch(text):
         return int(text.replace("_", ""))
     if kind == "float" and plain_style and ":" not in text:

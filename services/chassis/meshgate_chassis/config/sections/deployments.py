@@ -124,17 +124,17 @@ class DeploymentReader:
         head, slash, _ = model.partition("/")
         self.problems.warn(
             model_node,
-            "no provider is known for this model, so the entry is left out: write provider/model, or an api_base",
+            "no provider is known for this model, so the entry is left out: write provider/model",
             nearest(head, KNOWN_PREFIXES) if slash else None,
         )
         return None
 
     def _api_base(self, node: Node, at: ProviderModel, params: Mapping[str, Any]) -> str | None:
         base: str | None = params.get("api_base") or params.get("base_url")
-        named = node.mapping().get("api_base") or node.mapping().get("base_url")
-        if base is None and named is not None:
-            self.problems.warn(named, "is not set: calls go to the provider's own address")
         base = base or first_set(BASE_VARIABLES.get(at.provider, ()), self.environ)
+        written = node.mapping().get("api_base") or node.mapping().get("base_url")
+        if base is None and written is not None and is_empty(written):
+            self.problems.warn(written, "is empty: calls go to the provider's own address")
         if base is None and at.provider in NEED_API_BASE:
             self.problems.warn(node, f"has no api_base, and {at.provider} has no address of its own")
         return base
