@@ -18,6 +18,17 @@ def test_files_are_merged(folder: Folder) -> None:
     assert config.master_key is not None
 
 
+def test_sections_of_different_types(folder: Folder) -> None:
+    """The included file wins whole; a null of it takes nothing away."""
+    folder.write("blocked_users: {a: b}\nrouter_settings: null\n", "b.yaml")
+    config = folder.load("include: b.yaml\nblocked_users: [x]\nrouter_settings: {num_retries: 4}\n")
+    assert 4 == config.router.num_retries
+    folder.write("router_settings: [x]\n", "b.yaml")
+    assert ["error b.yaml:1: router_settings: must be a mapping, not a list"] == folder.lines(
+        "include: b.yaml\nrouter_settings: {num_retries: 4}\n"
+    )
+
+
 def test_problems_name_the_included_file(folder: Folder) -> None:
     """File, line and index are those of the file that has the problem."""
     folder.write("model_list:\n  - {model_name: a, litellm_params: {model: openai/x, rpm: x}}\n", "b.yaml")

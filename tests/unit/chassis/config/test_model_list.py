@@ -98,6 +98,15 @@ def test_an_address_that_is_not_set(folder: Folder) -> None:
     assert any("the provider's own address" in each.message for each in config.warnings)
 
 
+def test_a_provider_without_an_address(folder: Folder) -> None:
+    """vLLM runs wherever the operator put it: the entry loads, and somebody says so."""
+    config = folder.load("model_list: [{model_name: m, litellm_params: {model: hosted_vllm/x}}]")
+    assert ["has no api_base, and hosted_vllm has no address of its own"] == [
+        each.message for each in config.warnings
+    ]
+    assert config.deployments[0].api_base is None
+
+
 @pytest.mark.parametrize(
     ("usd_per_token", "nanos_per_mtok"),
     [
@@ -142,7 +151,8 @@ def test_half_a_price_is_said(folder: Folder) -> None:
 def test_request_defaults(folder: Folder) -> None:
     """OpenAI parameters, unknown ones and extra_body go under the request; the gateway's own do not."""
     params = """{model: openai/x, rpm: 1, tags: [a], temperature: '0.5', max_tokens: 10, newparam: {a: 1},
-        extra_body: {think: false}, extra_headers: {X-A: 1}, organization: org, weight: 2, seed: null}"""
+        extra_body: {think: false}, extra_headers: {X-A: 1, X-B: null}, organization: org,
+        weight: 2, seed: null}"""
     found = folder.deployment(params)
     expected = {"temperature": 0.5, "max_tokens": 10, "newparam": {"a": 1}, "think": False}
     assert expected == found.request_defaults

@@ -3,6 +3,7 @@
 import pytest
 
 from meshgate_chassis.config import ConfigError, check_config, load_config
+from meshgate_chassis.config.yaml_source import FILE_BYTES_MAX
 from tests.unit.chassis.config.loading import Folder
 
 
@@ -43,8 +44,8 @@ def test_every_problem_at_once(folder: Folder) -> None:
         "error config.yaml:11: model_list[4]: must be a mapping, not text",
         (
             "error config.yaml:13: router_settings.routing_strategy: must be one of simple-shuffle,"
-            " least-busy, latency-based-routing, usage-based-routing, usage-based-routing-v2, cost-based-routing,"
-            " provider-budget-routing (did you mean 'least-busy'?)"
+            " least-busy, latency-based-routing, usage-based-routing, usage-based-routing-v2,"
+            " cost-based-routing, provider-budget-routing (did you mean 'least-busy'?)"
         ),
         (
             "warning config.yaml:14: router_settings.num_retrys: unknown key: it has no effect"
@@ -83,19 +84,28 @@ def test_errors_refuse_and_warnings_do_not(folder: Folder) -> None:
             "model_list[0].litellm_params.input_cost_per_token",
         ),
         (
-            "model_list: [{model_name: a, litellm_params: {model: o1}, model_info: {output_cost_per_token: x}}]",
+            (
+                "model_list: [{model_name: a, litellm_params: {model: o1},"
+                " model_info: {output_cost_per_token: x}}]"
+            ),
             "model_list[0].model_info.output_cost_per_token",
         ),
         (
             "model_list: [{model_name: a, litellm_params: {model: openai/x, extra_headers: {A: [1]}}}]",
             "model_list[0].litellm_params.extra_headers.A",
         ),
+        (
+            "model_list: [{model_name: a, litellm_params: {model: o1, output_cost_per_token: 2500}}]",
+            "model_list[0].litellm_params.output_cost_per_token",
+        ),
+        ("model_list: [null]", "model_list[0]"),
         ("router_settings: {timeout: 0}", "router_settings.timeout"),
         ("router_settings: {cooldown_time: -1}", "router_settings.cooldown_time"),
         ("router_settings: {num_retries: 1e30}", "router_settings.num_retries"),
         ("router_settings: {fallbacks: [a]}", "router_settings.fallbacks[0]"),
         ("router_settings: {fallbacks: [{a: [{b: c}]}]}", "router_settings.fallbacks[0].a[0]"),
         ("router_settings: {default_fallbacks: 3}", "router_settings.default_fallbacks"),
+        ("router_settings: {default_fallbacks: [null]}", "router_settings.default_fallbacks[0]"),
         ("router_settings: {model_group_alias: {a: 1}}", "router_settings.model_group_alias.a"),
         ("litellm_settings: {cache: maybe}", "litellm_settings.cache"),
         (
@@ -177,6 +187,14 @@ def test_a_file_that_is_no_text(folder: Folder) -> None:
     for content in (b"a: \xff\xfe", b"a: \x00"):
         path.write_bytes(content)
         assert 1 == len(check_config(path, {}))
+
+
+def test_a_file_that_is_too_large(folder: Folder) -> None:
+    """Is not read at all."""
+    path = folder.path / "config.yaml"
+    path.write_text("a: b\n" * (FILE_BYTES_MAX // 5 + 1))
+    (problem,) = check_config(path, {})
+    assert "larger than" in problem.message
 
 
 def test_a_file_that_explodes(folder: Folder) -> None:

@@ -238,7 +238,7 @@ def test_null_sections_are_empty(folder: Folder) -> None:
     others = "model_groups budgets rate_limit cache_settings blocked_users health_check prometheus logs"
     more = "load_balancing_settings compression_settings"
     text = "".join(f"{name}: null\n" for name in f"{names} {others} {more}".split())
-    assert folder.load("") == folder.load(text)
+    assert folder.load("") == folder.load(text) == folder.load("null\n")
 
 
 def test_yaml_is_read_as_pyyaml_reads_it(folder: Folder) -> None:
@@ -249,10 +249,16 @@ def test_yaml_is_read_as_pyyaml_reads_it(folder: Folder) -> None:
           temperature: 1e-1
           api_version: 2024-02-01
           newdate: 2024-02-01
+          newwords: [y, N, .inf, 1:30, 0o7, 1_000, -5, .5, "1e3"]
         model_list:
           - model_name: a
             litellm_params: {<<: *shared, model: openai/x}
         """
     config = folder.load(text)
     assert config.deployments[0].drop_params
-    assert {"temperature": 0.1, "newdate": "2024-02-01"} == config.deployments[0].request_defaults
+    expected = {
+        "temperature": 0.1,
+        "newdate": "2024-02-01",
+        "newwords": ["y", "N", ".inf", "1:30", "0o7", 1000, -5, 0.5, "1e3"],
+    }
+    assert expected == config.deployments[0].request_defaults

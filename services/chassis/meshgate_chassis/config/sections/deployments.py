@@ -83,6 +83,8 @@ class DeploymentReader:
     def _check_complete(self, entry: Node) -> None:
         """Reports what no entry can be without. What is there but wrong was reported already."""
         members = entry.mapping()
+        if entry.value is None:
+            self.problems.error(entry, "is empty")
         if not isinstance(entry.value, dict):
             return
         if is_missing(members.get("model_name")):
