@@ -8,12 +8,15 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meshgate_chassis.errors import Code, MeshError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 ServiceName = Literal["edge", "router", "cache", "compression", "ledger"]
 
@@ -109,8 +112,8 @@ def load_settings(settings_type: type[Settings]) -> Settings:
         problems.append(f"{name} is not a setting" + (f" (did you mean {near[0]}?)" if near else ""))
     try:
         settings = settings_type()
-    except ValueError as error:  # pydantic's ValidationError is one; its text hides the input
-        problems.append(str(error))
+    except ValidationError as error:
+        problems += [_told(settings_type, problem) for problem in error.errors(include_input=False)]
         raise _invalid(problems) from None
     if problems:
         raise _invalid(problems)
@@ -120,6 +123,16 @@ def load_settings(settings_type: type[Settings]) -> Settings:
 def environment() -> Mapping[str, str]:
     """A copy of the environment, for readers of config.yaml that resolve `os.environ/NAME`."""
     return dict(os.environ)
+
+
+def _told(settings_type: type[ServiceSettings], problem: "ErrorDetails") -> str:
+    """One problem under the name of its environment variable, without the value."""
+    if not problem["loc"]:
+        return problem["msg"].removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    prefix = settings_type.model_config.get("env_prefix", "")
+    shown = f"{prefix}{name}".upper() if name in settings_type.model_fields else name
+    return f"{shown}: {problem['msg']}"
 
 
 def _invalid(problems: list[str]) -> MeshError:

@@ -267,22 +267,34 @@ async def test_a_missing_service_is_unreachable_not_a_hang(mesh: Mesh) -> None:
 
 async def test_a_call_lost_under_way_is_told_apart_from_one_never_sent(mesh: Mesh) -> None:
     """The server goes away while it works: UNAVAILABLE/CONNECTION_LOST, because the work may be done."""
-    listener = await asyncio.start_unix_server(_hang_up_after_the_preface, mesh.target.removeprefix("unix:"))
+    peer = HangsUp()
+    listener = await asyncio.start_unix_server(peer.serve, mesh.target.removeprefix("unix:"))
     async with listener:
         error = await failure(mesh.client(), "x")
+        await mesh.stack.aclose()  # the client goes, so that its last connection ends as well
+        await eventually(lambda: peer.connections == 0, "connections are closed")
 
     assert (Code.UNAVAILABLE, "CONNECTION_LOST") == (error.code, error.reason)
 
 
-async def _hang_up_after_the_preface(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class HangsUp:
     """Speaks just enough HTTP/2 to be called, then closes the socket."""
-    empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-    settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
-    writer.write(empty_settings + settings_ack)
-    received = b""
-    while b"create_chat" not in received.lower() and len(received) < 400:
-        received += await reader.read(4096)
-    writer.close()
+
+    connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+            settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
+            writer.write(empty_settings + settings_ack)
+            received = 0
+            while received < 400 and (data := await reader.read(4096)):
+                received += len(data)
+            writer.close()
+            await writer.wait_closed()
+        finally:
+            self.connections -= 1
 
 
 async def test_health_follows_the_server(mesh: Mesh) -> None:

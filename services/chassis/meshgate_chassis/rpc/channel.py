@@ -132,9 +132,9 @@ class MeshChannel:
 async def check_health(target: str, *, tls: TlsFiles | None, server_name: str, timeout_s: float) -> bool:
     """Asks grpc.health.v1 at `target` once, as a probe does: no identity needed unless TLS is on."""
     if tls is None:
-        channel = grpc.aio.insecure_channel(target)
+        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL)
     else:
-        override = (("grpc.ssl_target_name_override", server_name),)
+        override = (*options.CHANNEL, ("grpc.ssl_target_name_override", server_name))
         channel = grpc.aio.secure_channel(target, _channel_credentials(tls), options=override)
     probe = MeshChannel(channel, (), server_name)
     try:
