@@ -1,6 +1,7 @@
 """The transport keeps its promises: errors, deadlines, identity, health, over real gRPC on loopback."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -267,34 +268,26 @@ async def test_a_missing_service_is_unreachable_not_a_hang(mesh: Mesh) -> None:
 
 async def test_a_call_lost_under_way_is_told_apart_from_one_never_sent(mesh: Mesh) -> None:
     """The server goes away while it works: UNAVAILABLE/CONNECTION_LOST, because the work may be done."""
-    peer = HangsUp()
-    listener = await asyncio.start_unix_server(peer.serve, mesh.target.removeprefix("unix:"))
-    async with listener:
-        error = await failure(mesh.client(), "x")
-        await mesh.stack.aclose()  # the client goes, so that its last connection ends as well
-        await eventually(lambda: peer.connections == 0, "connections are closed")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(mesh.target.removeprefix("unix:"))
+        listener.listen()
+        error, _ = await asyncio.gather(
+            failure(mesh.client(), "x"), asyncio.to_thread(hang_up_when_called, listener)
+        )
 
     assert (Code.UNAVAILABLE, "CONNECTION_LOST") == (error.code, error.reason)
 
 
-class HangsUp:
-    """Speaks just enough HTTP/2 to be called, then closes the socket."""
-
-    connections = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-            settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
-            writer.write(empty_settings + settings_ack)
-            received = 0
-            while received < 400 and (data := await reader.read(4096)):
-                received += len(data)
-            writer.close()
-            await writer.wait_closed()
-        finally:
-            self.connections -= 1
+def hang_up_when_called(listener: socket.socket) -> None:
+    """Speaks just enough HTTP/2 to be called once, then closes the connection."""
+    connection, _ = listener.accept()
+    with connection:
+        empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+        settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
+        connection.sendall(empty_settings + settings_ack)
+        received = 0
+        while received < 400 and (data := connection.recv(4096)):
+            received += len(data)
 
 
 async def test_health_follows_the_server(mesh: Mesh) -> None:
@@ -341,8 +334,6 @@ async def test_mutual_tls_carries_the_callers_name(mesh: Mesh, authority: trustm
     """The name in the certificate and the name in the token have to agree."""
     mesh.target = "localhost:0"
     subject = Subject()
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         mesh.target = f"127.0.0.1:{probe.getsockname()[1]}"
