@@ -23,10 +23,9 @@ SECTIONS = words(
 
 LITELLM_PARAMS = words(
     """
-    access_windows adaptive_router_* additional_drop_params allow_client_keepalive_override
-    allow_fail_open allowed_fails_policy allowed_openai_params annotation_cost_per_* anthropic_*
-    api_version auto_router_* aws_* azure_* base_model bedrock_* blocked bucket_name
-    cache_control_injection_points cache_creation_input_* cache_read_input_* chatgpt_auth_file
+    access_windows adaptive_router_* allow_client_keepalive_override allow_fail_open allowed_fails_policy
+    annotation_cost_per_* anthropic_* api_version auto_router_* aws_* azure_* base_model bedrock_* blocked
+    bucket_name cache_control_injection_points cache_creation_input_* cache_read_input_* chatgpt_auth_file
     citation_cost_per_token client_id client_secret complexity_router_*
     configurable_clientside_auth_params cooldown_time cost_per_ptu_per_hour cost_per_second
     daily_reset_time default_api_key_rpm_limit default_api_key_tpm_limit discoverable embedding_model

@@ -159,6 +159,11 @@ def mapping(node: Node) -> dict[str, Node]:
     return node.value
 
 
+def json_object(node: Node) -> dict[str, object]:
+    """A JSON object that is passed on as it is."""
+    return {key: plain(member) for key, member in mapping(node).items()}
+
+
 def listing(node: Node) -> list[Node]:
     """Any list."""
     if not isinstance(node.value, list):
@@ -176,6 +181,11 @@ def names(node: Node) -> tuple[str, ...]:
             raise KindError(f"must be a name, not {named(item)}", node=item)
         found.append(item.value)
     return tuple(found)
+
+
+def name_list(node: Node) -> list[str]:
+    """Names, as a JSON array that is passed on."""
+    return list(names(node))
 
 
 def headers(node: Node) -> dict[str, str]:

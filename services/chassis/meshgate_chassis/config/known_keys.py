@@ -13,9 +13,11 @@ from meshgate_chassis.config.kinds import (
     count,
     flag,
     headers,
+    json_object,
     listing,
     log_level,
     mapping,
+    name_list,
     names,
     number,
     port,
@@ -93,14 +95,16 @@ DEPLOYMENT_PARAMS: Table = {
     "drop_params": flag,
     "extra_headers": headers,
     "headers": headers,
-    "extra_body": mapping,
     "max_budget": amount,
     "budget_duration": seconds,
 }
 
-# Members of litellm_params that become defaults of the request.
+# Members of litellm_params that become defaults of the request. The router takes the first three out again.
 REQUEST_PARAMS: Table = {
     **accepted(accepted_keys.REQUEST_PARAMS),
+    "extra_body": json_object,
+    "additional_drop_params": name_list,
+    "allowed_openai_params": name_list,
     "max_tokens": count,
     "max_completion_tokens": count,
     "temperature": number,

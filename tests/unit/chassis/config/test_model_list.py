@@ -152,9 +152,15 @@ def test_request_defaults(folder: Folder) -> None:
     """OpenAI parameters, unknown ones and extra_body go under the request; the gateway's own do not."""
     params = """{model: openai/x, rpm: 1, tags: [a], temperature: '0.5', max_tokens: 10, newparam: {a: 1},
         extra_body: {think: false}, extra_headers: {X-A: 1, X-B: null}, organization: org,
-        weight: 2, seed: null}"""
+        weight: 2, seed: null, additional_drop_params: [user]}"""
     found = folder.deployment(params)
-    expected = {"temperature": 0.5, "max_tokens": 10, "newparam": {"a": 1}, "think": False}
+    expected = {
+        "temperature": 0.5,
+        "max_tokens": 10,
+        "newparam": {"a": 1},
+        "extra_body": {"think": False},
+        "additional_drop_params": ["user"],
+    }
     assert expected == found.request_defaults
     assert {"X-A": "1", "OpenAI-Organization": "org"} == found.extra_headers
     assert (1, 2.0) == (found.rpm, found.weight)

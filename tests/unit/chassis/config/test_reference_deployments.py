@@ -124,7 +124,7 @@ def test_homelab() -> None:
     assert by_group(config)["vllm-qwen"] == ("openai", "Qwen/Qwen2.5-7B-Instruct")
     assert by_group(config)["groq/llama-3.3-70b-versatile"] == ("groq", "llama-3.3-70b-versatile")
     assert [each.timeout_s for each in config.deployments[:3]] == [3.0, 120.0, 30.0]
-    assert config.deployments[1].request_defaults == {"think": False}
+    assert config.deployments[1].request_defaults == {"extra_body": {"think": False}}
     assert config.router.fallbacks == {"vllm-qwen": ("ollama-qwen",), "ollama-qwen": ("openai-gpt4o",)}
     assert config.router.context_window_fallbacks == {"vllm-qwen": ("openai-gpt4o",)}
     assert (config.router.num_retries, config.router.allowed_fails) == (0, 1)

@@ -45,7 +45,7 @@ def test_one_value(written: str | int | None, expected: object) -> None:
 def test_any_depth(folder: Folder) -> None:
     """Also in lists and mappings that are only passed on."""
     text = "{model: openai/x, stop: [os.environ/A, {b: 'x${A}'}], extra_body: {c: {d: os.environ/A}}}"
-    assert {"stop": ["1", {"b": "x1"}], "c": {"d": "1"}} == folder.deployment(
+    assert {"stop": ["1", {"b": "x1"}], "extra_body": {"c": {"d": "1"}}} == folder.deployment(
         text, {"A": "1"}
     ).request_defaults
 

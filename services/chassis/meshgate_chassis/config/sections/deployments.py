@@ -156,15 +156,13 @@ class DeploymentReader:
 
 
 def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, object]:
-    """What goes under every request: OpenAI parameters, members nobody knows, and those of extra_body."""
+    """What goes under every request: OpenAI parameters, extra_body, and members that nobody knows."""
     found: dict[str, object] = {}
     for key, member in params_node.mapping().items():
         if key in REQUEST_PARAMS and key in params:
             found[key] = params[key]
         elif kind_of(key, LITELLM_PARAMS) is None and member.value is not None:
             found[key] = plain(member)
-    for key, member in params.get("extra_body", {}).items():
-        found[key] = plain(member)
     return found
 
 
