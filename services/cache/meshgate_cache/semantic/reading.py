@@ -1,0 +1,263 @@
+"""What a text says that an answer depends on, as facts that can be compared. Pure; English.
+
+A fact that is missed here can make two questions look alike, so doubtful readings are kept, not dropped:
+what is not understood stays a word, and words that do not match leave the decision open.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from meshgate_cache.semantic import vocabulary as v
+
+CHARACTERS_MAX: Final = 1_000  # longer texts are documents; they match nothing, and take no time to read
+DIGITS_MAX: Final = 15  # longer ones are names of things: compared as they are written
+
+_APOSTROPHE = re.compile("[\u2018\u2019]")
+_CODE = re.compile(r"```(.*?)```|`([^`\n]+)`", re.DOTALL)
+_QUOTED = re.compile(r"[\"“”«»„](.+?)[\"“”«»]|(?<!\w)'(.+?)'(?!\w)", re.DOTALL)
+_LITERAL = re.compile(
+    r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|(?:[~/.\\][\w.-]+){2,}|\b\w+(?:_\w+)+\b|\b\w+(?:\.\w+)*\(\)"
+    r"|\b[A-Za-z]\w*(?:\.[A-Za-z]\w*)+\b|\b[A-Za-z]+-?\d[\w-]*\b|\b\d+(?:[-/:.]\d+){2,}\b|\b\d+[-/:]\d+\b"
+)
+_SYMBOLS = re.compile(r"[^\w\s.,;:!?'\"()\-\u2013\u2014/…“”«»„$€£¥₹%°&]+|\(\W*\)")
+_TOKEN = re.compile(r"[$€£¥₹]|\d+(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+|%|°[cCfF]|[^\W\d_]+(?:\+\+|#)?")
+_SENTENCE_END = re.compile(r"[.!?:]\s+|\n+")
+_NEGATIVE = re.compile(r"\b(could|would|should|do|does|did|is|are|was|were|has|have|had|must|ai|wo)n'?t\b")
+_CAN_NOT = re.compile(r"\bcan'?t\b|\bcannot\b")
+_CONTRACTED = (
+    (re.compile(r"'s\b"), ""),
+    (re.compile(r"'re\b"), " are"),
+    (re.compile(r"'ll\b"), " will"),
+    (re.compile(r"'(?:ve|d|m)\b"), ""),
+)
+_OR_NOT = re.compile(r"\bor not\b")
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}[A-Za-z]?(?![\w.])")
+_SENTENCE = re.compile(r"(?<=[?.!])\s+(?=\S*\w)")
+_QUESTION_WORDS = {"which": "what", "whose": "who", "whom": "who"} | {
+    word: word for word in ("what", "who", "when", "where", "why")
+}
+_TENSES = {"was": "past", "were": "past", "did": "past", "had": "past", "will": "future", "shall": "future"}
+_TENSES |= dict.fromkeys(("is", "are", "am", "does", "do"), "present")
+_DIRECTIONS = frozenset({"from", "to", "into", "onto", "than", "by", "over", "about", "against"})
+_SYMMETRIC = frozenset({"and", "or", "vs", "versus", "between", "difference", "compare", "with"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything compared by the verifier. Sets where order does not matter, tuples where it does."""
+
+    numbers: tuple[str, ...]
+    units: tuple[str, ...]
+    dates: frozenset[str]
+    quoted: tuple[str, ...]  # lower case, one space between words
+    code: tuple[str, ...]  # exact, but for white space
+    literals: frozenset[str]  # addresses, paths, identifiers, versions; lower case
+    symbols: tuple[str, ...]  # signs that are no punctuation, and emoji
+    names: tuple[str, ...]  # capitalised inside a sentence; lower case here
+    negation_count: int
+    scopes: frozenset[str]
+    question: str  # what, who, when, where, why, how, how many, ..., yes/no, or open
+    tenses: frozenset[str]
+    kinds: frozenset[str]  # members of closed classes, such as countries and colours
+    persons: frozenset[str]
+    modals: frozenset[str]
+    links: frozenset[str]  # prepositions and conjunctions
+    directions: frozenset[tuple[str, str]]  # (preposition, the word it leads to)
+    symmetric: bool  # the text joins things whose order does not matter
+    words: tuple[str, ...]  # content words in order, as stems of their canonical words
+    all_words: frozenset[str]  # every token, lower case
+    readable: bool
+
+
+def read(text: str) -> Facts:
+    """The facts of a user's text."""
+    readable = len(text) <= CHARACTERS_MAX
+    text = _APOSTROPHE.sub("'", text[:CHARACTERS_MAX])
+    text = _INITIALS.sub(lambda match: match.group(0).replace(".", "").upper(), text)
+    code, text = _take(_CODE, text)
+    quoted, _ = _take(_QUOTED, text)
+    literals, text = _take(_LITERAL, text)
+    symbols, _ = _take(_SYMBOLS, text)
+    cased = [token for token, _ in _tokens(text)]
+    plain = _rewrite(text)
+    tokens = [token for token, _ in _tokens(plain)]
+    numbers, units, rest = _numbers(tokens)
+    content = [_canonical(token) for token in rest if token not in v.FUNCTION_WORDS]
+    dates = {v.DATES[token] for token in rest if token in v.DATES}
+    dates |= {token.lower() for token in cased if token.istitle() and token.lower() in v.CAPITALISED_DATES}
+    return Facts(
+        numbers=tuple(numbers),
+        units=tuple(units),
+        dates=frozenset(dates),
+        quoted=tuple(" ".join(quote.lower().split()) for quote in quoted),
+        code=tuple(" ".join(span.split()) for span in code),
+        literals=frozenset(item.lower() for item in literals),
+        symbols=tuple(symbols),
+        names=tuple(_names(text)),
+        negation_count=sum(token in v.NEGATIONS for token in tokens),
+        scopes=frozenset(name for pattern, name in v.SCOPES if pattern.search(plain)),
+        question=_question(plain),
+        tenses=frozenset(_TENSES[token] for token in tokens if token in _TENSES),
+        kinds=v.KINDS.intersection(content),
+        persons=frozenset(v.PERSONS[token] for token in tokens if token in v.PERSONS),
+        modals=frozenset(v.MODALS[token] for token in tokens if token in v.MODALS),
+        links=v.LINKS.intersection(tokens),
+        directions=frozenset(_directions(rest)),
+        symmetric=not _SYMMETRIC.isdisjoint(tokens),
+        words=tuple(content),
+        all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
+        readable=readable,
+    )
+
+
+def stem(word: str) -> str:
+    """A light stem: plurals and the commonest endings, never below three letters."""
+    for ending, instead in (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x")):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            return word[: -len(ending)] + instead
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        word = word[:-1]
+    for ending in ("ing", "ed", "ly"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
+                word = word[:-1]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
+def _canonical(token: str) -> str:
+    """The word that stands for a token: of its synonyms, of a country's people, else its stem."""
+    if token in v.COUNTRY_OF:
+        return v.COUNTRY_OF[token]
+    for form in (token, token.removesuffix("s"), stem(token)):
+        if form in v.SYNONYMS:
+            return v.SYNONYMS[form]
+    for form in (token, token.removesuffix("s")):
+        if form in v.KINDS:
+            return form
+    return stem(token)
+
+
+def _take(pattern: re.Pattern[str], text: str) -> tuple[list[str], str]:
+    """What matches, and the text without it."""
+    found = [
+        next(part for part in (*match.groups(), match.group(0)) if part) for match in pattern.finditer(text)
+    ]
+    return found, pattern.sub(" ", text)
+
+
+def _rewrite(text: str) -> str:
+    """Lower case, contractions written out, politeness gone, phrases in one form."""
+    text = _CAN_NOT.sub("can not", _NEGATIVE.sub(r"\1 not", text.lower()))
+    for pattern, instead in _CONTRACTED:
+        text = pattern.sub(instead, text)
+    text = v.POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
+    for pattern, instead in v.PHRASES:
+        text = pattern.sub(instead, text)
+    return " ".join(text.split())
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int]]:
+    return ((match.group(0), match.start()) for match in _TOKEN.finditer(text))
+
+
+def _numbers(tokens: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Values and units in order, and the tokens that are neither."""
+    numbers: list[str] = []
+    units: list[str] = []
+    rest: list[str] = []
+    value: Decimal | None = None
+    for index, token in enumerate(tokens):
+        after = tokens[index + 1] if index + 1 < len(tokens) else ""
+        number = _number(token, value is not None or after in v.UNITS or after in v.MULTIPLIERS)
+        if number is not None:
+            joins = value is not None and token in v.NUMBER_WORDS and value % 10 == 0 and value > number
+            if value is not None and not joins:
+                numbers.append(_plain(value))
+            value = value + number if joins and value is not None else number
+        elif value is not None and token in v.MULTIPLIERS and value < 10**DIGITS_MAX:
+            value *= v.MULTIPLIERS[token]
+        else:
+            if value is not None:
+                numbers.append(_plain(value))
+                value = None
+            _place(token, tokens[index - 1] if index else "", numbers, units, rest)
+    if value is not None:
+        numbers.append(_plain(value))
+    return numbers, units, rest
+
+
+def _place(word: str, before: str, numbers: list[str], units: list[str], rest: list[str]) -> None:
+    """One word that is no plain number: an ordinal, a unit, or a word."""
+    counted = before in ("a", "per", "in", "many", "each", "every") or before.isdecimal()
+    if word in v.ORDINALS and not (word == "second" and counted):
+        numbers.append(v.ORDINALS[word])
+    elif word in ("st", "nd", "rd", "th") and before.isdecimal() and numbers:
+        numbers[-1] = f"#{numbers[-1]}"
+    elif word in v.UNITS and (len(word) > 2 or counted or not word.isalpha()):
+        units.append(v.UNITS[word])
+    elif word == "k" and before.isdecimal() and numbers and numbers[-1].isdecimal():
+        numbers[-1] = _plain(Decimal(numbers[-1]) * 1_000)
+    else:
+        rest.append(word)
+
+
+def _number(word: str, counted: bool) -> Decimal | None:
+    """`counted`: the word "one" is a number only in company; alone it is a pronoun."""
+    if word in v.NUMBER_WORDS:
+        return Decimal(v.NUMBER_WORDS[word]) if counted or word != "one" else None
+    if not word[0].isdecimal():
+        return None
+    return Decimal(word.replace(",", "")) if len(word) <= DIGITS_MAX else None
+
+
+def _plain(value: Decimal) -> str:
+    return format(value.normalize(), "f")
+
+
+def _names(text: str) -> Iterator[str]:
+    """Capitalised words inside a sentence, and acronyms; none when every word is capitalised."""
+    words = [(match.group(0), match.start()) for match in re.finditer(r"[^\W\d_]+", text)]
+    long_words = [word for word, _ in words if len(word) > 3]
+    if long_words and sum(word[0].isupper() for word in long_words) > 0.7 * len(long_words) > 2:
+        return
+    starts = {0, *(match.end() for match in _SENTENCE_END.finditer(text))}
+    for word, start in words:
+        first = start in starts or not text[:start].strip()
+        acronym = len(word) > 1 and word.isupper()
+        plain = word.lower() in v.FUNCTION_WORDS or word.lower() in v.DATES
+        if acronym or (word[0].isupper() and not first and not plain):
+            yield v.COUNTRY_OF.get(word.lower(), word.lower())
+
+
+def _question(text: str) -> str:
+    """The kind of the last sentence that asks something, else of the last one."""
+    sentences = [part for part in _SENTENCE.split(text) if part.strip()]
+    asking = [sentence for sentence in sentences if sentence.rstrip().endswith("?")] or sentences[-1:]
+    kinds = (_kind_of_question(re.findall(r"[a-z]+", sentence)) for sentence in reversed(asking))
+    return next((kind for kind in kinds if kind != "open"), "open")
+
+
+def _kind_of_question(words: list[str]) -> str:
+    if words and words[0] in v.YES_NO:
+        return "yes/no"
+    for index, word in enumerate(words):
+        if word == "how":
+            after = words[index + 1] if index + 1 < len(words) else ""
+            return f"how {after}" if after in v.HOW_MEASURES else "how"
+        if word in _QUESTION_WORDS:
+            return _QUESTION_WORDS[word]
+    return "open"
+
+
+def _directions(tokens: list[str]) -> Iterator[tuple[str, str]]:
+    """Each preposition of direction with the first content word after it."""
+    for index, token in enumerate(tokens):
+        if token in _DIRECTIONS:
+            head = next((word for word in tokens[index + 1 :] if word not in v.FUNCTION_WORDS), None)
+            if head is not None:
+                yield token, _canonical(head)

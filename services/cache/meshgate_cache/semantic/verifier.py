@@ -1,0 +1,184 @@
+"""Whether two user texts ask the same thing, as far as their wording tells. Pure.
+
+It can only say no, with the reason, or leave the matter to a score:
+
+    difference None     the same words, up to order of politeness, synonyms and endings
+    difference WORDS    no fact speaks against it, but words are left over: a calibrated score decides
+    any other           a fact differs; no score may overrule it
+
+Invariants: symmetric in its two texts; a text is the same as itself, unless it is too long to be read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from meshgate_cache.semantic import vocabulary as v
+from meshgate_cache.semantic.reading import Facts, read
+
+
+class Difference(StrEnum):
+    """What differs; the first that is found."""
+
+    UNREADABLE = "UNREADABLE"
+    CODE = "CODE"
+    QUOTED = "QUOTED"
+    NUMBER = "NUMBER"
+    UNIT = "UNIT"
+    DATE = "DATE"
+    NEGATION = "NEGATION"
+    OPPOSITE = "OPPOSITE"
+    KIND = "KIND"
+    NAME = "NAME"
+    SCOPE = "SCOPE"
+    TENSE = "TENSE"
+    PERSON = "PERSON"
+    QUESTION = "QUESTION"
+    ORDER = "ORDER"
+    WORDS = "WORDS"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`unmatched`: content words of either text that the other lacks, for the score."""
+
+    difference: Difference | None
+    unmatched: tuple[frozenset[str], frozenset[str]]
+
+    @property
+    def same(self) -> bool:
+        """True when nothing differs."""
+        return self.difference is None
+
+    @property
+    def refused(self) -> bool:
+        """True when a fact differs, whatever a score says."""
+        return self.difference not in (None, Difference.WORDS)
+
+
+def verify(stored: str, asked: str) -> Verdict:
+    """Compares the text of a stored question with the one asked now."""
+    return compare(read(stored), read(asked))
+
+
+def compare(a: Facts, b: Facts) -> Verdict:
+    """As `verify`, for texts that were read before."""
+    left, right = frozenset(a.words) - b.all_words, frozenset(b.words) - a.all_words
+    return Verdict(_difference(a, b, left, right), (left, right))
+
+
+def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]) -> Difference | None:
+    checks = (
+        (not (a.readable and b.readable), Difference.UNREADABLE),
+        ((a.code, a.literals, a.symbols) != (b.code, b.literals, b.symbols), Difference.CODE),
+        (_quotes_differ(a, b) or _quotes_differ(b, a), Difference.QUOTED),
+        (a.numbers != b.numbers, Difference.NUMBER),
+        (_apart(frozenset(a.units), frozenset(b.units)), Difference.UNIT),
+        (a.dates != b.dates, Difference.DATE),
+        (a.negation_count % 2 != b.negation_count % 2, Difference.NEGATION),
+        (_opposite(a, b), Difference.OPPOSITE),
+        (a.kinds != b.kinds, Difference.KIND),
+        (_names_missing(a, b) or _names_missing(b, a), Difference.NAME),
+        (a.scopes != b.scopes, Difference.SCOPE),
+        (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
+        (a.persons.isdisjoint(b.persons) and bool(a.persons and b.persons), Difference.PERSON),
+        (_questions_differ(a.question, b.question), Difference.QUESTION),
+        (_order_differs(a, b), Difference.ORDER),
+        (bool(left or right) or _words_differ(a, b), Difference.WORDS),
+    )
+    return next((difference for differs, difference in checks if differs), None)
+
+
+def _quotes_differ(a: Facts, b: Facts) -> bool:
+    """A quotation of one that the other neither quotes nor has among its words."""
+    return any(quote not in b.quoted and not b.all_words.issuperset(quote.split()) for quote in a.quoted)
+
+
+def _opposite(a: Facts, b: Facts) -> bool:
+    """A word of one is replaced by its opposite in the other."""
+    only_a, only_b = a.all_words - b.all_words, b.all_words - a.all_words
+    pairs = ((first, second) for first in only_a for second in only_b)
+    return (
+        any(pair in v.OPPOSITES for pair in pairs) or _prefixed(only_a, only_b) or _prefixed(only_b, only_a)
+    )
+
+
+def _prefixed(plain: frozenset[str], others: frozenset[str]) -> bool:
+    """One has a word, the other the same word with a prefix that turns it round."""
+    return any(f"{prefix}{word}" in others for word in plain if len(word) > 3 for prefix in _PREFIXES)
+
+
+_PREFIXES = ("un", "in", "im", "dis", "non", "ir", "il", "mis", "de", "anti")
+
+
+def _names_missing(a: Facts, b: Facts) -> bool:
+    return not b.all_words.union(b.names).issuperset(a.names)
+
+
+def _apart(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Both say something, and not the same."""
+    return bool(a and b) and a != b
+
+
+def _questions_differ(a: str, b: str) -> bool:
+    return a != b and {a, b} != {"what", "open"}
+
+
+def _order_differs(a: Facts, b: Facts) -> bool:
+    """The same things in other roles: from A to B, A better than B, A does B to C."""
+    if any(_turned(a, b, first, second) for first, second in _led_differently(a, b)) or _led_elsewhere(a, b):
+        return True
+    if a.symmetric and b.symmetric:
+        return False
+    names = frozenset(a.names) & frozenset(b.names)
+    if [name for name in a.names if name in names] != [name for name in b.names if name in names]:
+        return True
+    return _exchanged(a.words, b.words)
+
+
+def _led_differently(a: Facts, b: Facts) -> Iterator[tuple[str, str]]:
+    """Words that follow the same preposition, each in one text only."""
+    for lead in {lead for lead, _ in a.directions}:
+        heads_a = {word for at, word in a.directions if at == lead}
+        heads_b = {word for at, word in b.directions if at == lead}
+        yield from ((first, second) for first in heads_a - heads_b for second in heads_b - heads_a)
+
+
+def _led_elsewhere(a: Facts, b: Facts) -> bool:
+    """One word after different prepositions: to it and from it, by it and about it."""
+    for word in {word for _, word in a.directions} & {word for _, word in b.directions}:
+        leads_a = {lead for lead, at in a.directions if at == word}
+        if leads_a.isdisjoint({lead for lead, at in b.directions if at == word}):
+            return True
+    return False
+
+
+def _turned(a: Facts, b: Facts, first: str, second: str) -> bool:
+    """Both texts have both words, in opposite order."""
+    if not {first, second} <= frozenset(a.words) & frozenset(b.words):
+        return False
+    before_a = a.words.index(first) < a.words.index(second)
+    return before_a != (b.words.index(first) < b.words.index(second))
+
+
+def _exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """The same words but for two that changed places across others between them."""
+    if len(a) != len(b):
+        return False
+    places = [index for index, (word_a, word_b) in enumerate(zip(a, b, strict=True)) if word_a != word_b]
+    if len(places) != 2 or places[1] - places[0] < 2:
+        return False
+    return a[places[0]] == b[places[1]] and a[places[1]] == b[places[0]]
+
+
+def _words_differ(a: Facts, b: Facts) -> bool:
+    """In number or order as well, or small words that may matter; texts of small words need all of them."""
+    if not (a.words or a.numbers or a.units) and a.all_words != b.all_words:
+        return True
+    return (a.words, a.units, a.persons, a.modals, a.links) != (
+        b.words,
+        b.units,
+        b.persons,
+        b.modals,
+        b.links,
+    )

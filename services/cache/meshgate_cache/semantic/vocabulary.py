@@ -1,0 +1,392 @@
+"""Closed tables of English that the verifier reads with: what words count as, and what they exclude.
+
+Data only. Words are lower case, and stems where `reading.stem` would make one.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+
+def _table(text: str) -> dict[str, str]:
+    """Lines of "canonical: word word ..." as word -> canonical, the canonical included."""
+    table: dict[str, str] = {}
+    for line in text.strip().splitlines():
+        canonical, _, words = line.partition(":")
+        for word in (canonical, *words.split()):
+            table[word.strip()] = canonical.strip()
+    return table
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+FUNCTION_WORDS: Final = frozenset(
+    _words(
+        """
+    a an the this that these those there here it its i me my mine we us our you your yours he him
+    his she her they them their one ones is are am be been being was were do does did have has had
+    having will would shall should can could may might must ought to of in on at by for from with as
+    into onto about under and or but if then than so such what which who whom whose when where why
+    how not no nor n t s also too very really actually exactly currently nowadays now just please
+    kindly some any off ever yet still quite rather simply basically anyone someone
+    """
+    )
+)
+
+SYNONYMS: Final = _table(
+    """
+    begin: start starting commence
+    buy: purchase acquire
+    large: big huge
+    small: little tiny
+    fast: quick quickly rapidly rapid speedy
+    fastest: quickest
+    largest: biggest
+    repair: fix mend
+    mean: meaning definition define
+    improve: enhance better
+    learn: study
+    build: construct
+    kid: child children
+    delete: remove erase
+    picture: photo image photograph
+    car: automobile
+    phone: telephone smartphone
+    job: occupation
+    movie: film
+    difference: differ distinction different
+    benefit: advantage
+    drawback: disadvantage
+    show: display
+    choose: select pick
+    near: close nearby
+    error: mistake
+    money: cash
+    require: need necessary requirement
+    allow: permit
+    happen: occur
+    end: finish
+    help: assist
+    important: significant
+    create: generate
+    change: modify alter
+    calculate: compute
+    author: writer
+    write: wrote written
+    invent: inventor inventing
+    discover: discoverer
+    found: founder founding
+    many: number
+    """
+)
+
+_PHRASES: Final[Mapping[str, str]] = {
+    r"capital city": "capital",
+    r"what (?:is|are) the reasons? (?:for|that|why|behind|of)": "why",
+    r"for what reasons?": "why",
+    r"what (?:should|can|must|could|do|to) (?:i |one |we |you |people )?do (?:to|in order to)": "how to",
+    r"(?:is|are) there (?:a |any |some )?(?:good |easy |best )?ways? (?:to|of|for)": "how to",
+    r"what (?:is|are) (?:some |the )?(?:good |best |effective |easy )?ways? (?:to|of|for)": "how to",
+    r"how come": "why",
+    r"do(?=\s*[?.!]*\s*$)": "perform",
+    r"what (?:is|are) the (?:best |easiest |right |correct )?(?:way|method)s? (?:to|of|for)": "how to",
+    r"how (?:do|can|should|would|could|might) (?:i|we|you|one|people|someone)": "how to",
+    r"(?:(?:at|on) )?(?:what|which) (?:time|date) (?=do|does|did|is|was|will|can|should)": "when ",
+    r"(?:located|situated)": "",
+    r"who (?:is|was) the (?:author|writer) of": "who write",
+    r"(?:in|at) (?:what|which) (?:place|location)": "where",
+    r"(?:what|which) person": "who",
+    r"what number of|what amount of": "how many",
+    r"united states of america|united states|u\.s\.a?\.?": "usa",
+    r"united kingdom|great britain|u\.k\.": "uk",
+}
+
+PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, form in _PHRASES.items())
+
+POLITENESS: Final = re.compile(
+    r"(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
+    r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show) me\b"
+    r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
+    r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b"
+)
+
+YES_NO: Final = frozenset(
+    _words(
+        """
+        is are am was were do does did has have had can could will would should shall may might must
+        """
+    )
+)
+HOW_MEASURES: Final = frozenset(
+    _words("many much long often far old tall big large fast deep high heavy wide hot cold")
+)
+
+NUMBER_WORDS: Final[Mapping[str, int]] = {
+    word: value
+    for value, word in enumerate(
+        _words(
+            """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen
+    """
+        )
+    )
+} | dict(
+    zip(
+        _words(
+            """
+    twenty thirty forty fifty sixty seventy eighty ninety
+    """
+        ),
+        range(20, 100, 10),
+        strict=True,
+    )
+)
+MULTIPLIERS: Final[Mapping[str, int]] = {
+    "dozen": 12, "hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+}  # fmt: skip
+ORDINALS: Final[Mapping[str, str]] = {
+    word: f"#{value}"
+    for value, word in enumerate(
+        _words(
+            """
+    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth
+    """
+        ),
+        1,
+    )
+} | {"half": "1/2", "quarter": "1/4", "twice": "x2", "double": "x2", "triple": "x3", "thrice": "x3"}
+
+UNITS: Final = _table(
+    """
+    km: kilometer kilometre kms kilometers kilometres
+    m: meter metre meters metres
+    cm: centimeter centimetre centimeters centimetres
+    mm: millimeter millimetre millimeters millimetres
+    mile: miles mi
+    foot: feet ft
+    inch: inches
+    yard: yards
+    kg: kilogram kilo kilograms kilos kgs
+    gram: grams g
+    mg: milligram milligrams
+    pound: pounds lb lbs
+    ounce: ounces oz
+    ton: tons tonne tonnes
+    liter: litre liters litres l
+    ml: milliliter millilitre milliliters millilitres
+    gallon: gallons
+    cup: cups
+    tablespoon: tablespoons tbsp
+    teaspoon: teaspoons tsp
+    celsius: centigrade °c
+    fahrenheit: °f
+    kelvin:
+    second: seconds sec secs
+    minute: minutes min mins
+    hour: hours hr hrs
+    day: days
+    week: weeks
+    month: months
+    year: years yr yrs
+    decade: decades
+    century: centuries
+    kb: kilobyte kilobytes
+    mb: megabyte megabytes
+    gb: gigabyte gigabytes
+    tb: terabyte terabytes
+    byte: bytes
+    bit: bits
+    percent: % percentage
+    dollar: dollars usd $ bucks
+    euro: euros eur €
+    gbp: £
+    rupee: rupees inr ₹ rs
+    yen: jpy ¥
+    watt: watts w
+    kw: kilowatt kilowatts
+    volt: volts
+    acre: acres
+    hectare: hectares
+    knot: knots
+    mph:
+    kph: kmh
+    """
+)
+
+DATES: Final = _table(
+    """
+    january: jan
+    february: feb
+    april: apr
+    june: jun
+    july: jul
+    august: aug
+    september: sep sept
+    october: oct
+    november: nov
+    december: dec
+    monday: mondays
+    tuesday: tuesdays
+    wednesday: wednesdays
+    thursday: thursdays
+    friday: fridays
+    saturday: saturdays
+    sunday: sundays
+    today:
+    tomorrow:
+    yesterday:
+    tonight:
+    morning: mornings
+    afternoon:
+    evening:
+    night: nights
+    midnight:
+    noon:
+    spring:
+    summer:
+    autumn:
+    winter:
+    christmas:
+    easter:
+    """
+)
+CAPITALISED_DATES: Final = frozenset({"march", "may"})  # months only when written so
+
+NEGATIONS: Final = frozenset(
+    _words(
+        """
+    not no never without none neither nor cannot nobody nothing nowhere hardly lack lacking avoid
+    """
+    )
+)
+
+_OPPOSITES: Final = _words(
+    """
+    enable/disable increase/decrease raise/lower rise/fall buy/sell more/less more/fewer most/least
+    max/min maximum/minimum highest/lowest largest/smallest biggest/smallest best/worst good/bad
+    better/worse longest/shortest tallest/shortest oldest/youngest oldest/newest fastest/slowest
+    first/last before/after above/below over/under always/never all/some all/none open/close
+    start/stop begin/end add/remove add/delete add/subtract multiply/divide install/uninstall
+    encrypt/decrypt encode/decode compress/decompress compress/extract upload/download import/export
+    push/pull lock/unlock accept/reject accept/decline allow/deny allow/block allow/prevent
+    include/exclude import/export love/hate win/lose pass/fail hot/cold warm/cold cheap/expensive
+    cheapest/expensive early/late left/right north/south east/west up/down in/out on/off
+    inside/outside true/false alive/dead male/female man/woman boy/girl men/women mother/father
+    brother/sister son/daughter husband/wife king/queen boyfriend/girlfriend aunt/uncle gain/lose
+    weight/height send/receive give/take borrow/lend deposit/withdraw login/logout
+    connect/disconnect safe/dangerous safe/unsafe legal/illegal public/private internal/external
+    input/output input/print horizontal/vertical ascending/descending even/odd positive/negative
+    old/new old/young modern/ancient rich/poor strong/weak advantage/disadvantage benefit/drawback
+    pro/con import/export arrive/depart arrival/departure birth/death born/die create/delete
+    create/destroy build/destroy attack/defend hire/fire employer/employee teacher/student
+    doctor/patient plaintiff/defendant landlord/tenant seller/buyer parent/child short/long
+    tall/short thin/thick wide/narrow deep/shallow light/dark light/heavy dry/wet full/empty
+    fast/slow cause/effect cause/cure cause/prevent cause/symptom sunrise/sunset read/write
+    client/server front/back top/bottom single/married prefix/suffix row/column
+    """
+)
+
+
+OPPOSITES: Final = frozenset(
+    pair
+    for text in _OPPOSITES
+    for first, _, second in [text.partition("/")]
+    for pair in [(first, second), (second, first)]
+)
+
+PERSONS: Final = _table(
+    """
+    me: i my mine we us our ours myself
+    you: your yours yourself
+    he: him his himself
+    she: her hers herself
+    they: them their theirs themselves
+    """
+)
+LINKS: Final = frozenset(_words("in on at by for from with to into as about and or but if then than so of"))
+MODALS: Final = _table(
+    """
+    can: could able
+    should: ought
+    must: need
+    may: might
+    would:
+    """
+)
+
+SCOPES: Final = tuple(
+    (re.compile(rf"\b(?:{phrase})\b"), name)
+    for phrase, name in {
+        r"only|solely|exclusively": "only",
+        r"except|excluding|other than|apart from|besides|but not": "except",
+        r"at least|no less than|minimum of": "at least",
+        r"at most|no more than|up to|maximum of": "at most",
+        r"more than|greater than|exceeding": "more than",
+        r"less than|fewer than": "less than",
+        r"before|prior to|until": "before",
+        r"after|following": "after",
+        r"per|each|every": "each",
+    }.items()
+)
+
+# No two of these stand for each other: one more, one less or another one is another question.
+KINDS: Final = frozenset(
+    _words(
+        """
+    red blue green yellow black white orange purple pink brown grey gray python java javascript
+    typescript rust go golang ruby php perl swift kotlin scala haskell c++ c# r matlab sql bash lua
+    windows linux macos mac ubuntu debian android ios mysql postgresql postgres sqlite mongodb redis
+    oracle mariadb cassandra json xml csv yaml pdf html docx xlsx toml markdown aws azure gcp iphone
+    samsung nokia mercury venus earth mars jupiter saturn uranus neptune pluto moon sun dog cat
+    horse cow bird fish snake rabbit mouse pig sheep chicken breakfast lunch dinner football soccer
+    basketball tennis baseball cricket hockey golf rugby oxygen hydrogen nitrogen helium carbon iron
+    gold silver copper lead zinc aluminium aluminum sodium france germany italy spain england uk usa
+    canada mexico brazil india china japan russia australia poland austria sweden norway denmark
+    finland portugal greece turkey egypt iran iraq israel pakistan korea vietnam thailand indonesia
+    switzerland belgium netherlands ireland scotland wales argentina chile peru nigeria kenya paris
+    london berlin rome madrid tokyo beijing moscow delhi mumbai sydney chicago boston toronto dubai
+    amsterdam vienna lisbon facebook google twitter instagram whatsapp youtube amazon microsoft
+    apple netflix uber quora linkedin gmail yahoo piano guitar violin drums flute docker kubernetes
+    terraform ansible tea coffee beer wine milk water juice physics chemistry biology mathematics
+    history geography
+    """
+    )
+)
+
+COUNTRY_OF: Final = _table(
+    """
+    france: french
+    germany: german
+    italy: italian
+    spain: spanish
+    england: english
+    uk: british britain
+    usa: american america us
+    canada: canadian
+    mexico: mexican
+    brazil: brazilian
+    india: indian
+    china: chinese
+    japan: japanese
+    russia: russian
+    australia: australian
+    poland: polish
+    austria: austrian
+    sweden: swedish
+    norway: norwegian
+    denmark: danish
+    finland: finnish
+    portugal: portuguese
+    greece: greek
+    turkey: turkish
+    egypt: egyptian
+    korea: korean
+    netherlands: dutch
+    switzerland: swiss
+    pakistan: pakistani
+    ireland: irish
+    """
+)

@@ -1,0 +1,115 @@
+"""The verifier refuses what differs in a fact, and never calls a trap the same."""
+
+import gzip
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshgate_cache.semantic.reading import CHARACTERS_MAX, read
+from meshgate_cache.semantic.verifier import Difference, compare, verify
+from tests.support.shared_data import shared_data
+from tests.unit.cache.semantic.pairs import paraphrases, traps
+
+TRAPS = traps()
+QUESTIONS = [text for pairs in TRAPS.values() for pair in pairs for text in pair]
+
+
+@pytest.mark.parametrize("kind", TRAPS)
+def test_no_trap_is_the_same(kind: str) -> None:
+    """Not one of them, in either direction."""
+    same = [pair for pair in TRAPS[kind] if verify(*pair).same or verify(*reversed(pair)).same]
+
+    assert [] == same
+
+
+def test_most_traps_are_refused_for_a_fact() -> None:
+    """No score is asked about them: at least 600 pairs, at most 4 % left undecided."""
+    pairs = [pair for kind in TRAPS.values() for pair in kind]
+    undecided = [pair for pair in pairs if not verify(*pair).refused]
+
+    assert 600 <= len(pairs)
+    assert len(undecided) <= 0.04 * len(pairs), undecided
+
+
+def test_paraphrases_of_the_faq_kind_pass() -> None:
+    """At least three quarters are the same by wording alone; at most 4 % are refused."""
+    pairs = paraphrases()
+    verdicts = [verify(*pair) for pair in pairs]
+
+    assert 0.75 * len(pairs) <= sum(verdict.same for verdict in verdicts)
+    assert sum(verdict.refused for verdict in verdicts) <= 0.04 * len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "difference"),
+    [
+        ("What is the capital of France?", "What is the capital city of France?", None),
+        ("What is the capital of France?", "What is the population of Paris?", Difference.KIND),
+        ("Where is order 48213?", "Where is order 48231?", Difference.NUMBER),
+        ("How many is 1,000 times two?", "How many is 1000 times 2?", None),
+        ("Is twenty five enough?", "Is 25 enough?", None),
+        ("What is 5 km in feet?", "What is 5 kilometres in feet?", None),
+        ("Who leads the U.S. army?", "Who leads the US army?", None),
+        ("I don't like it. Why?", "I do not like it. Why?", None),
+        ('What\'s "ennui"?', "What is ennui?", None),
+        ("", "", None),
+        ("?", "!", None),
+        ("Is 9999999999999999 odd?", "Is 9999999999999998 odd?", Difference.WORDS),
+        ("two " + "million " * 100, "two " + "million " * 101, Difference.WORDS),
+        ("9" * 900, "9" * 900, None),
+        ("x" * (CHARACTERS_MAX + 1), "x" * (CHARACTERS_MAX + 1), Difference.UNREADABLE),
+    ],
+)
+def test_differences_are_named(stored: str, asked: str, difference: Difference | None) -> None:
+    """By the first fact that differs."""
+    assert difference == verify(stored, asked).difference
+
+
+@given(text=st.text(max_size=200) | st.sampled_from(QUESTIONS))
+@settings(max_examples=300, deadline=None)
+def test_a_text_is_the_same_as_itself(text: str) -> None:
+    """Whatever it holds; reading never fails."""
+    assert verify(text, text).same
+
+
+@given(first=st.sampled_from(QUESTIONS), second=st.sampled_from(QUESTIONS) | st.text(max_size=50))
+@settings(max_examples=500, deadline=None)
+def test_it_does_not_matter_which_was_stored(first: str, second: str) -> None:
+    """The verdict is symmetric."""
+    a, b = read(first), read(second)
+
+    assert compare(a, b).difference == compare(b, a).difference
+
+
+@pytest.mark.parametrize(("name", "same_min", "refused_max", "false_max"), [("qqp_dev", 0.06, 0.52, 0.11)])
+def test_recorded_pairs(name: str, same_min: float, refused_max: float, false_max: float) -> None:
+    """Measured, so that a change for the worse is seen. Labels of these pairs are noisy, hence the bounds."""
+    counts: Counter[tuple[int, str]] = Counter()
+    with gzip.open(shared_data(f"paraphrase/{name}.jsonl.gz")) as lines:
+        for row in map(json.loads, lines):
+            verdict = verify(row["a"], row["b"])
+            kind = "same" if verdict.same else "refused" if verdict.refused else "undecided"
+            counts[row["same"], kind] += 1
+    positives = sum(count for (label, _), count in counts.items() if label == 1)
+    said_same = counts[0, "same"] + counts[1, "same"]
+
+    assert counts[1, "same"] >= same_min * positives
+    assert counts[1, "refused"] <= refused_max * positives
+    assert counts[0, "same"] <= false_max * said_same
+
+
+MIXTURE = """² ٣ \uff11 5 1,000 2.5 million two twenty hundred th k % second first one ' " ` ``` n't can't U.S. a_b
+x.y() /a/b 3/4 $ °C é 中文 What is ? not to from ( ) # #1 + ++ c++ \u2019 “ ”"""
+FRAGMENTS = st.sampled_from(sorted(set(MIXTURE.split())))
+
+
+@given(parts=st.lists(FRAGMENTS, max_size=12), glue=st.sampled_from(["", " ", "\n"]))
+@settings(max_examples=1_000, deadline=None)
+def test_reading_never_fails(parts: list[str], glue: str) -> None:
+    """On any mixture of what it looks for."""
+    text = glue.join(parts)
+
+    assert verify(text, text).same
