@@ -101,8 +101,8 @@ def test_recorded_pairs(name: str, same_min: float, refused_max: float, false_ma
     assert counts[0, "same"] <= false_max * said_same
 
 
-MIXTURE = """² ٣ \uff11 5 1,000 2.5 million two twenty hundred th k % second first one ' " ` ``` n't can't U.S. a_b
-x.y() /a/b 3/4 $ °C é 中文 What is ? not to from ( ) # #1 + ++ c++ \u2019 “ ”"""
+MIXTURE = """² ٣ \uff11 5 1,000 2.5 million two twenty hundred th k % second first one ' " ` ``` n't
+can't U.S. a_b x.y() /a/b 3/4 $ °C é 中文 What is ? not to from ( ) # #1 + ++ c++ \u2019 “ ”"""
 FRAGMENTS = st.sampled_from(sorted(set(MIXTURE.split())))
 
 
