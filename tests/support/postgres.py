@@ -13,7 +13,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -45,13 +46,13 @@ class DatabaseServer:
     def new_database(self, *, migrated: bool = True) -> str:
         """The DSN of a new database, with the ledger's tables unless told otherwise."""
         name = f"test_{next(self._numbers)}"
-        asyncio.run(self._create(name, migrated))
+        _run(self._create(name, migrated))
         return _with_database(self.dsn, name)
 
     def drop_database(self, dsn: str) -> None:
         """Drops what `new_database` made, whoever is still connected."""
         name = urlsplit(dsn).path.removeprefix("/")
-        asyncio.run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        _run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
     def stop(self) -> None:
         """In order: nothing that was committed is lost."""
@@ -112,6 +113,12 @@ def postgres_dsn(postgres_server: DatabaseServer) -> Iterator[str]:
     dsn = postgres_server.new_database()
     yield dsn
     postgres_server.drop_database(dsn)
+
+
+def _run(work: Coroutine[object, object, None]) -> None:
+    """To its end, in a thread of its own: the caller may be inside an event loop or not."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def _with_database(dsn: str, name: str) -> str:

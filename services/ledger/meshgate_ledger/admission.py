@@ -1,7 +1,7 @@
 """May this call be made, and what may it cost? Pure rules over a key's record.
 
 The rules run in this order, and the first one that refuses is the answer:
-unknown key, blocked, expired, model not allowed, price unknown, budget exceeded.
+unknown key, blocked, expired, model not allowed, model not found, price unknown, budget exceeded.
 The last one needs the account's balance at the moment of the hold: PostgreSQL applies it
 (`would_exceed` is its definition), all others are applied here to a record whose version PostgreSQL checks.
 """
@@ -44,8 +44,8 @@ class Offer:
 def judge(
     command: ReserveCommand, key: KeyRecord | None, policy: AdmissionPolicy, now: datetime
 ) -> Offer | Denial:
-    """Every rule but the budget. `key` is None for the master key and in open mode: nothing is refused them
-    but an unknown price when every call must have one."""
+    """Every rule but the budget. `key` is None for the master key and in open mode: they are refused
+    nothing but a model that does not exist, and one without a price when every call must have one."""
     resolved = command.model
     if key is not None:
         denial = key_denial(key, now)
@@ -54,6 +54,10 @@ def judge(
         resolved = resolve_model(key, command.model, policy.catalogue)
         if not may_use(key, command.model, resolved, policy.catalogue):
             return _model_denial(key, command.model)
+    if not policy.catalogue.knows(resolved):
+        # Both phrases: clients of LiteLLM look for either.
+        text = f"Model not found: Invalid model name passed in model={command.model}."
+        return Denial(DenialReason.MODEL_NOT_FOUND, text)
     return _offer(command, key, resolved, policy, now)
 
 

@@ -6,7 +6,7 @@ fields of an item are in the order of its SQL type.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -54,6 +54,7 @@ class Reserved:
     limit_nanos: int | None
     denial_reason: str | None
     denial_message: str | None
+    is_repeat: bool
     key: KeyRecord | None
 
 
@@ -116,7 +117,11 @@ async def run_reserve(
     """Decides the items in one round trip; one result for each, in their order."""
     rows = await connection.fetch(RESERVE, now, durable, [_reserve_row(item) for item in items])
     found = {row["request_id"]: _reserved(row) for row in rows}
-    return [found[item.request_id] for item in items]
+    results = []
+    for item in items:
+        results.append(found[item.request_id])
+        found[item.request_id] = replace(found[item.request_id], is_repeat=True)  # twice in one batch
+    return results
 
 
 async def run_close(
@@ -160,6 +165,7 @@ def _reserved(row: asyncpg.Record) -> Reserved:
         limit_nanos=row["limit_nanos"],
         denial_reason=row["denial_reason"],
         denial_message=row["denial_message"],
+        is_repeat=row["is_repeat"],
         key=None if key is None else key_from_row(json.loads(key)),
     )
 

@@ -13,8 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from meshgate_chassis.errors import invalid_field
 from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, TokenCounts
 from meshgate_ledger.records import (
+    Decision,
     Denial,
-    Grant,
     KeyRecord,
     KeyState,
     Outcome,
@@ -33,7 +33,7 @@ TEAM_CHARACTERS_MAX = 200
 DOCUMENT_BYTES_MAX = 256 * 1024  # metadata and settings of a key
 NAMES_MAX = 1_000  # models or aliases of a key
 TAGS_MAX = 64
-CHOICES_MAX = 128
+CHOICES_MAX = 1_000
 HOLD_DURATION_S_MAX = 86_400
 BUDGET_NANOS_MAX = 10**18
 TIME_S_MAX = 253_402_300_799  # the end of the year 9999
@@ -147,9 +147,15 @@ def key_from(key: pb.Key) -> KeyRecord:
     )
 
 
-def granted(principal: Principal, grant: Grant) -> pb.ReserveSpendResponse:
+def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResponse:
+    grant = decision.verdict
+    if isinstance(grant, Denial):
+        return pb.ReserveSpendResponse(
+            decision=pb.DECISION_DENIED, denial=denial_to(grant), repeated=decision.is_repeat
+        )
     return pb.ReserveSpendResponse(
         decision=pb.DECISION_GRANTED,
+        repeated=decision.is_repeat,
         account=account_to(principal, grant.key, grant.spend_nanos),
         held_usd_nanos=grant.held_nanos,
         resolved_model=grant.resolved_model,

@@ -20,6 +20,7 @@ from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.postgres_store import PostgresStore
 from meshgate_ledger.price import Cost, Price, consistent, cost_of
 from meshgate_ledger.records import (
+    Decision,
     Denial,
     DenialReason,
     Grant,
@@ -64,7 +65,7 @@ class Ledger:
         self._metrics = parts.metrics
         self._log = structlog.get_logger("meshgate.ledger")
 
-    async def reserve(self, command: ReserveCommand, timeout_s: float) -> Grant | Denial:
+    async def reserve(self, command: ReserveCommand, timeout_s: float) -> Decision:
         """Decides a call and holds what it may cost. A repeat returns the first decision.
 
         Raises ALREADY_EXISTS/REQUEST_ID_USED when the request_id was another caller's or model's.
@@ -79,9 +80,9 @@ class Ledger:
             if reserved.key is not None:
                 self._memory.remember(reserved.key)
             if reserved.state != "stale":
-                decision = _decision(command, reserved, reserved.key or key)
-                self._count(decision)
-                return decision
+                verdict = _verdict(command, reserved, reserved.key or key)
+                self._count(verdict)
+                return Decision(verdict, reserved.is_repeat)
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)
 
     async def settle(self, command: SettleCommand, timeout_s: float) -> Posting:
@@ -202,12 +203,12 @@ class Ledger:
             )
         return price
 
-    def _count(self, decision: Grant | Denial) -> None:
-        label = decision.reason.value if isinstance(decision, Denial) else "GRANTED"
+    def _count(self, verdict: Grant | Denial) -> None:
+        label = verdict.reason.value if isinstance(verdict, Denial) else "GRANTED"
         self._metrics.decisions.labels(label).inc()
 
 
-def _decision(command: ReserveCommand, reserved: Reserved, key: KeyRecord | None) -> Grant | Denial:
+def _verdict(command: ReserveCommand, reserved: Reserved, key: KeyRecord | None) -> Grant | Denial:
     """What a row of ledger.holds says to the caller."""
     if (reserved.account_id, reserved.model) != (command.principal.account_id, command.model):
         raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used for another call")

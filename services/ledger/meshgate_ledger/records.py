@@ -72,6 +72,7 @@ class DenialReason(StrEnum):
     KEY_EXPIRED = "KEY_EXPIRED"
     KEY_BLOCKED = "KEY_BLOCKED"
     MODEL_NOT_ALLOWED = "MODEL_NOT_ALLOWED"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     PRICE_UNKNOWN = "PRICE_UNKNOWN"
 
@@ -109,6 +110,14 @@ class Grant:
     held_nanos: int
     spend_nanos: int  # posted, before this call
     key: KeyRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of a call, and whether it had been decided before."""
+
+    verdict: Grant | Denial
+    is_repeat: bool
 
 
 class Outcome(StrEnum):

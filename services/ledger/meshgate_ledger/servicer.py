@@ -22,9 +22,7 @@ class LedgerServicer(LedgerServiceServicer):
     async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse:
         command = convert.reserve_command_from(request)
         decision = await self._ledger.reserve(command, call.remaining_s())
-        if isinstance(decision, Denial):
-            return pb.ReserveSpendResponse(decision=pb.DECISION_DENIED, denial=convert.denial_to(decision))
-        return convert.granted(command.principal, decision)
+        return convert.decision_to(command.principal, decision)
 
     async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse:
         command = convert.settle_command_from(request)

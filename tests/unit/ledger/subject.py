@@ -124,7 +124,7 @@ class LedgerSubject:
         """Asks to call "paid" with a prompt of 100 tokens, unless told otherwise."""
         options: dict[str, object] = {"model": "paid", "prompt_tokens": 100} | more
         command = ReserveCommand(request_id, caller, max_output_tokens=output_tokens, **options)  # type: ignore[arg-type]
-        return await self.ledger.reserve(command, TIMEOUT_S)
+        return (await self.ledger.reserve(command, TIMEOUT_S)).verdict
 
     async def settle(
         self, request_id: str, prompt: int = 100, completion: int = 10, **more: object

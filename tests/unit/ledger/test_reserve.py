@@ -6,7 +6,7 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_ledger.admission import budget_denial
-from meshgate_ledger.records import Denial, DenialReason, Grant
+from meshgate_ledger.records import Denial, DenialReason, Grant, ReserveCommand
 from tests.unit.ledger.subject import MASTER, OPEN, TIMEOUT_S, books, key_hash, open_ledger, policy, principal
 
 HOLD = 200  # 100 prompt tokens at 1, 10 completion tokens at 10
@@ -40,6 +40,26 @@ async def test_a_repeat_returns_the_first_decision(postgres_dsn: str) -> None:
         assert denied == await subject.reserve("r2", caller)
         assert (1, 0) == await subject.money()
         assert (await books(postgres_dsn)).balanced
+
+
+async def test_a_repeat_says_that_it_is_one(postgres_dsn: str) -> None:
+    """Granted or denied, in another batch or in the same one, settled meanwhile or not."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(budget=HOLD)
+        ledger = subject.ledger
+        commands = [ReserveCommand(name, caller, "paid", 100, 10) for name in ("r1", "r2")]
+
+        for command in commands:
+            decisions = [
+                await ledger.reserve(command, TIMEOUT_S),
+                *await asyncio.gather(*(ledger.reserve(command, TIMEOUT_S) for _ in range(3))),
+            ]
+            assert [False, True, True, True] == [decision.is_repeat for decision in decisions]
+        together = ReserveCommand("r3", caller, "free")
+        decisions = await asyncio.gather(*(ledger.reserve(together, TIMEOUT_S) for _ in range(3)))
+        assert [False, True, True] == [decision.is_repeat for decision in decisions]
+        await subject.settle("r1")
+        assert (await ledger.reserve(commands[0], TIMEOUT_S)).is_repeat
 
 
 async def test_a_repeat_at_another_replica_that_knows_nothing(postgres_dsn: str) -> None:

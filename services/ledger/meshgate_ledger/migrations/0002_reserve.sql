@@ -36,6 +36,7 @@ RETURNS TABLE (
     limit_nanos bigint,
     denial_reason text,
     denial_message text,
+    is_repeat boolean,  -- decided by an earlier transaction
     key jsonb
 )
 LANGUAGE plpgsql
@@ -135,6 +136,7 @@ BEGIN
     RETURN QUERY
     SELECT i.request_id, coalesce(h.state, 'stale'), h.account_id, h.model, h.resolved_model,
         h.amount_nanos, h.spend_nanos, h.limit_nanos, h.denial_reason, h.denial_message,
+        h.xmin IS DISTINCT FROM pg_current_xact_id()::xid,
         CASE WHEN i.key_version <> k.version
             THEN to_jsonb(k) || jsonb_build_object('limit_nanos', a.limit_nanos) END
     FROM unnest(p_items) i

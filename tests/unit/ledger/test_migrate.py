@@ -1,0 +1,73 @@
+"""Migrations on a real PostgreSQL: forward only, checksummed, by one at a time."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger.migrate import Migration, bundled_migrations, migrate
+from tests.support.postgres import DatabaseServer
+
+ONE = Migration(1, "0001_one.sql", "CREATE TABLE one (a int)")
+TWO = Migration(2, "0002_two.sql", "CREATE TABLE two (a int)")
+
+
+@pytest.fixture
+def empty_dsn(postgres_server: DatabaseServer) -> str:
+    return postgres_server.new_database(migrated=False)
+
+
+async def test_replicas_that_start_together_migrate_once(empty_dsn: str) -> None:
+    """The others wait, and find nothing left to do."""
+    connections = [await asyncpg.connect(empty_dsn) for _ in range(4)]
+    names = await asyncio.gather(*(migrate(connection) for connection in connections))
+    bundled = tuple(migration.name for migration in bundled_migrations())
+
+    assert [(), (), (), bundled] == sorted(names)
+    assert len(bundled) == await connections[0].fetchval("SELECT count(*) FROM ledger.migrations")
+    for connection in connections:
+        await connection.close()
+
+
+async def test_only_what_is_missing_is_applied(empty_dsn: str) -> None:
+    """In order."""
+    connection = await asyncpg.connect(empty_dsn)
+    assert ("0001_one.sql",) == await migrate(connection, [ONE])
+    assert ("0002_two.sql",) == await migrate(connection, [ONE, TWO])
+    assert () == await migrate(connection, [ONE, TWO])
+    await connection.close()
+
+
+async def test_a_changed_migration_is_refused(empty_dsn: str) -> None:
+    """Another text, or another name."""
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection, [ONE])
+    for changed in (Migration(1, ONE.name, ONE.sql + " "), Migration(1, "0001_uno.sql", ONE.sql)):
+        with pytest.raises(MeshError) as caught:
+            await migrate(connection, [changed, TWO])
+        assert (Code.FAILED_PRECONDITION, "MIGRATION_CHANGED") == (caught.value.code, caught.value.reason)
+    assert await connection.fetchval("SELECT to_regclass('two')") is None
+    await connection.close()
+
+
+async def test_a_database_from_the_future_is_refused(empty_dsn: str) -> None:
+    """An old replica must not write to a schema that it does not know."""
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection, [ONE, TWO])
+    with pytest.raises(MeshError) as caught:
+        await migrate(connection, [ONE])
+    assert "MIGRATION_UNKNOWN" == caught.value.reason
+    assert "0002_two.sql" in caught.value.message
+    await connection.close()
+
+
+async def test_a_failing_migration_leaves_the_database_as_it_was(empty_dsn: str) -> None:
+    """All that is missing, or nothing."""
+    connection = await asyncpg.connect(empty_dsn)
+    broken = Migration(2, "0002_broken.sql", "CREATE TABLE two (a int); SELECT 1 / 0")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(connection, [ONE, broken])
+    assert await connection.fetchval("SELECT to_regclass('one')") is None
+    assert ("0001_one.sql", "0002_two.sql") == await migrate(connection, [ONE, TWO])
+    await connection.close()
