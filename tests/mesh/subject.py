@@ -1,5 +1,6 @@
 """What a mesh test talks to."""
 
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,9 @@ class Subject:
         """Sends JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {**self.headers(key), "content-type": "application/json"}
-        async with self.session.post(f"{self.mesh.url}{path}", data=data, headers=headers) as answer:
+        async with self.session.post(
+            f"{self.mesh.url}{path}", data=io.BytesIO(data), headers=headers
+        ) as answer:
             return Answer(answer.status, answer.headers.copy(), await answer.read())
 
     async def get(self, path: str, key: str | None = None) -> Answer:
@@ -111,8 +114,8 @@ class Subject:
         """The ledger's entries, after its books were proved to be right."""
         connection = await asyncpg.connect(self.mesh.database_url)
         try:
-            differences = await verify(connection)
-            assert not differences, differences
+            verification = await verify(connection)
+            assert () == verification.differences
             rows = await connection.fetch("SELECT * FROM ledger.entries ORDER BY entry_id")
             return [dict(row) for row in rows]
         finally:

@@ -45,6 +45,8 @@ def run(service: str, root: CompositionRoot[Settings], settings_type: type[Setti
             level=settings.log_level or config.log_level,
             json=config.json_logs if settings.json_logs is None else settings.json_logs,
         )
+        for problem in config.warnings:
+            structlog.get_logger("meshgate.config").warning(str(problem))
         runtime = _runtime(service, settings, config)
     except (MeshError, ConfigError, OSError) as error:
         sys.stderr.write(f"meshgate-{service}: {error}\n")

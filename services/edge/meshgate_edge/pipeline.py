@@ -52,11 +52,13 @@ class Pipeline:
                 return await self._hit(run, entry)
             request = await self._steps.compression.compress(run, request)
             run.asked = True
+            asked_s = self._clock.monotonic_s()
             answer = await self._steps.router.create_chat(
                 router_pb.CreateChatRequest(
                     request_id=call.call_id, chat=request, options=_route_options(call.options)
                 )
             )
+            run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             run.served(answer.served_by)
             await self._settle(run, answer.response)
             self._steps.cache.store(run, answer.response)
@@ -76,9 +78,11 @@ class Pipeline:
             request = await self._steps.compression.compress(run, request)
             run.asked = True
             run.chunks = ChunkAccumulator()
+            asked_s = self._clock.monotonic_s()
             async with aclosing(self._routed(run, request)) as events:
                 async for event in events:
                     yield event
+            run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             response = run.chunks.response()
             await self._settle(run, response)
             self._steps.cache.store(run, response)
