@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.shared_data import shared_data
 
-PROVIDERS = ("openai", "anthropic", "groq", "mistral")
+PROVIDERS = ("openai", "anthropic", "groq", "mistral", "deepseek", "openrouter")
 
 # Recorded paths that are no chat completions, and why the router does not serve them yet.
 UNSUPPORTED_PATHS = {

@@ -3,6 +3,7 @@
 Nothing here chooses or retries. Everything that goes wrong leaves as a ProviderError.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -153,10 +154,12 @@ class ProviderCaller:
         with ExitStack() as span_open:
             span = span_open.enter_context(self._span(deployment))
             provider, exchange = self._exchange(chat, deployment, stream=True)
+            start_s = self._clock.monotonic_s()
             response = await self._open(provider, exchange, timeouts)
+            first_chunk_s = timeouts.first_byte_s - (self._clock.monotonic_s() - start_s)
             try:
                 stream = OpenStream(response, provider.decoder(exchange), span)
-                chunks = await _first_chunks(stream, response)
+                chunks = await _first_chunks(stream, response, first_chunk_s)
             except BaseException:
                 response.close()
                 raise
@@ -220,14 +223,21 @@ def told_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value[:HEADER_CHARACTERS_MAX] for name, value in kept[:HEADERS_TOLD_MAX]}
 
 
-async def _first_chunks(stream: OpenStream, response: UpstreamResponse) -> Sequence[pb.ChatChunk]:
+async def _first_chunks(
+    stream: OpenStream, response: UpstreamResponse, limit_s: float
+) -> Sequence[pb.ChatChunk]:
     content_type = response.headers.get("content-type", "")
     if content_type and not content_type.startswith("text/event-stream"):
         # Some servers answer with one JSON object, often an error under status 200.
         text = await response.read_error()
         told = f": {text_of(details_of(text), 'message')}" if b'"error"' in text else ""
         raise senseless(f"it is no event stream{told}")
-    chunks = await stream.next_chunks()
+    try:
+        # Comments that keep the connection alive are no answer: the limit is for the first chunk.
+        async with asyncio.timeout(limit_s):
+            chunks = await stream.next_chunks()
+    except TimeoutError as error:
+        raise ProviderError(ErrorKind.TIMEOUT, "the provider's stream did not begin in time", 408) from error
     if not chunks:
         raise senseless("the stream is empty")
     return chunks

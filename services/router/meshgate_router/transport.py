@@ -37,7 +37,7 @@ class TransportLimits:
 @dataclass(frozen=True, slots=True)
 class CallTimeouts:
     """Of one provider call. `connect_s` includes waiting for a free connection; `first_byte_s` is until the
-    headers; `between_reads_s` while the body comes; `total_s` all of it."""
+    first chunk of a stream, else until the headers; `between_reads_s`: while the body comes."""
 
     connect_s: float
     first_byte_s: float

@@ -31,13 +31,13 @@ def set_thinking(body: JsonObject, source: JsonObject, *, limit_given: bool) -> 
             body["max_tokens"] = budget + ANSWER_TOKENS
         return
     effort = source.get("reasoning_effort")
-    if effort is None or effort == "none":
+    if effort in (None, "none", "default"):
         return
     if effort not in _BUDGETS:
-        raise unfit("reasoning_effort", f"must be none or one of {', '.join(_BUDGETS)}")
+        raise unfit("reasoning_effort", f"must be none, default or one of {', '.join(_BUDGETS)}")
     budget = _BUDGETS[effort]
     if limit_given:
-        budget = min(budget, body["max_tokens"] - 1)
+        budget = min(budget, body["max_tokens"] // 2)  # the other half is for the answer
     if budget < BUDGET_TOKENS_MIN or _tool_is_forced(source) or _thoughts_are_missing(body["messages"]):
         return
     body["thinking"] = {"type": "enabled", "budget_tokens": budget}

@@ -10,6 +10,7 @@ from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.base import unfit
 
 JSON_TOOL: Final = "json_tool_call"
+_TOOL_MEMBERS: Final = frozenset({"type", "function", "name", "description", "parameters", "strict"})
 _EMPTY_SCHEMA: Final = {"type": "object", "properties": {}}
 
 
@@ -45,9 +46,8 @@ def _tool(tool: Any, path: str) -> JsonObject:
     }
     if function.get("description") is not None:
         translated["description"] = function["description"]
-    mark = tool.get("cache_control") or function.get("cache_control")
-    if mark is not None:
-        translated["cache_control"] = mark
+    for owner in (function, tool):  # Anthropic's own members (cache_control, defer_loading, ...) as they are.
+        translated |= {name: value for name, value in owner.items() if name not in _TOOL_MEMBERS}
     return translated
 
 
@@ -61,7 +61,7 @@ def _choice(choice: Any) -> JsonObject | None:
     if choice is None:
         return None
     if isinstance(choice, str):
-        modes = {"auto": "auto", "required": "any", "none": "none"}
+        modes = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
         if choice not in modes:
             raise unfit("tool_choice", "must be auto, required, none or a function")
         return {"type": modes[choice]}

@@ -63,17 +63,21 @@ class OpenAIStreamDecoder:
             self._done = True
             return ()
         body = _object(event.data)
+        usage = body.get("usage") or _inner(body, "x_groq", "usage")
+        if isinstance(usage, dict):
+            self._usage = usage_from_json(usage)
         if body.get("error"):
+            if self.whole:
+                return ()  # Too late to matter; OpenRouter does so when a limit of tokens ended the answer.
             raise stream_error(body["error"])
         for choice in body.get("choices") or ():
             if not isinstance(choice, dict):
                 raise senseless("a choice is no object")
+            if choice.get("error"):
+                raise stream_error(choice["error"])
             if isinstance(delta := choice.get("delta"), dict):
                 normalize(delta)
             self._note_finish(choice)
-        usage = body.get("usage") or _inner(body, "x_groq", "usage")
-        if isinstance(usage, dict):
-            self._usage = usage_from_json(usage)
         return (chunk_from_json(body),)
 
     def _note_finish(self, choice: JsonObject) -> None:

@@ -20,7 +20,8 @@ class Dialect:
     members under another name. `dropped`: members that are advice only, always left out. `unsupported`:
     refused, or left out with drop_params. `message_members_dropped`: of each message. `required_choice`:
     its word for tool_choice "required". `text_parts_joined`: content that is only text parts becomes one
-    string. `usage_asked`: send stream_options.include_usage. `cache_marks_kept`: it knows cache_control.
+    string. `usage_asked`: send stream_options.include_usage. `developer_known`: it has that role; else such
+    messages are system messages. `cache_marks_kept`: it knows cache_control.
     """
 
     name: str
@@ -34,14 +35,15 @@ class Dialect:
     required_choice: str = "required"
     text_parts_joined: bool = False
     usage_asked: bool = True
+    developer_known: bool = False
     cache_marks_kept: bool = False
 
 
 # Any server behind `openai/` and an api_base of its own: nothing is known of it, nothing is changed.
-COMPATIBLE: Final = Dialect("openai", None, cache_marks_kept=True)
+COMPATIBLE: Final = Dialect("openai", None, developer_known=True, cache_marks_kept=True)
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
-    Dialect("openai", "https://api.openai.com/v1", message_members_dropped=_REASONING),
+    Dialect("openai", "https://api.openai.com/v1", message_members_dropped=_REASONING, developer_known=True),
     Dialect(
         "groq",
         "https://api.groq.com/openai/v1",
@@ -67,11 +69,11 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
         dropped=frozenset({"user"}),
         message_members_dropped=frozenset({"thinking_blocks"}),
     ),
-    Dialect("openrouter", "https://openrouter.ai/api/v1", cache_marks_kept=True),
+    Dialect("openrouter", "https://openrouter.ai/api/v1", developer_known=True, cache_marks_kept=True),
     Dialect("hosted_vllm", None, key_default="fake-api-key", dropped=frozenset({"user"})),
     Dialect("vllm", None, key_default="fake-api-key", dropped=frozenset({"user"})),
-    Dialect("openai_like", None, cache_marks_kept=True),
-    Dialect("custom_openai", None, cache_marks_kept=True),
+    Dialect("openai_like", None, developer_known=True, cache_marks_kept=True),
+    Dialect("custom_openai", None, developer_known=True, cache_marks_kept=True),
     # By their OpenAI-compatible endpoints, until they get translations of their own.
     Dialect("ollama", "http://localhost:11434", path="/v1/chat/completions"),
     Dialect("ollama_chat", "http://localhost:11434", path="/v1/chat/completions"),

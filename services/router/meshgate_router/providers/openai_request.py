@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.base import unsupported
-from meshgate_router.providers.openai_dialects import Dialect
+from meshgate_router.providers.openai_dialects import COMPATIBLE, Dialect
 from meshgate_router.providers.request_body import RequestBody
 
 _NOTHING: Final[tuple[Any, ...]] = (
@@ -31,7 +31,7 @@ def dialect_body(request: RequestBody, dialect: Dialect, *, stream: bool) -> Jso
             body.setdefault(other, value)
     if dialect.required_choice != "required" and body.get("tool_choice") == "required":
         body["tool_choice"] = dialect.required_choice
-    if dialect.message_members_dropped or dialect.text_parts_joined:
+    if dialect is not COMPATIBLE:
         body["messages"] = [_message(message, dialect) for message in body.get("messages") or ()]
     _set_stream(body, dialect, stream=stream)
     body.update(request.extra)
@@ -55,6 +55,8 @@ def _message(message: Any, dialect: Dialect) -> Any:
     unwanted = dialect.message_members_dropped & message.keys()
     if unwanted:
         message = {name: value for name, value in message.items() if name not in unwanted}
+    if message.get("role") == "developer" and not dialect.developer_known:
+        message = {**message, "role": "system"}
     content = message.get("content")
     if dialect.text_parts_joined and isinstance(content, list) and content and all(map(_is_text, content)):
         message = {**message, "content": "".join(part["text"] for part in content)}
