@@ -116,7 +116,8 @@ def test_a_virtual_key_spends_and_stops_at_its_budget(
     started_mesh: RunningMesh, client: openai.OpenAI
 ) -> None:
     """A key made with a budget works, its spend grows by each call, and it never goes over its cap."""
-    made = client.post("/key/generate", cast_to=object, body={"max_budget": 0.0001, "models": [MODEL]})
+    admin = openai.OpenAI(base_url=started_mesh.url, api_key=started_mesh.master_key, max_retries=0)
+    made = admin.post("/key/generate", cast_to=object, body={"max_budget": 0.0001, "models": [MODEL]})
     assert isinstance(made, dict)
     own = openai.OpenAI(base_url=f"{started_mesh.url}/v1", api_key=made["key"], max_retries=0)
 
@@ -128,7 +129,7 @@ def test_a_virtual_key_spends_and_stops_at_its_budget(
         except openai.RateLimitError as error:
             refused = error
             break
-        info = client.get("/key/info", cast_to=object, options={"params": {"key": made["key"]}})
+        info = admin.get("/key/info", cast_to=object, options={"params": {"key": made["key"]}})
         assert isinstance(info, dict)
         spends.append(info["info"]["spend"])
 
