@@ -104,7 +104,7 @@ BY_CODE: Final[Mapping[Code, ErrorRow]] = {
     Code.FAILED_PRECONDITION: BAD_REQUEST,
     Code.ABORTED: ErrorRow(409, INVALID, "BadRequestError"),
     Code.OUT_OF_RANGE: BAD_REQUEST,
-    Code.UNIMPLEMENTED: ErrorRow(501, INVALID, "BadRequestError"),
+    Code.UNIMPLEMENTED: ErrorRow(501, SERVER, "BadRequestError"),
     Code.INTERNAL: INTERNAL,
     Code.UNAVAILABLE: NOT_REACHED,
     Code.DATA_LOSS: INTERNAL,

@@ -53,6 +53,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: MeshError | None = None
         self._told = False
         self._in_head = False
+        self._repeated_head = False
         self._silent_bytes = 0
         self._header_count = 0
         self._header_bytes = 0
@@ -77,11 +78,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._told = False
+        rest = data
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No upgrade is offered: the request is answered as it is. The parser stops here, though.
-            self.cycle.keep_alive = False
+            while rest:
+                rest = self._feed(rest)
         except httptools.HttpParserError:
             malformed = _refused(Code.INVALID_ARGUMENT, "HTTP_MALFORMED", "this is not a valid HTTP request")
             self._end(self._refusal or malformed)
@@ -92,7 +92,33 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_head_timer()
 
+    def _feed(self, data: bytes) -> bytes:
+        """Parses up to a head that asks for an upgrade; returns what follows it.
+
+        No upgrade is offered, and the request is answered as it is (`curl --http2` and Java's client ask with
+        every first request). httptools leaves the body of such a request unread, though. So another parser
+        takes over, which is shown a head with the same body and without the question.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            framing = [
+                name + b": " + value
+                for name, value in self.headers
+                if name in (b"content-length", b"transfer-encoding")
+            ]
+            self.parser = httptools.HttpRequestParser(self)
+            self.cycle.more_body = True
+            self.cycle.message_event.clear()
+            self._repeated_head = True
+            self.parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"", b""]))
+            self._repeated_head = False
+            return data[upgrade.args[0] :]
+        return b""
+
     def on_message_begin(self) -> None:
+        if self._repeated_head:
+            return
         self._told = True
         self._in_head = True
         self._header_count = 0
@@ -101,6 +127,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
+        if self._repeated_head:
+            return
         self._told = True
         super().on_url(url)
         if len(self.url) > self._limits.url_bytes_max:
@@ -113,6 +141,8 @@ class LimitedProtocol(HttpToolsProtocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._repeated_head:
+            return
         self._told = True
         self._header_count += 1
         self._header_bytes += len(name) + len(value)
@@ -122,6 +152,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._repeated_head:
+            return
         self._told = True
         self._in_head = False
         self._stop_head_timer()

@@ -16,7 +16,7 @@ USD_MAX: Final = 1_000_000_000
 NANOS: Final = 1_000_000_000
 DURATION_S_MAX: Final = 100 * 366 * 86_400
 
-_DURATION: Final = re.compile(r"(\d{1,10})(s|mo|m|h|d|w)")
+_DURATION: Final = re.compile(r"([0-9]{1,10})(s|mo|m|h|d|w)")
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CUSTOM_KEY: Final = re.compile(r"sk-[\x21-\x7e]+")

@@ -4,7 +4,6 @@ Names are LiteLLM's; `compression` is ours. A body member wins over a header. Me
 stay in the body for the provider; refusals name the member as OpenAI does.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -219,7 +218,7 @@ def _need_count(path: str, value: Any, maximum: int) -> int:
 def _need_number(path: str, value: Any, minimum: float, maximum: float) -> float:
     if type(value) not in (int, float):
         raise _wrong(path, "a number", value)
-    if math.isnan(value) or not minimum <= value <= maximum:
+    if not minimum <= value <= maximum:  # true of NaN as well
         raise invalid_field(path, f"{path} must be between {minimum:g} and {maximum:g}")
     return float(value)
 
