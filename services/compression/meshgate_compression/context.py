@@ -15,7 +15,8 @@ from meshgate_compression.words import terms
 
 Range = tuple[int, int]
 
-QUESTION_CHARS_MAX = 800  # A longer paragraph is text, not the question about it.
+QUESTION_CHARS_MAX = 400  # A longer paragraph that ends in a question has context in front of it.
+INSTRUCTION_CHARS_MAX = 800  # A longer paragraph is text, whatever its first word.
 ASKED_CONTEXT_CHARS_MIN = 600  # Untagged text with a question: this much of it is taken as context.
 LABELLED_CHARS_MIN = 200  # Less under labels is not worth the name of context.
 FAREWELL_CHARS_MAX = 100  # "Thank you!", "Answer:" after the question.
@@ -125,10 +126,6 @@ def divide_system(text: str) -> Division:
     return Division(instructions(text), context=True)
 
 
-def _is_question(text: str) -> bool:
-    return len(text) <= QUESTION_CHARS_MAX and _asks(text.strip())
-
-
 def _divide(text: str, declared: bool | None) -> Division:
     whole = tuple(_pieces(text, [0, len(text)]))
     if declared is False:
@@ -191,13 +188,13 @@ def _labelled(text: str) -> list[Range]:
     if not labels:
         return []
     ranges: list[Range] = []
-    if labels[0].start() > QUESTION_CHARS_MAX:
+    if labels[0].start() > INSTRUCTION_CHARS_MAX:
         ranges.append((0, labels[0].start()))
     for label, end in zip(labels, [*(n.start() for n in labels[1:]), len(text)], strict=True):
         start = label.end()
         if label["own"]:
             gap = _PARAGRAPH_GAP.search(text, start, end)
-            if gap is None or end - gap.end() <= QUESTION_CHARS_MAX:
+            if gap is None or end - gap.end() <= INSTRUCTION_CHARS_MAX:
                 continue
             start = gap.end()
         if end == len(text):
@@ -222,7 +219,7 @@ def _asking_end(text: str, start: int) -> Range | None:
         last = _pieces(text, cuts[-4:])[-2:]
         for index in reversed(range(len(last))):
             first, end = last[index][0], last[-1][1]
-            if end - first <= QUESTION_CHARS_MAX and _asks(text[first : last[index][1]]):
+            if _is_question(text[first : last[index][1]]):
                 return first, end
             if end - first > FAREWELL_CHARS_MAX:
                 break
@@ -233,15 +230,19 @@ def _asking_start(text: str) -> Range | None:
     """The first paragraph, line or sentence, when it asks."""
     for cuts_of in _CUTS:
         for start, end in _pieces(text, [0, next(cuts_of(text), len(text))]):
-            if end - start <= QUESTION_CHARS_MAX and _asks(text[start:end]):
+            if _is_question(text[start:end]):
                 return start, end
     return None
 
 
-def _asks(piece: str) -> bool:
-    """Whether a piece of text is a question or an instruction, by its last or its first words."""
+def _is_question(piece: str) -> bool:
+    """Whether a piece of text is a question, by its last words, or an instruction, by its first."""
+    piece = piece.strip()
+    if len(piece) > INSTRUCTION_CHARS_MAX:
+        return False
+    asks = piece.rstrip(" \t\n\"'”’»)]*_").endswith(tuple(_QUESTION_MARKS))
     return (
-        piece.rstrip(" \t\n\"'”’»)]*_").endswith(tuple(_QUESTION_MARKS))
+        (asks and len(piece) <= QUESTION_CHARS_MAX)
         or _IMPERATIVE.match(piece) is not None
         or _UNMARKED_QUESTION.match(piece) is not None
     )

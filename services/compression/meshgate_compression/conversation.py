@@ -37,6 +37,7 @@ def compress_conversation(
     messages: Sequence[Message], policy: Policy, compressor: str, count: Count
 ) -> Outcome:
     """`compressor`: a name in COMPRESSORS."""
+    count = remembering(count)
     tokens = [sum(count(part.text) for part in m.parts if part.text) for m in messages]
     before = sum(tokens)
     shorten = COMPRESSORS[compressor]
@@ -55,6 +56,19 @@ def compress_conversation(
     if after >= before:
         return Outcome((), before, before, Reason.NOTHING_TO_GAIN)
     return Outcome(tuple(result), before, after)
+
+
+def remembering(count: Count) -> Count:
+    """The same counts, each text counted once; for one conversation, so that nothing piles up."""
+    known: dict[str, int] = {}
+
+    def remembered(text: str) -> int:
+        tokens = known.get(text)
+        if tokens is None:
+            tokens = known[text] = count(text)
+        return tokens
+
+    return remembered
 
 
 def _with_text(message: Message, part: int, text: str) -> Message:

@@ -20,7 +20,7 @@ from meshgate_compression.words import terms
 ROUNDS_MAX = 3  # Corrections of the estimated size by the counted one.
 TOLERANCE_SHARE = 0.02  # Of the budget; nearer is near enough.
 FIXED_CHARGE_MIN = 0.75  # What is fixed makes the prose pay, down to this share of its ratio.
-FREE_SHARE_MIN = 0.15  # Of the prose: at least this stays beside the numbers and quotes in it.
+FREE_SHARE_MIN = 0.10  # Of the prose: at least this stays beside the numbers and quotes in it.
 
 
 @dataclass(frozen=True, slots=True)

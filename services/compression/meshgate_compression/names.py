@@ -47,4 +47,4 @@ def _starts_sentence(text: str, position: int) -> bool:
 
 def _surely_name(word: str) -> bool:
     """An acronym, or capitals inside: NATO, McCarthy."""
-    return any(letter.isupper() for letter in word[1:])
+    return word[1:] != word[1:].lower()

@@ -9,14 +9,16 @@ one said is worth less. Invariants: pure, deterministic, linear in the number of
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meshgate_compression.words import trigrams
 
 Terms = Sequence[str]
+Similar = Mapping[str, Sequence[tuple[str, float]]]  # Term of the question -> terms like it, how much.
 Wanted = Mapping[str, float]  # Term of the text -> how much a unit gains by it.
 
+PREFIX_CHARS = 3  # Stems that are alike begin alike.
 STEM_ALIKE_MIN = 4  # Shorter stems are only ever equal, never similar.
 TRIGRAM_ALIKE_MIN = 0.5
 EARLIER_UNITS_MAX = 4  # How many earlier units with a term are compared for repetition.
@@ -82,10 +84,14 @@ def said_before(units: Sequence[Terms]) -> list[float]:
     shares: list[float] = []
     for index, unit in enumerate(units):
         distinct = set(unit)
-        overlaps: Counter[int] = Counter()
+        overlaps: dict[int, int] = {}
         for term in distinct:
-            overlaps.update(holders[term])
-            holders[term] = [*holders[term][1 - EARLIER_UNITS_MAX :], index]
+            earlier = holders[term]
+            for holder in earlier:
+                overlaps[holder] = overlaps.get(holder, 0) + 1
+            earlier.append(index)
+            if len(earlier) > EARLIER_UNITS_MAX:
+                del earlier[0]
         shares.append(max(overlaps.values(), default=0) / (len(distinct) or 1))
     return shares
 
@@ -99,12 +105,14 @@ def _relevance(
     units: Sequence[Terms], paragraphs: Sequence[int], question: Terms, weights: Weights
 ) -> list[float]:
     """Relevance of each unit itself, of its neighbours in the paragraph and of the paragraph."""
-    own = _scaled(_bm25(units, _wanted(question, units, weights), weights))
+    similar = _similar(question, units)
+    own = _scaled(_bm25(units, _wanted(question, similar, units, weights), weights))
     texts: dict[int, list[str]] = defaultdict(list)
     for unit, paragraph in zip(units, paragraphs, strict=True):
         texts[paragraph].extend(unit)
-    wanted = _wanted(question, list(texts.values()), weights)
-    whole = dict(zip(texts, _scaled(_bm25(list(texts.values()), wanted, weights)), strict=True))
+    joined = list(texts.values())
+    wanted = _wanted(question, similar, joined, weights)
+    whole = dict(zip(texts, _scaled(_bm25(joined, wanted, weights)), strict=True))
     scores = [
         score + weights.paragraph * whole[paragraph] for score, paragraph in zip(own, paragraphs, strict=True)
     ]
@@ -135,7 +143,7 @@ def _scaled(scores: Sequence[float]) -> list[float]:
     return [score / top for score in scores]
 
 
-def _wanted(question: Terms, groups: Sequence[Terms], weights: Weights) -> Wanted:
+def _wanted(question: Terms, similar: Similar, groups: Sequence[Terms], weights: Weights) -> Wanted:
     """Terms of the groups that answer to the question, weighted by how rare they are (BM25's idf)."""
     frequencies: Counter[str] = Counter()
     for group in groups:
@@ -150,19 +158,29 @@ def _wanted(question: Terms, groups: Sequence[Terms], weights: Weights) -> Wante
         if term in frequencies:
             wanted[term] = rarity(term)
             continue
-        for other, likeness in _similar(term, frequencies):
+        for other, likeness in similar.get(term, ()):
             gain = weights.inexact * likeness * rarity(other)
             wanted[other] = max(wanted.get(other, 0.0), gain)
     return wanted
 
 
-def _similar(term: str, vocabulary: Iterable[str]) -> list[tuple[str, float]]:
-    return [(other, likeness) for other in vocabulary if (likeness := alike(term, other)) > 0]
+def _similar(question: Terms, groups: Sequence[Terms]) -> Similar:
+    """For the question's terms that no group has: the groups' terms that are like them."""
+    vocabulary = {term for group in groups for term in group}
+    missing = {term: term[:PREFIX_CHARS] for term in question if term not in vocabulary}
+    prefixes = set(missing.values())
+    near = [term for term in vocabulary if term[:PREFIX_CHARS] in prefixes] if prefixes else []
+    return {
+        term: [(other, likeness) for other in sorted(near) if (likeness := alike(term, other)) > 0]
+        for term in missing
+    }
 
 
 def alike(first: str, second: str) -> float:
     """0 to 1: how surely two different stems are forms of one word: a prefix, or shared trigrams."""
-    if first[:3] != second[:3] or min(len(first), len(second)) < STEM_ALIKE_MIN:
+    if first[0].isdigit() or first[:PREFIX_CHARS] != second[:PREFIX_CHARS]:
+        return 0.0
+    if min(len(first), len(second)) < STEM_ALIKE_MIN:
         return 0.0
     shorter, longer = sorted((first, second), key=len)
     if longer.startswith(shorter):
@@ -178,7 +196,10 @@ def _bm25(groups: Sequence[Terms], wanted: Wanted, weights: Weights) -> list[flo
     scores = []
     for group in groups:
         length = 1 - weights.length_slope + weights.length_slope * len(group) / length_mean
-        counts = Counter(term for term in group if term in wanted)
+        counts: dict[str, int] = {}
+        for term in group:
+            if term in wanted:
+                counts[term] = counts.get(term, 0) + 1
         scores.append(
             sum(
                 wanted[term] * count * (1 + weights.saturation) / (count + weights.saturation * length)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from meshgate_compression.spans import Kind, Span
 
 UNIT_CHARS_MAX = 480  # A longer sentence is cut at a clause, else at a word.
+PARAGRAPH_LINES = 2  # So many line breaks part paragraphs.
 
 _STOPS = ".!?…؟۔।॥։።"
 _WIDE_STOPS = "。！？｡"
@@ -52,21 +53,20 @@ class Unit:
 
 def split_units(text: str, spans: Sequence[Span]) -> list[Unit]:
     """The units of a text; `spans` are its protected spans, in order."""
-    cuts = _cuts(text, spans)
+    bodies: list[tuple[int, int]] = []
+    for start, end in pairwise(_cuts(text, spans)):
+        body = text[start:end]
+        if stripped := body.strip():
+            first = end - len(body.lstrip())
+            bodies.append((first, first + len(stripped)))
+    solid = {(s.start, s.end): s.kind for s in spans if s.kind in (Kind.BLOCK, Kind.FIXED)}
     units: list[Unit] = []
     paragraph = 0
-    solid = {(s.start, s.end): s.kind for s in spans if s.kind in (Kind.BLOCK, Kind.FIXED)}
-    for start, end in pairwise(cuts):
-        body = text[start:end]
-        stripped = body.rstrip()
-        if not stripped:
-            continue
-        first = start + (len(body) - len(body.lstrip()))
-        last = start + len(stripped)
-        separator = body[len(stripped) :]
-        units.append(Unit(first, last, separator, paragraph, solid.get((first, last))))
-        if "\n" in separator and separator.count("\n") >= 2:
-            paragraph += 1
+    starts = [*(start for start, _ in bodies), len(text)]
+    for (start, end), following in zip(bodies, starts[1:], strict=True):
+        separator = text[end:following]
+        units.append(Unit(start, end, separator, paragraph, solid.get((start, end))))
+        paragraph += separator.count("\n") >= PARAGRAPH_LINES
     return units
 
 

@@ -9,17 +9,13 @@ Invariants: pure; linear in the length of the text; the spans of one call are in
 overlap. When in doubt a span is protected: the price is a few tokens, not a wrong answer.
 """
 
-import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from meshgate_compression.blocks import find_blocks
+from meshgate_compression.inline import find_inline
 from meshgate_compression.names import find_names
-from meshgate_compression.words import UNSPACED
-
-QUOTE_CHARS_MAX = 200  # A longer "quote" is speech or prose between two stray marks.
 
 
 class Kind(Enum):
@@ -42,53 +38,6 @@ class Span:
     start: int
     end: int
     kind: Kind
-
-
-_INLINE_CODE = r"`[^`\n]+`|``[^\n]+?``"
-_TAG = r"</?[A-Za-z][\w:.-]{0,63}(?:\s[^<>\n]{0,200})?/?>|<!--[^\n]{0,200}?-->"
-_URL = (
-    r"(?:https?|ftp|file|wss?|s3|git|data)://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}]"
-    r"|\bwww\.[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}]"
-    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+"
-    r"|(?<![\w./])(?:~|\.{1,2})?(?:/[\w.@+-]+){2,}/?"
-    r"|\b[A-Za-z]:\\[^\s\"'`<>|]+"
-)
-_QUOTE = "|".join(
-    rf"{before}{opening}[^{opening}{closing}\n]{{1,{QUOTE_CHARS_MAX}}}[{closing}]{after}"
-    for before, opening, closing, after in (
-        (r"(?<![\w\"])", '"', '"', r"(?![\w\"])"),
-        ("", "“", "”", ""),
-        ("", "„", "“”", ""),
-        ("", "«", "»", ""),
-        ("", "「", "」", ""),
-        ("", "『", "』", ""),
-        (r"(?<![\w'])", "'", "'", r"(?![\w'])"),
-        (r"(?<![\w‘’])", "‘", "’", r"(?!\w)"),
-    )
-)
-# The whole word around a digit: 1,600 · $3.5bn · COVID-19 · 5½ · v2.0.1 · 24% · 12:30 · 三百.
-_LETTER = rf"[^\W_{UNSPACED}]"
-_NUMBER = (
-    rf"(?<!{_LETTER})[$€£¥₹#+±−~-]?(?:{_LETTER}|[_-]){{0,32}}\d(?:{_LETTER}|_|[.,:/'’+-](?=\w)|[°%‰])*"
-    r"(?:(?<=\d)[ \u00a0\u202f]%)?"
-    r"|[½⅓⅔¼¾⅛⅜⅝⅞]"
-    r"|[〇零一二三四五六七八九十百千万亿萬億兆]{2,}"
-)
-# Kind, what a text must contain for the pattern to be worth trying, pattern. The first one wins.
-_PATTERNS = (
-    (Kind.INLINE_CODE, ("`",), _INLINE_CODE),
-    (Kind.TAG, ("<",), _TAG),
-    (Kind.URL, ("://", "www.", "@", "/", ":\\"), _URL),
-    (Kind.QUOTE, tuple("\"“„«「『‘'"), _QUOTE),
-    (Kind.NUMBER, (), _NUMBER),
-)
-
-
-@functools.cache  # At most 2 ** len(_PATTERNS) entries.
-def _inline_pattern(kinds: tuple[Kind, ...]) -> re.Pattern[str]:
-    return re.compile(
-        "|".join(f"(?P<{kind.value}>{pattern})" for kind, _, pattern in _PATTERNS if kind in kinds)
-    )
 
 
 def find_spans(text: str, fixed: Sequence[tuple[int, int]] = ()) -> list[Span]:
@@ -114,17 +63,10 @@ def _united(fixed: Sequence[tuple[int, int]], blocks: Sequence[tuple[int, int]])
 
 def _between(text: str, solid: Sequence[Span]) -> list[Span]:
     """The inline spans of the text around the solid ones."""
-    inline = _inline_pattern(
-        tuple(kind for kind, marks, _ in _PATTERNS if not marks or any(m in text for m in marks))
-    )
-    found: list[Span] = []
-    position = 0
-    for start, end in [*((b.start, b.end) for b in solid), (len(text), len(text))]:
-        for match in inline.finditer(text, position, start):
-            assert match.lastgroup is not None, "every alternative is named"
-            found.append(Span(match.start(), match.end(), Kind(match.lastgroup)))
-        position = end
-    return found
+    starts = [0, *(span.end for span in solid)]
+    ends = [*(span.start for span in solid), len(text)]
+    gaps = list(zip(starts, ends, strict=True))
+    return [Span(start, end, Kind(kind)) for start, end, kind in find_inline(text, gaps)]
 
 
 def _merged(firm: list[Span], names: list[Span]) -> list[Span]:

@@ -15,11 +15,11 @@ UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf
 _WORD = re.compile(rf"[^\W\d_{UNSPACED}]+(?:['’][^\W\d_{UNSPACED}]+)?|\d+(?:[.,:/]\d+)*|[{UNSPACED}]+")
 _UNSPACED_RUN = re.compile(rf"[{UNSPACED}]")
 _SUFFIXES = (
-    "ations", "ation", "ments", "ings", "ment", "ness", "ions", "ally", "ies", "ied", "ing",
+    "ations", "ation", "ments", "ings", "ment", "ness", "ions", "ally", "ing",
     "ion", "ers", "ous", "ive", "est", "ed", "es", "er", "ly", "al", "s", "e",
 )  # fmt: skip
 _STEM_LENGTH_MIN = 3
-_CACHE_WORDS_MAX = 1 << 16
+_CACHE_WORDS_MAX = 1 << 16  # Stems remembered over requests: most words come again.
 
 
 @functools.lru_cache(maxsize=_CACHE_WORDS_MAX)
@@ -34,8 +34,8 @@ def stem(word: str) -> str:
             word = word[: -len(suffix)]
             break
     if len(word) > _STEM_LENGTH_MIN and word[-1] == word[-2]:
-        word = word[:-1]
-    return word
+        return word[:-1]  # "planned", "plan"
+    return word[:-1] + "i" if word[-1] == "y" else word  # "cities", "city"
 
 
 def terms(text: str) -> list[str]:

@@ -68,6 +68,11 @@ class WorkerPool:
     async def __aexit__(self, *_: object) -> None:
         await self._lanes.drain(0.0)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no worker has taken yet."""
+        return self._queue.qsize()
+
     async def run(self, job: Job, timeout_s: float) -> Outcome:
         """Compresses one conversation.
 
