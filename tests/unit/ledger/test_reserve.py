@@ -113,6 +113,19 @@ async def test_a_call_that_does_not_fit_leaves_room_for_one_that_does(postgres_d
         assert (0, HOLD + 50) == await subject.money()
 
 
+async def test_who_came_first_is_served_first(postgres_dsn: str) -> None:
+    """In one batch too."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(budget=HOLD)
+        await subject.reserve("warm", caller, model="free")
+        first, second = await asyncio.gather(
+            subject.reserve("r2", caller), subject.reserve("r1", caller, output_tokens=0)
+        )
+
+        assert isinstance(first, Grant)
+        assert isinstance(second, Denial)
+
+
 @pytest.mark.parametrize("caller", [MASTER, OPEN], ids=["master", "open"])
 async def test_master_and_open_have_accounts_without_limit(postgres_dsn: str, caller: object) -> None:
     """They are held and charged like everybody, and never refused."""

@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger.batches import CloseItem
 from meshgate_ledger.price import Cost, TokenCounts
 from meshgate_ledger.records import Outcome
 from tests.support.clock import ManualClock
-from tests.unit.ledger.subject import MASTER, books, entries, open_ledger
+from tests.unit.ledger.subject import MASTER, TIMEOUT_S, books, entries, open_ledger
 
 HOLD = 200
 
@@ -159,6 +160,38 @@ async def test_settle_and_void_at_the_same_time(postgres_dsn: str) -> None:
         assert [1] * 20 == counts
         assert 0 == (await one.money())[1]
         assert (await books(postgres_dsn)).balanced
+
+
+async def test_settle_and_void_in_one_batch(postgres_dsn: str) -> None:
+    """The one that came first counts, the other one is told."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(budget=1_000)
+        await subject.reserve("r1", caller)
+        await subject.reserve("r2", caller)
+        results = await asyncio.gather(
+            subject.settle("r1"),
+            subject.void("r1"),
+            subject.void("r2"),
+            subject.settle("r2"),
+            return_exceptions=True,
+        )
+
+        assert ["ALREADY_SETTLED", "ALREADY_VOIDED"] == [
+            error.reason for error in results if isinstance(error, MeshError)
+        ]
+        assert (HOLD, 0) == await subject.money()
+        assert (await books(postgres_dsn)).balanced
+
+
+async def test_an_expiry_that_comes_too_early_does_nothing(postgres_dsn: str) -> None:
+    """Whoever thinks that a hold is due, PostgreSQL looks at its time again."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(budget=1_000)
+        await subject.reserve("r1", caller)
+        closed = await subject.store.close(CloseItem("r1", "expiry"), TIMEOUT_S)
+
+        assert "open" == closed.state
+        assert (0, HOLD) == await subject.money()
 
 
 async def test_a_hit_costs_nothing_and_says_what_it_saved(postgres_dsn: str) -> None:

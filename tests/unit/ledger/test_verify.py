@@ -21,7 +21,7 @@ DAMAGE = {
     "ALTER TABLE ledger.entries DISABLE TRIGGER ALL; "
     "DELETE FROM ledger.entries WHERE kind = 'expiry'": "a correction does not take back what expired",
     "ALTER TABLE ledger.entries DISABLE TRIGGER ALL; "
-    "UPDATE ledger.entries SET balance_nanos = balance_nanos + 1": "the last balance on an entry",
+    "UPDATE ledger.entries SET balance_nanos = 0 WHERE entry_id = 2": "the balance on an entry",
 }
 
 
