@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from meshgate_cli import messages
 from meshgate_cli.guardian import StartError
@@ -43,6 +44,7 @@ class KeeperGuardian:
         self._lock = lock
         self._process: asyncio.subprocess.Process | None = None
         self._postgres_id: int | None = None
+        self._dsn: str | None = None
 
     @property
     def process_ids(self) -> dict[str, int | None]:
@@ -81,7 +83,15 @@ class KeeperGuardian:
             raise StartError(NAME, said["error"])
         self._postgres_id = said["process_id"]
         dsn: str | None = said["dsn"]
+        self._remove_sockets_of(self._dsn)
+        self._dsn = dsn
         return dsn
+
+    @staticmethod
+    def _remove_sockets_of(dsn: str | None) -> None:
+        """A keeper that was killed could not remove its PostgreSQL's socket folder."""
+        if dsn is not None:
+            shutil.rmtree(parse_qs(urlsplit(dsn).query)["host"][0], ignore_errors=True)
 
     async def wait(self) -> int:
         """Its return code."""

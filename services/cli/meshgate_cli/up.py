@@ -28,6 +28,7 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> int:
         state.prepare()
         _take(lock, state)
         lock.describe("")
+        state.processes_file.unlink(missing_ok=True)  # of a run that was killed
         mesh = decide(options, environ, state)
         lock.describe(mesh.addresses.url)
         return asyncio.run(_run(mesh, state, lock))
