@@ -86,6 +86,11 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "LEDGER_TOO_SLOW": TOO_LATE,
     "KEY_CHANGING": OVERLOADED,
     "UNEXPECTED": INTERNAL,
+    # Of the compression, which a call goes on without: no client should ever see these.
+    "PROMPT_TOO_LONG": INTERNAL,
+    "TOO_LATE": TOO_LATE,
+    "WORKER_LOST": INTERNAL,
+    "DEPLOYMENTS_COOLING_DOWN": ErrorRow(429, "throttling_error", "RateLimitError"),
     # The provider, when the router could not tell a status (see `PROVIDER_BY_STATUS`).
     "PROVIDER_STREAM_BROKEN": ErrorRow(502, SERVER, "APIConnectionError"),
     "EVENT_TOO_LARGE": ErrorRow(502, SERVER, "APIError"),
@@ -127,7 +132,7 @@ PROVIDER_BY_STATUS: Final[Mapping[int, ErrorRow]] = {
 
 PROVIDER_EXCEPTIONS: Final[Mapping[str, str]] = {
     "PROVIDER_CONTEXT_WINDOW_EXCEEDED": "ContextWindowExceededError",
-    "PROVIDER_CONTENT_POLICY": "ContentPolicyViolationError",
+    "PROVIDER_CONTENT_FILTERED": "ContentPolicyViolationError",
 }
 
 

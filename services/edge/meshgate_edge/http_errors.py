@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from meshgate_chassis.chat.json import loads
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.http_error_table import ErrorRow, row_of
 
@@ -105,8 +106,14 @@ def _provider_message(error: MeshError, row: ErrorRow) -> str:
     text = metadata.get("provider_message") or error.message
     told = f"litellm.{row.exception}: {row.exception}: {name}Exception - {text}"
     if metadata.get("attempted_fallbacks", "0") not in ("", "0"):
-        told += f" All models failed. {metadata.get('attempts', '')}".rstrip()
+        told += f" All models failed: {_attempts(metadata.get('attempts', ''))}"
     return told
+
+
+def _attempts(text: str) -> str:
+    """The router's list of what it tried: which group, where, and why not."""
+    tried = loads(text) if text else []
+    return ", ".join(f"{each['group']} ({each['provider']}): {each['reason']}" for each in tried)
 
 
 def _provider_fields(error: MeshError) -> dict[str, str]:

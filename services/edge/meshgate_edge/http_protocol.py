@@ -23,8 +23,9 @@ class HttpLimits:
 
     `head_timeout_s`: for a whole head, from the first byte or from the connection's start.
     `write_stall_s`: how long a reader may leave a full buffer unread.
-    `unread_bytes_max`: of a body whose request was answered already; it is read and dropped, because a client
-    that is still writing would not see the answer if the connection were closed under it.
+    `unread_bytes_max`: of what comes after an answer that did not wait for it; it is read and dropped,
+    because a client that is still writing would not see the answer if the connection were closed under it.
+    `linger_s`: how long that goes on after the last answer of a connection.
     """
 
     url_bytes_max: int = 16 * 1024
@@ -34,6 +35,7 @@ class HttpLimits:
     keep_alive_s: int = 75
     write_stall_s: float = 30.0
     unread_bytes_max: int = 64 * 1024 * 1024
+    linger_s: float = 2.0
     connections_max: int = 10_000
 
 
@@ -54,6 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._told = False
         self._in_head = False
         self._repeated_head = False
+        self._lingering = False
         self._silent_bytes = 0
         self._header_count = 0
         self._header_bytes = 0
@@ -64,7 +67,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections_max:
-            self._end(_refused(Code.RESOURCE_EXHAUSTED, "CONNECTION_LIMIT", "too many connections are open"))
+            refusal = _refused(Code.RESOURCE_EXHAUSTED, "CONNECTION_LIMIT", "too many connections are open")
+            transport.write(_whole_answer(refusal))
+            transport.close()
         else:
             self._start_head_timer()
 
@@ -74,7 +79,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._lingering or self.transport.is_closing():
+            self._drop(len(data))
             return
         self._unset_keepalive_if_required()
         self._told = False
@@ -162,9 +168,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._told = True
         if self.cycle.response_complete:
-            self._unread_bytes += len(body)
-            if self._unread_bytes > self._limits.unread_bytes_max:
-                self.transport.abort()
+            self._drop(len(body))
         super().on_body(body)
 
     def pause_writing(self) -> None:
@@ -176,6 +180,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stall_timer.cancel()
             self._stall_timer = None
         super().resume_writing()
+
+    def _drop(self, size_bytes: int) -> None:
+        self._unread_bytes += size_bytes
+        if self._unread_bytes > self._limits.unread_bytes_max:
+            self.transport.abort()
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self._head_is_late)
@@ -208,13 +217,17 @@ class LimitedProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _end(self, refusal: MeshError) -> None:
-        """Answers, unless an answer is under way, and closes."""
+        """Answers, unless an answer is under way, and closes when the client has had time to read it."""
         self._stop_head_timer()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_whole_answer(refusal))
-        self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        self.transport.write(_whole_answer(refusal))
+        self.transport.write_eof()
+        self._lingering = True
+        self._head_timer = self.loop.call_later(self._limits.linger_s, self.transport.abort)
 
 
 def _refused(code: Code, reason: str, message: str) -> MeshError:

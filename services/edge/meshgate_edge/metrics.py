@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from meshgate_chassis.clock import Clock
-from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CallInfo
 from meshgate_edge.http_error_table import row_of
 from meshgate_edge.metric_table import COUNTERS, HISTOGRAMS, CounterFamily, Family, HistogramFamily, Which
@@ -28,6 +28,9 @@ UNKNOWN: Final = "unknown"
 ROUTE: Final = "/v1/chat/completions"
 CANCELLED_STATUS: Final = "499"
 NOBODY: Final = (NONE, NONE, NONE, NONE)
+NO_KEY_REASONS: Final = frozenset(
+    {"KEY_MISSING", "KEY_MALFORMED", "KEY_UNKNOWN", "KEY_EXPIRED", "KEY_BLOCKED"}
+)
 OTHERS: Final = (OTHER, OTHER, OTHER, OTHER)
 
 _STATUS_WORDS: Final = {"success": "success", "cache_hit": "success", "cancelled": "cancelled"}
@@ -137,7 +140,7 @@ class CallMetrics(Collector):
 
     def _label_set(self, info: CallInfo, error: MeshError | None) -> LabelSet:
         row = None if error is None else row_of(error)
-        authenticated = error is None or error.code is not Code.UNAUTHENTICATED
+        authenticated = error is None or error.reason not in NO_KEY_REASONS
         caller = NOBODY
         if authenticated and info.key_hash:
             caller = (info.key_hash, info.key_alias or NONE, info.user_id or NONE, info.team_id or NONE)

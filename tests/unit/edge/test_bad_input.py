@@ -6,6 +6,7 @@ import pytest
 
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_protocol import HttpLimits
+from tests.support.eventually import eventually
 from tests.support.raw_http import connect, request_bytes
 from tests.unit.edge.rim import BEARER, CHAT, QUESTION, Rim, serving
 
@@ -131,7 +132,20 @@ async def test_a_bad_head_is_refused_and_the_connection_closed(
 
         assert (status, param) == (answer.status, answer.error["param"])
         assert "close" == answer.headers["connection"]
-        assert await connection.closed()
+        assert b"" == await connection.reader.read()  # an end, not a reset that would lose the answer
+
+
+async def test_a_client_that_goes_on_sending_after_a_refusal_is_cut_off() -> None:
+    """It is listened to for a while, so that it can see the answer, and not longer."""
+    async with serving(Rim(limits=HttpLimits(linger_s=0.1))) as rim, connect(rim.port) as connection:
+        await connection.send(b"hello\r\n\r\n")
+        assert 400 == (await connection.answer()).status
+
+        async def cut_off() -> bool:
+            await connection.send(b"more" * 1_000)
+            return connection.writer.transport.is_closing()
+
+        await eventually(cut_off, "the server hangs up")
 
 
 async def test_a_long_url_is_414(rim: Rim) -> None:

@@ -142,11 +142,19 @@ def test_a_providers_error_keeps_its_status_and_words(upstream: int, status: int
 
 def test_a_failure_of_all_fallbacks_says_so() -> None:
     """The first error, and that nothing else helped."""
-    metadata = {"http_status": "500", "provider": "openai", "attempted_fallbacks": "2"}
+    attempts = """[{"group": "gpt", "provider": "openai", "reason": "PROVIDER_UNAVAILABLE"},
+        {"group": "claude", "provider": "anthropic", "reason": "PROVIDER_TIMEOUT"}]"""
+    metadata = {
+        "http_status": "500",
+        "provider": "openai",
+        "attempted_fallbacks": "1",
+        "attempts": attempts,
+    }
     message = message_of(render_error(MeshError(Code.UNAVAILABLE, "PROVIDER_ERROR", "text", metadata)))
 
     assert message.startswith("litellm.InternalServerError: ")
-    assert "All models failed" in message
+    tried = "gpt (openai): PROVIDER_UNAVAILABLE, claude (anthropic): PROVIDER_TIMEOUT"
+    assert message.endswith(f"All models failed: {tried}")
 
 
 def test_what_the_provider_called_it_is_kept() -> None:

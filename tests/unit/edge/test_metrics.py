@@ -230,6 +230,17 @@ def test_what_clients_make_up_is_no_label(observed: Observed) -> None:
     assert 0 == observed.value("litellm_auth_successful_total")
 
 
+def test_a_key_that_the_provider_refuses_is_not_the_clients(observed: Observed) -> None:
+    """Its 401 says nothing about who called."""
+    refused = MeshError(Code.UNAUTHENTICATED, "PROVIDER_AUTHENTICATION_FAILED", "", {"http_status": "401"})
+    observed.metrics.finished(replace(SUCCESS, outcome="failure"), refused)
+
+    assert (0, 1) == (
+        observed.value("litellm_auth_failed_total"),
+        observed.value("litellm_auth_successful_total"),
+    )
+
+
 def test_label_sets_are_bounded_and_sums_stay_right(observed: Observed) -> None:
     """Too many keys and too many models are counted together."""
     count = 3 * LABEL_SETS_MAX
