@@ -76,9 +76,10 @@ def default_config(
     environ: Mapping[str, str], *, demo_url: str, local_llm_url: str | None, redis: bool
 ) -> str:
     """config.yaml. URLs end in /v1; `local_llm_url`: None without a local model."""
-    models = [_served_here(DEMO_MODEL, demo_url, DEMO_INPUT_USD_PER_MTOK, DEMO_OUTPUT_USD_PER_MTOK)]
-    if local_llm_url is not None:
+    models = []
+    if local_llm_url is not None:  # first: who asked for it wants to try it
         models.append(_served_here(LOCAL_MODEL, local_llm_url, 0, 0))
+    models.append(_served_here(DEMO_MODEL, demo_url, DEMO_INPUT_USD_PER_MTOK, DEMO_OUTPUT_USD_PER_MTOK))
     for provider, key_name in providers_with_key(environ):
         models += [_hosted(name, model, key_name) for name, model in provider.models.items()]
     cache_type = "redis" if redis else "local"

@@ -17,6 +17,8 @@ HOST = "127.0.0.1"
 CONTEXT_TOKENS = 8_192  # what the model was trained for, shared by the requests under way
 REQUESTS_AT_ONCE = 2
 ANSWER_TOKENS_MAX = 1_024  # when a request gives no max_tokens: a small model may never stop
+TEMPERATURE = 0.2  # as its makers recommend, with TOP_P; a request may say otherwise
+TOP_P = 0.9
 THREADS_PER_CPU = 0.5  # the mesh runs beside it, and threads that wait for each other crawl
 
 
@@ -49,7 +51,11 @@ def serve(weights: Path, port: int) -> None:
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = REQUESTS_AT_ONCE
     parameters.n_predict = ANSWER_TOKENS_MAX
-    parameters.cpuparams.n_threads = max(1, int((os.cpu_count() or 1) * THREADS_PER_CPU))
+    parameters.cpuparams.n_threads = max(1, int((os.cpu_count() or 1) * TEMPERATURE = 0.2  # as its makers recommend, with TOP_P; a request may say otherwise
+TOP_P = 0.9
+THREADS_PER_CPU))
+    parameters.sampling.temp = TEMPERATURE
+    parameters.sampling.top_p = TOP_P
     parameters.ui = False
     parameters.endpoint_slots = False
     parameters.offline = True
