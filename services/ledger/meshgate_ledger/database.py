@@ -105,8 +105,6 @@ class Database:
         try:
             result = await self._use(work, end_s)
         except AWAY_ERRORS as error:
-            if _is_input_error(error):
-                raise
             if isinstance(error, TimeoutError) and caller_timeout_s < limit_s and loop.time() >= end_s:
                 raise too_slow() from error  # the caller's haste says nothing about PostgreSQL
             self._went_away(error)
@@ -189,8 +187,3 @@ async def _keep(_connection: asyncpg.Connection) -> None:
 
 async def _ping(connection: asyncpg.Connection) -> None:
     await connection.execute("SELECT 1")
-
-
-def _is_input_error(error: BaseException) -> bool:
-    """asyncpg's own refusal of an argument is an InterfaceError too."""
-    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)

@@ -73,14 +73,15 @@ class Ledger:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
         is_key = command.principal.kind is PrincipalKind.VIRTUAL_KEY
+        key = self._memory.get(command.principal.key_hash) if is_key else None
         for _ in range(KEY_CHANGES_MAX):
-            key = self._memory.get(command.principal.key_hash) if is_key else None
             item = self._reserve_item(command, key)
             reserved = await self._store.reserve(item, end_s - loop.time())
             if reserved.key is not None:
-                self._memory.remember(reserved.key)
+                key = reserved.key
+                self._memory.remember(key)
             if reserved.state != "stale":
-                verdict = _verdict(command, reserved, reserved.key or key)
+                verdict = _verdict(command, reserved, key)
                 self._count(verdict)
                 return Decision(verdict, reserved.is_repeat)
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)

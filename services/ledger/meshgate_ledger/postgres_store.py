@@ -112,10 +112,10 @@ class PostgresStore:
 
 
 # What PostgreSQL or asyncpg say about a value that the checks before did not catch.
-REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
-def _refused(error: Exception) -> BatchRefusedError:
+def _refused(error: asyncpg.PostgresError) -> BatchRefusedError:
     return BatchRefusedError(
         MeshError(
             Code.INVALID_ARGUMENT,

@@ -30,7 +30,7 @@ from tests.unit.ledger.subject import TIMEOUT_S, books, key_hash, open_ledger, p
 CAPS: dict[int, int | None] = {1: 1_000, 2: 5_000, 3: None}
 HOLD_S = 10
 SETTINGS = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -157,6 +157,7 @@ async def open_ledger(
     rules: AdmissionPolicy | None = None,
     store_options: StoreOptions | None = None,
     database_options: DatabaseOptions | None = None,
+    keys_remembered_max: int = 100,
 ) -> AsyncIterator[LedgerSubject]:
     """One replica of the ledger; the sweeper sweeps only when it is told to."""
     clock = clock or ManualClock()
@@ -169,7 +170,7 @@ async def open_ledger(
             LedgerParts(
                 store=store,
                 keys=keys,
-                memory=KeyMemory(100),
+                memory=KeyMemory(keys_remembered_max),
                 policy=rules or policy(),
                 hold_duration_s=900.0,
                 clock=clock,

@@ -8,6 +8,7 @@ from genai_prices import Usage, calc_price
 from genai_prices.data import providers
 from genai_prices.types import ModelPrice
 
+from meshgate_ledger import price_library
 from meshgate_ledger.price import Rates, TokenCounts, cost_of
 from meshgate_ledger.price_library import PROVIDERS, PriceLibrary, price_from_library
 
@@ -69,6 +70,17 @@ def test_the_cache_has_prices_of_its_own() -> None:
 def test_what_nobody_knows_is_unknown(provider: str, model: str) -> None:
     """Never zero, and never another provider whose name only looks alike."""
     assert LIBRARY.price(provider, model, NOW) is None
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose model names; and forgetting one changes no price."""
+    monkeypatch.setattr(price_library, "MODELS_REMEMBERED_MAX", 3)
+    library = PriceLibrary()
+    for number in range(10):
+        library.price("openai", f"no-such-{number}", NOW)
+
+    assert len(library._models) <= 3
+    assert LIBRARY.price("openai", "gpt-4o", NOW) == library.price("openai", "gpt-4o", NOW)
 
 
 def test_a_price_may_depend_on_the_time() -> None:

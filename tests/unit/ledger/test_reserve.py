@@ -6,6 +6,7 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_ledger.admission import budget_denial
+from meshgate_ledger.batches import Reserved, ReserveItem
 from meshgate_ledger.records import Denial, DenialReason, Grant, ReserveCommand
 from tests.unit.ledger.subject import MASTER, OPEN, TIMEOUT_S, books, key_hash, open_ledger, policy, principal
 
@@ -172,6 +173,33 @@ async def test_a_change_elsewhere_counts_at_once(postgres_dsn: str) -> None:
             DenialReason.MODEL_NOT_ALLOWED,
             DenialReason.BUDGET_EXCEEDED,
         ] == reasons
+
+
+async def test_a_key_that_never_rests(postgres_dsn: str) -> None:
+    """A record that changes between every two round trips ends in an error, not in an endless loop."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key()
+        decide = subject.store.reserve
+
+        async def disturbed(item: ReserveItem, timeout_s: float) -> Reserved:
+            await subject.add_key()
+            return await decide(item, timeout_s)
+
+        subject.store.reserve = disturbed  # type: ignore[method-assign]
+        with pytest.raises(MeshError) as caught:
+            await subject.reserve("r1", caller)
+        assert (Code.ABORTED, "KEY_CHANGING") == (caught.value.code, caught.value.reason)
+
+
+async def test_more_keys_than_are_remembered(postgres_dsn: str) -> None:
+    """Cost a round trip more, and nothing else."""
+    async with open_ledger(postgres_dsn, keys_remembered_max=1) as subject:
+        callers = [await subject.add_key(number) for number in range(1, 6)]
+        decisions = await asyncio.gather(
+            *(subject.reserve(f"r{n}-{caller.key_hash}", caller) for n in range(3) for caller in callers)
+        )
+
+        assert all(isinstance(decision, Grant) for decision in decisions)
 
 
 async def test_a_denial_by_the_rules_is_remembered_with_its_words(postgres_dsn: str) -> None:

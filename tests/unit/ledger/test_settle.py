@@ -194,6 +194,22 @@ async def test_an_expiry_that_comes_too_early_does_nothing(postgres_dsn: str) ->
         assert (0, HOLD) == await subject.money()
 
 
+async def test_a_bad_settlement_does_not_fail_its_neighbours(postgres_dsn: str) -> None:
+    """An amount that fits no column, in the middle of a batch."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key()
+        for number in range(6):
+            await subject.reserve(f"r{number}", caller)
+        results = await asyncio.gather(
+            *(subject.settle(f"r{number}", saved_nanos=10**30 if number == 3 else 0) for number in range(6)),
+            return_exceptions=True,
+        )
+
+        assert ["FIELD_INVALID"] == [error.reason for error in results if isinstance(error, MeshError)]
+        assert (5 * HOLD, HOLD) == await subject.money()
+        assert HOLD == (await subject.settle("r3")).cost.total
+
+
 async def test_a_hit_costs_nothing_and_says_what_it_saved(postgres_dsn: str) -> None:
     """Whatever its tokens were."""
     async with open_ledger(postgres_dsn) as subject:
