@@ -51,9 +51,7 @@ def serve(weights: Path, port: int) -> None:
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = REQUESTS_AT_ONCE
     parameters.n_predict = ANSWER_TOKENS_MAX
-    parameters.cpuparams.n_threads = max(1, int((os.cpu_count() or 1) * TEMPERATURE = 0.2  # as its makers recommend, with TOP_P; a request may say otherwise
-TOP_P = 0.9
-THREADS_PER_CPU))
+    parameters.cpuparams.n_threads = max(1, int((os.cpu_count() or 1) * THREADS_PER_CPU))
     parameters.sampling.temp = TEMPERATURE
     parameters.sampling.top_p = TOP_P
     parameters.ui = False
