@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ SECRET_VALUES = re.compile(
     r"(?i)(\bsk-[a-z0-9_\-]{6,}|\bgsk_[a-z0-9]{6,}|\bAIza[\w\-]{10,}|bearer\s+[\w\-.=]{6,}"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@))"
 )
+SECRET_HINTS = re.compile(r"(?i)sk-|gsk_|aiza|bearer|://")  # cheap; only texts with one are looked at closely
 MASK = "***"
 VALUE_CHARACTERS_MAX = 4_000
 
@@ -26,11 +28,16 @@ VALUE_CHARACTERS_MAX = 4_000
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor; see the module."""
     for name, value in event.items():
-        if SECRET_NAMES.search(name) and value not in (None, "", True, False):
+        if _is_secret_name(name) and value not in (None, "", True, False):
             event[name] = MASK
-        elif isinstance(value, str):
+        elif isinstance(value, str) and (len(value) > VALUE_CHARACTERS_MAX or SECRET_HINTS.search(value)):
             event[name] = redact_text(value)
     return event
+
+
+@lru_cache(maxsize=1_024)
+def _is_secret_name(name: str) -> bool:
+    return SECRET_NAMES.search(name) is not None
 
 
 def redact_text(text: str) -> str:

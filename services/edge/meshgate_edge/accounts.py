@@ -74,6 +74,8 @@ class Accounts:
     def _close(self, run: CallRun, error: BaseException | None) -> None:
         run.info.duration_s = self._clock.monotonic_s() - run.start_monotonic_s
         mesh_error = error if isinstance(error, MeshError) else None
+        if mesh_error is not None and not run.info.deployment_id:
+            run.failed_at(mesh_error.metadata)
         if not run.settled:
             run.info.outcome = self._outcome_name(run, error)
             if run.held:

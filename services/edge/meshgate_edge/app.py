@@ -171,7 +171,9 @@ def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: Me
         tasks=edge.requests,
         new_call_id=_new_id,
         version=release,
-        body_limits=BodyLimits(size_bytes_max=runtime.config.request_bytes_max),
+        body_limits=BodyLimits(
+            size_bytes_max=runtime.config.request_bytes_max, json_type_required=edge.authenticator.open
+        ),
         request_timeout_s=settings.request_timeout_s,
     )
     keys = KeyParts(edge.clients.ledger, edge.authenticator, runtime.clock, secrets.token_bytes, _new_id)

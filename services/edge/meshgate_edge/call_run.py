@@ -4,6 +4,7 @@ Money rule: a provider that answered is billed by its own usage; where it gave n
 cut, the tokens that were sent are counted and the entry is marked as estimated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
@@ -50,6 +51,15 @@ class CallRun:
         info.attempted_fallbacks = served_by.attempted_fallbacks
         info.provider_headers = dict(served_by.provider_headers)
 
+    def failed_at(self, metadata: Mapping[str, str]) -> None:
+        """Notes which deployment failed last, as far as the router's error tells."""
+        info = self.info
+        info.deployment_id = metadata.get("deployment_id", "")
+        info.model_group = metadata.get("model_group", "")
+        info.provider = metadata.get("provider", "")
+        info.attempted_retries = _count(metadata, "attempted_retries")
+        info.attempted_fallbacks = _count(metadata, "attempted_fallbacks")
+
     def admitted(self, account: ledger_pb.Account) -> None:
         """Notes whose money is held."""
         self.held = True
@@ -68,6 +78,11 @@ class CallRun:
         self.info.output_cost_usd_nanos = parts.output_usd_nanos + parts.reasoning_usd_nanos
         self.info.input_cost_usd_nanos = posting.charged_usd_nanos - self.info.output_cost_usd_nanos
         self.info.key_spend_usd_nanos = posting.key_spend_usd_nanos
+
+
+def _count(metadata: Mapping[str, str], name: str) -> int:
+    text = metadata.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def provider_was_called(run: CallRun, error: BaseException | None) -> bool:

@@ -12,10 +12,11 @@ from meshgate_chassis.errors import Code, MeshError
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """`timeout_s`: from the end of the head to the end of the body."""
+    """`timeout_s`: from the end of the head to the end of the body. `json_type_required`: see below."""
 
     size_bytes_max: int
     timeout_s: float = 60.0
+    json_type_required: bool = True
 
 
 async def read_json_object(
@@ -25,10 +26,12 @@ async def read_json_object(
 
     Raises INVALID_ARGUMENT with CONTENT_TYPE_UNSUPPORTED, JSON_INVALID or BODY_TIMEOUT, and
     OUT_OF_RANGE/REQUEST_TOO_LARGE. A browser cannot send JSON to another site without asking first (CORS),
-    so a body that calls itself anything else is refused.
+    so in open mode a body that calls itself anything else is refused; where a key is needed, no other site
+    has one, and `curl -d` may call its JSON a form.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and kind != "application/json" and not kind.endswith("+json"):
+    is_json = not kind or kind == "application/json" or kind.endswith("+json")
+    if limits.json_type_required and not is_json:
         raise _refused("CONTENT_TYPE_UNSUPPORTED", "content-type must be application/json")
     body = await read_body(receive, headers, limits)
     if body is None:
