@@ -26,6 +26,7 @@ doctor: setup ## say what a start would use, and what is missing
 
 .PHONY: setup
 setup: .venv/.run ## install into .venv what `make run` needs
+	@:
 
 ##@ Work on it
 .PHONY: test

@@ -8,6 +8,7 @@ from meshgate_chassis.config import load_config
 from meshgate_chassis.config.model import GatewayConfig
 from meshgate_cli import messages
 from meshgate_cli.default_config import default_config
+from meshgate_cli.embedded_postgres import EmbeddedPostgres
 from meshgate_cli.local_llm import LocalModelError, model_file
 from meshgate_cli.plan import Addresses
 from meshgate_cli.ports import free_port, port_problem
@@ -130,4 +131,4 @@ def _database(config: GatewayConfig, environ: Mapping[str, str], state: StateFol
         return False, "DATABASE_URL"
     if config.database_url is not None:
         return False, "general_settings.database_url"
-    return True, f"embedded PostgreSQL, data in {state.postgres_home}"
+    return True, f"embedded PostgreSQL, data in {EmbeddedPostgres(state.postgres_home).home}"
