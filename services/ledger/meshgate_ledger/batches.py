@@ -117,6 +117,8 @@ async def run_reserve(
     """Decides the items in one round trip; one result for each, in their order."""
     rows = await connection.fetch(RESERVE, now, durable, [_reserve_row(item) for item in items])
     found = {row["request_id"]: _reserved(row) for row in rows}
+    if len(found) == len(items):
+        return [found[item.request_id] for item in items]
     results = []
     for item in items:
         results.append(found[item.request_id])

@@ -37,8 +37,7 @@ class Catalogue:
             tail = matched_text(pattern, group)
             if tail is not None:
                 return tuple(
-                    Candidate(each, each.upstream_model.replace("*", tail, 1))
-                    for each in self._groups[pattern]
+                    Candidate(each, each.upstream_model.replace("*", tail)) for each in self._groups[pattern]
                 )
         return ()
 

@@ -79,8 +79,8 @@ class LedgerServiceServicer(object):
     """
 
     def ReserveSpend(self, request, context):
-        """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
-        a repeat returns the first decision. A denial is a value, not an error.
+        """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
+        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """

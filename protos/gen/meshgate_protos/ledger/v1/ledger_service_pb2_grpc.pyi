@@ -36,8 +36,8 @@ class LedgerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     ReserveSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]
-    """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
-    a repeat returns the first decision. A denial is a value, not an error.
+    """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
+    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
     model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
@@ -75,8 +75,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]  # type: ignore[assignment]
-    """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
-    a repeat returns the first decision. A denial is a value, not an error.
+    """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
+    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
     model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
     """
@@ -117,8 +117,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ReserveSpendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReserveSpendResponse, _abc.Awaitable[_ledger_service_pb2.ReserveSpendResponse]]:
-        """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id:
-        a repeat returns the first decision. A denial is a value, not an error.
+        """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
+        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
         """
