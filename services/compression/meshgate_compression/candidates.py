@@ -37,13 +37,9 @@ class Candidate:
     text: str
     unit: Unit
     tokens: int
+    firm_tokens: int  # What stays in any case.
     firm: tuple[Piece, ...]
     names: tuple[Piece, ...]
-
-    @property
-    def firm_tokens(self) -> int:
-        """What stays in any case."""
-        return self.tokens if self.unit.solid else min(self.tokens, sum(p.tokens for p in self.firm))
 
 
 def candidates_of(text: str, units: Sequence[Unit], spans: Sequence[Span], count: Count) -> list[Candidate]:
@@ -61,7 +57,8 @@ def candidates_of(text: str, units: Sequence[Unit], spans: Sequence[Span], count
             (firm if span.kind is not Kind.NAME else names).append(piece)
             following += 1
         tokens = count(text[end_before : unit.end])
-        found.append(Candidate(text, unit, tokens, tuple(firm), tuple(names)))
+        firm_tokens = tokens if unit.solid else min(tokens, sum(piece.tokens for piece in firm))
+        found.append(Candidate(text, unit, tokens, firm_tokens, tuple(firm), tuple(names)))
         end_before = unit.end
     return found
 

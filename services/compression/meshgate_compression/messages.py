@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from meshgate_compression.context import asked_of, divide, divide_system
+from meshgate_compression.context import Division, asked_of, divide, divide_system
 from meshgate_compression.extractive import Section
 from meshgate_compression.policy import Policy
 
@@ -54,6 +54,7 @@ class Place:
 
 
 _Turn = Sequence[tuple[int, Message]]  # Messages with their numbers.
+_Divided = tuple[Place, Section, Division]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def plan(messages: Sequence[Message], tokens: Sequence[int], policy: Policy) -> 
         if answers:
             passages = list(_answers(turn, policy, index_last=len(messages) - 1))
         else:
-            question = _question_of(turn, policy) or question
-            passages = [*_system(turn, policy, question), *_context(turn, policy, question)]
+            users = _divided(turn, policy)
+            question = asked_of([d.own_words(s.text) for _, s, d in users]) or question
+            passages = [*_system(turn, policy, question), *_context(turn, users, policy, question)]
         if so_far >= policy.min_tokens:
             for passage in passages:
                 yield from _touchable(passage, free_from)
@@ -121,21 +123,18 @@ def _texts(turn: _Turn, roles: frozenset[str]) -> list[tuple[Place, str]]:
     ]
 
 
-def _question_of(turn: _Turn, policy: Policy) -> str:
-    """What the users of this turn ask; "" when they ask nothing in particular."""
-    texts = [text for _, text in _texts(turn, _USER)]
-    divisions = divide(texts, policy.rag)
-    return asked_of([d.own_words(t) for d, t in zip(divisions, texts, strict=True)])
-
-
-def _context(turn: _Turn, policy: Policy, question: str) -> Iterator[Passage]:
-    """Retrieved context and tool results of a turn as one passage; other long texts as another."""
+def _divided(turn: _Turn, policy: Policy) -> list[_Divided]:
+    """The users' texts of a turn, each divided into their own words and context."""
     placed = _texts(turn, _USER)
     divisions = divide([text for _, text in placed], policy.rag)
-    users = [
+    return [
         (place, Section(text, division.own), division)
         for (place, text), division in zip(placed, divisions, strict=True)
     ]
+
+
+def _context(turn: _Turn, users: Sequence[_Divided], policy: Policy, question: str) -> Iterator[Passage]:
+    """Retrieved context and tool results of a turn as one passage; other long texts as another."""
     own = [(place, section) for place, section, division in users if not division.context]
     retrieved = [(place, section) for place, section, division in users if division.retrieved]
     results = _texts(turn, _TOOLS)

@@ -17,13 +17,12 @@ _NAME = re.compile(
     rf"(?<![\w’'-])(?:{_CAPITALISED})(?:(?:(?:(?<=\b[{_UPPER}])\.)? |-|, (?=(?:Jr|Sr|Inc|Ltd)\b))"
     rf"(?:(?:of|of the|de|de la|la|du|von|van|van der|der|del|di|da|bin|al|y) )?(?:{_CAPITALISED}))*"
 )
-_LOWER_CASE = re.compile(r"(?<!\w)[a-zß-öø-ÿа-я]{2,}(?!\w)")
 _STARTS_SENTENCE = frozenset('.!?…:;\n"“”„«»(*•#>[-—–。！？')
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Ranges of names."""
-    ordinary = set(_LOWER_CASE.findall(text))
+    ordinary = set(text.split())
     for match in _NAME.finditer(text):
         end = match.end()
         words = list(dropwhile(partial(_is_ordinary, ordinary), match[0].split(" ")))

@@ -65,7 +65,9 @@ def unit_values(
 
 def information(units: Sequence[Terms], weights: Weights) -> list[float]:
     """Mean self-information of each unit's terms, from their frequency here and their length; 0..1."""
-    counts = Counter(term for unit in units for term in unit)
+    counts: Counter[str] = Counter()
+    for unit in units:
+        counts.update(unit)
     total = sum(counts.values())
     if total < 2:
         return [0.0] * len(units)

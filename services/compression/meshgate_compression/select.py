@@ -44,24 +44,21 @@ class _Selection:
 
     def __init__(self, candidates: Sequence[Candidate], budget: float) -> None:
         self._candidates = candidates
-        self.kept: list[Kept] = [
-            None if candidate.firm_tokens >= WHOLE_SHARE * candidate.tokens else list(candidate.firm)
-            for candidate in candidates
-        ]
-        self.free = budget - sum(self._cost(index) for index in range(len(candidates)))
-
-    def _cost(self, index: int) -> int:
-        """Tokens that stay of a unit."""
-        kept, candidate = self.kept[index], self._candidates[index]
-        if kept is None:
-            return candidate.tokens
-        return min(candidate.tokens, sum(piece.tokens for piece in kept))
+        self.kept: list[Kept] = []
+        self.free = budget
+        for candidate in candidates:
+            whole = candidate.firm_tokens >= WHOLE_SHARE * candidate.tokens
+            self.kept.append(None if whole else list(candidate.firm))
+            self.free -= candidate.tokens if whole else candidate.firm_tokens
 
     def take_units(self, order: Iterable[int], reserve: float) -> None:
         """Whole units, best first, as long as `reserve` stays free."""
         for index in order:
-            extra = self._candidates[index].tokens - self._cost(index)
-            if self.kept[index] is not None and extra <= self.free - reserve:
+            kept, tokens = self.kept[index], self._candidates[index].tokens
+            if kept is None:
+                continue
+            extra = tokens - min(tokens, sum(piece.tokens for piece in kept))
+            if extra <= self.free - reserve:
                 self.kept[index] = None
                 self.free -= extra
 

@@ -22,11 +22,12 @@ _CLOSERS = "\"'”’»)\\]*_」』）】"
 _BOUNDARY = re.compile(
     rf"(?P<stop>[{_STOPS}]+[{_CLOSERS}]*)\s+"
     rf"|(?P<wide>[{_WIDE_STOPS}]+[{_CLOSERS}]*)\s*"
-    r"|(?P<paragraph>(?<![ \t])[ \t]*\n[ \t]*\n\s*)"
-    r"|(?P<line>(?<![ \t])[ \t]*\n[ \t]*)"
+    r"|(?P<paragraph>\n[ \t]*\n\s*)"
+    r"|(?P<line>\n[ \t]*)"
 )
 _CLAUSE = re.compile(r"[;:,、，；：—–]\s*|\s+[-—–]\s+|\s+")
 _INITIAL = re.compile(r"(?:^|[\s.(])[^\W\d_]\.$")
+_LIST_MARK = re.compile(r"\s*[-*>#(]*\s*(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})")  # "12." opens an item.
 _ABBREVIATION_LIST = """
 mr mrs ms dr prof sr jr st vs etc e.g i.e cf al fig figs no nos vol pp p inc ltd co corp dept
 gen gov sen rep rev hon capt col sgt lt maj approx ca c est jan feb mar apr jun jul aug sep
@@ -120,6 +121,8 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if stop[0] != "." or len(stop) > 1:
         return True
     before = text[max(0, match.start() - 12) : match.start()]
+    if _LIST_MARK.fullmatch(before.rsplit("\n", 1)[-1]) is not None:
+        return False
     word = before.rsplit(None, 1)[-1].lower() if before.strip() else ""
     return word.lstrip("(\"'“") not in _ABBREVIATIONS and _INITIAL.search(before + ".") is None
 
@@ -127,6 +130,8 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
 def _wrapped(text: str, match: re.Match[str]) -> bool:
     """A line break inside a sentence: hard-wrapped prose goes on in lower case."""
     before, after = match.start() - 1, match.end()
+    while before >= 0 and text[before] in " \t":
+        before -= 1
     if before < 0 or after >= len(text):
         return True
     return (text[before].isalnum() or text[before] in ",-") and text[after].islower()

@@ -44,7 +44,7 @@ def terms(text: str) -> list[str]:
     for word in _WORD.findall(text.lower()):
         if word in STOP_WORDS:
             continue
-        if _UNSPACED_RUN.match(word):
+        if word[0] >= UNSPACED[0] and _UNSPACED_RUN.match(word):
             found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
         else:
             found.append(stem(word))

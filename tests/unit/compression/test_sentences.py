@@ -22,6 +22,7 @@ def units(text: str) -> list[str]:
         ("他们开会。天气很好！真的？", ["他们开会。", "天气很好！", "真的？"]),
         ("وصل القطار. هل كان ذلك متوقعا؟ نعم.", ["وصل القطار.", "هل كان ذلك متوقعا؟", "نعم."]),
         ("यह एक है। यह दो है।", ["यह एक है।", "यह दो है।"]),
+        ("1. One thing. And more.\n2. Another.", ["1. One thing.", "And more.", "2. Another."]),
         ("- one item\n- two items", ["- one item", "- two items"]),
         ("Title\n\nText of it.", ["Title", "Text of it."]),
         ("a line that was\nwrapped by hand. Next.", ["a line that was\nwrapped by hand.", "Next."]),

@@ -35,11 +35,12 @@ async def pool(**limits: float) -> AsyncIterator[WorkerPool]:
 
 def children() -> set[int]:
     """The worker processes there are."""
-    return {
-        child.pid
-        for child in psutil.Process().children()
-        if "meshgate_compression.worker_process" in child.cmdline()
-    }
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            if "meshgate_compression.worker_process" in child.cmdline():
+                found.add(child.pid)
+    return found
 
 
 async def test_a_worker_compresses_as_we_do() -> None:
