@@ -6,9 +6,10 @@ A name with a service's own prefix that nobody knows stops the start, with the n
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,7 +19,8 @@ from meshgate_chassis.errors import Code, MeshError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-ServiceName = Literal["edge", "router", "cache", "compression", "ledger"]
+# What Kubernetes puts into every container for a Service whose name begins like ours.
+SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_\w+)$")
 
 
 def named(*names: str) -> AliasChoices:
@@ -105,7 +107,8 @@ def load_settings(settings_type: type[Settings]) -> Settings:
     """Reads the environment; raises MeshError FAILED_PRECONDITION/SETTINGS_INVALID naming each problem."""
     prefix = settings_type.model_config.get("env_prefix", "")
     known = {f"{prefix}{name}".upper() for name in settings_type.model_fields}
-    unknown = [name for name in os.environ if prefix and name.startswith(prefix) and name not in known]
+    ours = [name for name in os.environ if prefix and name.startswith(prefix)]
+    unknown = [name for name in ours if name not in known and not SERVICE_LINK.search(name)]
     problems = []
     for name in unknown:
         near = difflib.get_close_matches(name, known, 1)

@@ -64,7 +64,9 @@ class Records:
     def open(self, path: str, headers: Iterable[tuple[bytes, bytes]], received_s: float) -> ServedRequest:
         self._number += 1
         shown = _shown_headers(headers)
-        record = ServedRequest(self._number, path, shown, received_s, request_id=shown.get("x-request-id"))
+        record = ServedRequest(
+            self._number, path, shown, received_s, request_id=shown.get("x-client-request-id")
+        )
         self._latest.append(record)
         return record
 

@@ -20,6 +20,10 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 log = structlog.get_logger("meshgate.edge.accounts")
 
+# Answers to a reservation after which nothing is held. Any other failure may have come after the hold.
+NOT_HELD_REASONS = frozenset(
+    {"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "QUEUE_FULL", "FIELD_INVALID", "REQUEST_ID_USED"}
+)
 SETTLE_WAIT_S = 2.0  # what an answer waits for its posting; after that it goes out without its cost
 
 
@@ -80,6 +84,8 @@ class Accounts:
             run.info.outcome = self._outcome_name(run, error)
             if run.held:
                 self._close_hold(run, error)
+            elif run.reserving and not _surely_not_held(error):
+                self._void(run, "RESERVATION_UNANSWERED")
         self._observer.finished(run.info, mesh_error)
 
     def _outcome_name(self, run: CallRun, error: BaseException | None) -> str:
@@ -92,7 +98,7 @@ class Accounts:
         run.settled = True
         try:
             if not provider_was_called(run, error):
-                self._settlement.void(run.call.call_id, reason)
+                self._void(run, reason)
                 return
             cancelled = run.info.outcome == "cancelled"
             outcome = pb.OUTCOME_CANCELLED if cancelled else pb.OUTCOME_FAILURE
@@ -108,3 +114,14 @@ class Accounts:
             self._settlement.settle(request)
         except MeshError as limit:  # the limit of settlements under way: the hold will expire, charged
             log.error("settlement not started", request_id=run.call.call_id, error=limit.reason)
+
+    def _void(self, run: CallRun, reason: str) -> None:
+        try:
+            self._settlement.void(run.call.call_id, reason)
+        except MeshError as limit:  # the limit of settlements under way: the hold will expire, charged
+            log.error("void not started", request_id=run.call.call_id, error=limit.reason)
+
+
+def _surely_not_held(error: BaseException | None) -> bool:
+    """True when the ledger cannot have taken the reservation, or has said that it did not."""
+    return isinstance(error, MeshError) and error.reason in NOT_HELD_REASONS

@@ -1,24 +1,13 @@
 """The first step: ask the ledger whether this call may be made, and hold its estimated cost."""
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.call import Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.denials import denied
+from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
 RESERVE_ATTEMPTS_MAX = 2  # a lost connection is tried once more; the ledger makes the repeat harmless
-
-_KINDS = {
-    "master": pb.Principal.KIND_MASTER,
-    "open": pb.Principal.KIND_OPEN,
-    "virtual_key": pb.Principal.KIND_VIRTUAL_KEY,
-}
-
-
-def principal_message(principal: Principal) -> pb.Principal:
-    """The contract's form of a principal."""
-    return pb.Principal(kind=_KINDS[principal.kind], key_hash=principal.key_hash)
 
 
 class Admission:
@@ -34,12 +23,15 @@ class Admission:
         Raises the denial as a MeshError, or ALREADY_EXISTS/REQUEST_ID_USED for an id seen before.
         """
         request = reserve_request(run)
+        run.reserving = True
         answer, attempts = await self._ask(request)
         if answer.decision == pb.DECISION_DENIED:
+            run.reserving = False
             raise denied(answer.denial, run.call.request.model)
         if answer.decision != pb.DECISION_GRANTED:
             raise MeshError(Code.INTERNAL, "DECISION_UNKNOWN", "the ledger gave no decision")
         if answer.repeated and attempts == 1:
+            run.reserving = False  # the hold, if there is one, belongs to the first call
             raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used before")
         run.admitted(answer.account)
         return answer.resolved_model or run.call.request.model

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CallInfo, ChatCall
+from meshgate_edge.principal import principal_message
 from meshgate_edge.tokens import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -23,7 +24,8 @@ MAYBE_SENT_REASONS = frozenset({"CONNECTION_LOST", "RPC_DEADLINE_EXCEEDED", "PRO
 
 @dataclass(slots=True)
 class CallRun:
-    """One call under way. `held`: the ledger holds money for it. `asked`: the router was asked."""
+    """One call under way. `reserving`: the ledger was asked to hold money and has not answered. `held`: it
+    holds money. `asked`: the router was asked."""
 
     call: ChatCall
     info: CallInfo
@@ -31,6 +33,7 @@ class CallRun:
     start_ns: int
     start_monotonic_s: float
     account: ledger_pb.Account
+    reserving: bool = False
     held: bool = False
     asked: bool = False
     settled: bool = False
@@ -62,7 +65,7 @@ class CallRun:
 
     def admitted(self, account: ledger_pb.Account) -> None:
         """Notes whose money is held."""
-        self.held = True
+        self.reserving, self.held = False, True
         self.account = account
         info = self.info
         info.key_hash, info.key_alias = account.key_hash, account.key_alias
@@ -140,6 +143,7 @@ def settle_request(
     info.usage_estimated = estimated
     request = ledger_pb.SettleSpendRequest(
         request_id=run.call.call_id,
+        principal=principal_message(run.call.principal),
         outcome=outcome,
         deployment_id=info.deployment_id,
         provider=info.provider,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshgate_edge.admission import principal_message
 from meshgate_edge.call import Principal
 from meshgate_edge.clients import HopLimits, MeshClients
 from meshgate_edge.denials import denied
+from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 

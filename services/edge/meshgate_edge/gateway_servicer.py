@@ -1,5 +1,6 @@
 """The pipeline over gRPC (gateway/v1): proto <-> call, nothing else."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
@@ -24,7 +25,7 @@ from meshgate_protos.gateway.v1 import gateway_service_pb2 as pb
 from meshgate_protos.gateway.v1.gateway_service_mesh import GatewayServiceServicer
 from meshgate_protos.rpc import Call
 
-REQUEST_ID_CHARACTERS_MAX = 64
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # it becomes a header of the call to the provider
 
 
 class GatewayServicer(GatewayServiceServicer):
@@ -71,8 +72,8 @@ class GatewayServicer(GatewayServiceServicer):
         self, request_id: str, chat: chat_pb.ChatRequest, options: pb.GatewayOptions, call: Call
     ) -> ChatCall:
         principal = self._authenticator.authenticate(call.metadata)
-        if len(request_id) > REQUEST_ID_CHARACTERS_MAX:
-            raise invalid_field("request_id", f"must have at most {REQUEST_ID_CHARACTERS_MAX} characters")
+        if request_id and not REQUEST_ID.fullmatch(request_id):
+            raise invalid_field("request_id", "must be 1 to 64 letters, digits or any of . _ : -")
         if chat.ByteSize() > self._request_bytes_max:
             raise invalid_field("chat", f"must have at most {self._request_bytes_max} bytes")
         body = request_to_json(chat)

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Query, Request
 from meshgate_chassis.chat.json import JsonObject, loads_object
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError, invalid_field
-from meshgate_edge.admission import principal_message
 from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import Principal
 from meshgate_edge.denials import denied
@@ -20,6 +19,7 @@ from meshgate_edge.http_key_models import DeleteKeysRequest, GenerateKeyRequest
 from meshgate_edge.http_key_records import account_record, generated_json, info_json, new_record
 from meshgate_edge.http_messages import headers_of
 from meshgate_edge.keys import RandomBytes, custom_key, hash_of, new_key
+from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 

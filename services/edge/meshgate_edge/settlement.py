@@ -68,6 +68,9 @@ class Settlement:
                 with detached_scope(self._timeout_s):
                     return await post()
             except MeshError as error:
+                if error.reason == "HOLD_UNKNOWN":  # a reservation that never arrived: nothing to close
+                    log.info("nothing was held", request_id=request_id)
+                    return None
                 if error.code not in RETRIED or attempt == ATTEMPTS_MAX:
                     log.error("not settled", request_id=request_id, error=str(error), attempts=attempt)
                     return None

@@ -51,6 +51,7 @@ class RouteTask:
     num_retries: int | None = None
     timeout_s: float | None = None
     fallbacks: Sequence[str] = ()
+    request_id: str = ""
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ def route_task(
         num_retries=options.num_retries if options.HasField("num_retries") else None,
         timeout_s=timeout_s,
         fallbacks=tuple(options.fallbacks),
+        request_id=request.request_id,
     )
 
 

@@ -33,6 +33,7 @@ HEADERS_TOLD_MAX: Final = 64
 HEADER_CHARACTERS_MAX: Final = 1_024
 HEADERS_KEPT_BACK: Final = frozenset({"set-cookie", "set-cookie2"})
 EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
+REQUEST_ID_HEADER: Final = "x-client-request-id"  # OpenAI's name for a caller's own id
 REASON_ATTRIBUTE: Final = "meshgate.error_reason"
 
 
@@ -131,11 +132,13 @@ class ProviderCaller:
         provider = self._providers.get(deployment.provider)
         return "" if provider is None else provider.base(deployment)
 
-    async def create(self, chat: pb.ChatRequest, deployment: Deployment, timeouts: CallTimeouts) -> Answer:
-        """The whole answer. Raises ProviderError."""
+    async def create(
+        self, chat: pb.ChatRequest, deployment: Deployment, timeouts: CallTimeouts, request_id: str = ""
+    ) -> Answer:
+        """The whole answer. The provider is told `request_id`. Raises ProviderError."""
         with self._span(deployment) as span:
             provider, exchange = self._exchange(chat, deployment, stream=False)
-            response = await self._open(provider, exchange, timeouts)
+            response = await self._open(provider, exchange, timeouts, request_id)
             try:
                 answer = provider.response(await response.read_all(), exchange)
             finally:
@@ -145,7 +148,7 @@ class ProviderCaller:
             return Answer(answer, told_headers(response.headers))
 
     async def open_stream(
-        self, chat: pb.ChatRequest, deployment: Deployment, timeouts: CallTimeouts
+        self, chat: pb.ChatRequest, deployment: Deployment, timeouts: CallTimeouts, request_id: str = ""
     ) -> tuple[OpenStream, Sequence[pb.ChatChunk]]:
         """A stream, once its first chunks are there: until then another deployment may be asked instead.
 
@@ -155,7 +158,7 @@ class ProviderCaller:
             span = span_open.enter_context(self._span(deployment))
             provider, exchange = self._exchange(chat, deployment, stream=True)
             start_s = self._clock.monotonic_s()
-            response = await self._open(provider, exchange, timeouts)
+            response = await self._open(provider, exchange, timeouts, request_id)
             first_chunk_s = timeouts.first_byte_s - (self._clock.monotonic_s() - start_s)
             try:
                 stream = OpenStream(response, provider.decoder(exchange), span)
@@ -177,9 +180,11 @@ class ProviderCaller:
         request = provider.request(chat, deployment, stream=stream)
         return provider, Exchange(request, self._clock.now_ns() // 1_000_000_000)
 
-    async def _open(self, provider: Provider, exchange: Exchange, timeouts: CallTimeouts) -> UpstreamResponse:
+    async def _open(
+        self, provider: Provider, exchange: Exchange, timeouts: CallTimeouts, request_id: str
+    ) -> UpstreamResponse:
         """The response with status 200, open. Raises ProviderError for any other."""
-        response = await self._transport.open(self._traced(exchange.request), timeouts)
+        response = await self._transport.open(self._named(exchange.request, request_id), timeouts)
         if response.status == 200:
             return response
         try:
@@ -190,10 +195,11 @@ class ProviderCaller:
             raise senseless(f"it has status {response.status}")
         raise provider.error(response.status, response.headers, body)
 
-    def _traced(self, request: UpstreamRequest) -> UpstreamRequest:
-        if not self._telemetry.enabled:
-            return request
+    def _named(self, request: UpstreamRequest, request_id: str) -> UpstreamRequest:
+        """With our id for the call, which providers can be asked about, and the trace it belongs to."""
         headers = dict(request.headers)
+        if request_id:
+            headers[REQUEST_ID_HEADER] = request_id
         self._telemetry.inject(headers)
         return UpstreamRequest(request.method, request.url, headers, request.body, request.json_answer)
 

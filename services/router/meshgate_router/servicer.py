@@ -26,7 +26,10 @@ class RouterServicer(RouterServiceServicer):
     async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
         task = convert.route_task(request, self._deadline_s(call), stream=False)
         served = await self._loop.run(
-            task, lambda deployment, timeouts: self._caller.create(request.chat, deployment, timeouts)
+            task,
+            lambda deployment, timeouts: self._caller.create(
+                request.chat, deployment, timeouts, task.request_id
+            ),
         )
         answer = served.value
         api_base = self._caller.base(served.deployment)

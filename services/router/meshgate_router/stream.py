@@ -49,7 +49,10 @@ async def stream_events(
     loop: AttemptLoop, caller: ProviderCaller, task: RouteTask, chat: pb.ChatRequest
 ) -> AsyncGenerator[Event, None]:
     """Close it to end the provider's call. Raises MeshError; after Started only PROVIDER_STREAM_BROKEN."""
-    served = await loop.run(task, lambda deployment, timeouts: caller.open_stream(chat, deployment, timeouts))
+    served = await loop.run(
+        task,
+        lambda deployment, timeouts: caller.open_stream(chat, deployment, timeouts, task.request_id),
+    )
     stream, chunks = served.value
     broken: ProviderError | None = None
     try:

@@ -184,7 +184,7 @@ async def test_the_record_of_a_disconnect(client: aiohttp.ClientSession, provide
     """How many tokens had left, and when the caller closed: within moments, on the shared clock."""
     ask = chat("demo:tokens=1000 demo:delay=0.02", stream=True)
     before = await served(client)
-    async with client.post(CHAT, json=ask, headers={"x-request-id": "r-1"}) as answer:
+    async with client.post(CHAT, json=ask, headers={"x-client-request-id": "r-1"}) as answer:
         await answer.content.readline()
         answer.close()
         closed_s = time.monotonic()
