@@ -8,7 +8,7 @@ from tests.support.running_mesh import RunningMesh, running_mesh
 
 
 @pytest.fixture(scope="session")
-def started_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
+def started_mesh() -> Iterator[RunningMesh]:
     """`meshgate up` without any configuration, for the tests that only use it."""
-    with running_mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+    with running_mesh() as mesh:
         yield mesh

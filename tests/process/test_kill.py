@@ -79,12 +79,12 @@ class Traffic:
 
 
 @pytest.mark.parametrize("service", ["cache", "compression", "router", "ledger", "edge", "postgresql"])
-async def test_a_killed_service_costs_no_call(service: str, tmp_path: Path) -> None:
+async def test_a_killed_service_costs_no_call(service: str) -> None:
     """Traffic goes on or fails cleanly, recovers by itself, and the ledger knows every upstream call."""
     async with demo_provider() as provider:
         config = CONFIG.format(url=provider.url)
         environment = {"LITELLM_MASTER_KEY": "sk-kill-test"}
-        with running_mesh(tmp_path, config=config, environment=environment) as mesh:
+        with running_mesh(config=config, environment=environment) as mesh:
             traffic = Traffic(mesh)
             async with aiohttp.ClientSession() as session:
                 callers = [asyncio.create_task(traffic.caller(session)) for _ in range(CALLERS)]

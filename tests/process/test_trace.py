@@ -1,7 +1,5 @@
 """One request is one trace through every service, down to the provider call."""
 
-from pathlib import Path
-
 import aiohttp
 
 from tests.support.demo_provider import demo_provider
@@ -28,7 +26,7 @@ LONG_TEXT = " ".join(
 )
 
 
-async def test_a_request_is_one_trace(tmp_path: Path) -> None:
+async def test_a_request_is_one_trace() -> None:
     """A client's traceparent gives spans of all five services and the provider call, under its id."""
     async with otlp_receiver() as receiver, demo_provider() as provider:
         environment = {
@@ -36,7 +34,7 @@ async def test_a_request_is_one_trace(tmp_path: Path) -> None:
             "LITELLM_MASTER_KEY": "sk-trace-test",
         }
         config = CONFIG.format(url=provider.url)
-        with running_mesh(tmp_path, config=config, environment=environment) as mesh:
+        with running_mesh(config=config, environment=environment) as mesh:
             headers = await ask(mesh, provider.url)
 
             services = await eventually(lambda: complete(receiver), "spans of all services")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,9 +56,20 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_mesh(
-    folder: Path, *, config: str | None = None, environment: Mapping[str, str] | None = None
+    *, config: str | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[RunningMesh]:
-    """Starts the mesh in `folder`, waits until it is ready, stops it and checks that nothing is left."""
+    """Starts the mesh in a folder of its own, waits until it is ready, and stops it in the end."""
+    with tempfile.TemporaryDirectory(prefix="mg") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # as root, PostgreSQL runs as somebody else and has to reach its data
+        with _mesh_in(folder, config, environment) as mesh:
+            yield mesh
+
+
+@contextlib.contextmanager
+def _mesh_in(
+    folder: Path, config: str | None, environment: Mapping[str, str] | None
+) -> Iterator[RunningMesh]:
     port = free_port()
     arguments = ["up", "--port", str(port), "--host", "127.0.0.1", "--state-dir", str(folder / "state")]
     if config is not None:
@@ -68,7 +80,7 @@ def running_mesh(
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "meshgate_cli", *arguments],
             cwd=folder,
-            env=_environment(environment or {}),
+            env=up_environment(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -88,7 +100,7 @@ def running_mesh(
             raise
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def up_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Ours without anything that would change what is started."""
     unwanted = ("MESHGATE_", "LITELLM_", "REDIS_", "DATABASE_", "OTEL_")
     kept = {
@@ -105,7 +117,7 @@ def _wait_until_ready(port: int, supervisor: "subprocess.Popen[bytes]", output: 
         said = output.read_text(errors="replace")
         assert supervisor.poll() is None, f"meshgate up ended with {supervisor.returncode}:\n{said}"
         assert time.monotonic() < end, f"meshgate up was not ready in time:\n{said}"
-        if _ready(port):
+        if "meshgate is ready" in said and _ready(port):
             return
         time.sleep(0.05)
 
