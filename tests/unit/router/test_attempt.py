@@ -142,6 +142,25 @@ async def test_a_refused_key_may_be_right_elsewhere() -> None:
     assert ["a1", "a2"] == sorted(script.calls)
 
 
+async def test_a_refused_key_is_not_tried_again_in_place_of_another_failure() -> None:
+    """Retries go where there is hope."""
+    for _ in range(5):
+        script = Script(two(), RouterConfig(num_retries=4), a1=[REFUSED], a2=[DOWN])
+        with pytest.raises(MeshError):
+            await script.run()
+        assert script.calls.count("a1") <= 1
+
+
+async def test_nobody_waits_for_a_deployment_that_cools_down() -> None:
+    """A retry that could not be made costs no pause."""
+    config = RouterConfig(num_retries=5, allowed_fails=0, fallbacks={"a": ["b"]})
+    script = Script(chain(), config, a=[DOWN])
+    await script.run()
+
+    assert ["a", "b"] == script.calls
+    assert [] == script.clock.slept_s
+
+
 async def test_fallbacks_in_order_without_pause() -> None:
     """The chain is followed until one answers; the pauses are those of retries only."""
     config = RouterConfig(num_retries=0, fallbacks={"a": ["b", "c"]})
@@ -187,6 +206,25 @@ async def test_fallbacks_have_their_own_fallbacks() -> None:
     with pytest.raises(MeshError):
         await shallow.run()
     assert ["a", "b"] == shallow.calls
+
+
+async def test_a_group_reached_on_two_ways_is_tried_once() -> None:
+    """As a fallback of a fallback, and then not again."""
+    config = RouterConfig(num_retries=0, fallbacks={"a": ["b", "c"], "b": ["c"]})
+    script = Script(chain(), config, a=[DOWN], b=[DOWN], c=[DOWN])
+    with pytest.raises(MeshError):
+        await script.run()
+
+    assert ["a", "b", "c"] == script.calls
+
+
+async def test_the_last_group_is_retried_even_after_a_timeout() -> None:
+    """A fallback that was tried already is none to wait for."""
+    config = RouterConfig(num_retries=1, fallbacks={"a": ["b"], "b": ["a"]})
+    script = Script(chain(), config, a=[LATE], b=[LATE, "fine"])
+    await script.run()
+
+    assert ["a", "b", "b"] == script.calls
 
 
 async def test_a_request_s_own_fallbacks_replace_the_configured_ones() -> None:

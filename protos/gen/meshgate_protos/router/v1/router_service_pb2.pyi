@@ -131,7 +131,7 @@ Global___StreamChatResponse: _TypeAlias = StreamChatResponse  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
-    """The provider answered: headers are known, the first byte may still be out."""
+    """A deployment answers, and its first chunks are there: until then another one may be asked instead."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
