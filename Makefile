@@ -61,6 +61,20 @@ isolation: .venv/.run ## import each service with its own declared dependencies 
 lock: .venv/.dev ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	requirements/compile.sh $(ARGS)
 
+##@ Measure
+CODE += bench
+.PHONY: bench
+bench: .venv/.dev ## measure the mesh beside nginx and LiteLLM, at most 15 minutes (QUICK=1: two)
+	@$(BIN)/python -m bench run $(if $(QUICK),--quick)
+
+.PHONY: bench-compare
+bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn (BASE=commit QUICK=1)
+	@$(BIN)/python -m bench compare "$(BASE)" $(if $(QUICK),--quick)
+
+.PHONY: bench-profile
+bench-profile: .venv/.dev ## say where the CPU of one request goes
+	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)
+
 ##@ Tidy up
 .PHONY: clean
 clean: ## remove .venv and every cache; keys and spend in .meshgate stay

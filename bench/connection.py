@@ -1,0 +1,107 @@
+"""One keep-alive HTTP/1.1 connection of the load generator: one request at a time, every arrival timed.
+
+Times are CLOCK_MONOTONIC in nanoseconds, the clock that the provider writes into its chunks.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import Any, cast
+
+import httptools
+
+_CHUNK = re.compile(rb'"tok(\d{19})')
+_CHUNK_BYTES = 23  # what the pattern matches; it may lie across two reads
+_SHOWN_BYTES_MAX = 200  # of an answer that was refused
+
+
+class ResponseError(Exception):
+    """The answer is not what was asked for; the message says how."""
+
+
+@dataclass(slots=True)
+class Response:
+    """`chunk_delays_ns`: of each content chunk of a stream, from the provider's send to our read."""
+
+    status: int = 0
+    ended_ns: int = 0
+    first_token_ns: int = 0
+    whole: bool = False
+    chunk_delays_ns: list[int] = field(default_factory=list)
+
+
+class Connection(asyncio.Protocol):
+    """`ask` sends one request and returns its response; `expected_chunks` 0: not a stream."""
+
+    def __init__(self, expected_chunks: int) -> None:
+        self._expected_chunks = expected_chunks
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._response = Response()
+        self._tail = b""
+        self._start = b""
+        self._arrived_ns = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of its own type
+
+    def ask(self, request: bytes) -> "asyncio.Future[Response]":
+        """Raises ResponseError when the connection is lost or the answer is not whole."""
+        assert self._transport is not None and self._waiter is None
+        self._response, self._tail, self._start = Response(), b"", b""
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._waiter
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived_ns = monotonic_ns()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"not HTTP: {error}")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(f"connection lost: {error}")
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with what a chunked transfer carries, already unwrapped."""
+        response = self._response
+        searched = self._tail + body
+        self._tail = searched[1 - _CHUNK_BYTES :]  # too short for a chunk that was counted
+        if not self._expected_chunks:
+            response.whole = response.whole or b'"tok ' in searched
+            self._start = (self._start + body)[:_SHOWN_BYTES_MAX]
+            return
+        for found in _CHUNK.finditer(searched):
+            if not response.first_token_ns:
+                response.first_token_ns = self._arrived_ns
+            response.chunk_delays_ns.append(self._arrived_ns - int(found[1]))
+        if b"[DONE]" in searched:
+            response.whole = len(response.chunk_delays_ns) == self._expected_chunks
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the end of a response."""
+        response, waiter = self._response, self._waiter
+        response.status = self._parser.get_status_code()
+        response.ended_ns = self._arrived_ns
+        if waiter is None or waiter.done():
+            return
+        self._waiter = None
+        if response.status == 200 and response.whole:
+            waiter.set_result(response)
+        elif response.status != 200:
+            waiter.set_exception(ResponseError(f"status {response.status}: {(self._start or self._tail)!r}"))
+        else:
+            got = len(response.chunk_delays_ns)
+            waiter.set_exception(ResponseError(f"not whole: {got} of {self._expected_chunks} chunks"))
+
+    def _fail(self, reason: str) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(ResponseError(reason))

@@ -1,0 +1,89 @@
+"""`python -m bench profile`: where the CPU of one request goes, by process, thread, layer and function.
+
+py-spy looks from outside, so the product is what is always measured; threads of grpcio's C core, which it
+cannot see, are counted from /proc. One service is looked at at a time.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from pathlib import Path
+
+import uvloop
+
+from bench import stacks
+from bench.load import Load, closed_loop
+from bench.mesh import mesh, redis_program
+from bench.peers import install
+from bench.prompts import requests
+from bench.run import ours, workplace
+from bench.subject import PLAIN, Subject
+
+PY_SPY_REQUIREMENT = "py-spy==0.4.1"
+SERVICES = ("edge", "ledger", "cache", "router")
+CLIENTS = 16
+RATE_HZ = 250
+SHOWN = 22
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def profile(*, quick: bool) -> int:
+    """Prints; returns 0."""
+    seconds = 4 if quick else 10
+    with workplace() as place:
+        spy = install(place.tools, "py-spy", PY_SPY_REQUIREMENT) / "py-spy"
+        with mesh(place, ours("meshgate", redis=redis_program() is not None)) as subject:
+            for streams in (False, True):
+                print(f"\n=== {'streams of 50 chunks' if streams else 'whole answers'}, {CLIENTS} clients")
+                uvloop.run(_profile(subject, spy, place.folder, seconds, streams))
+    return 0
+
+
+async def _profile(subject: Subject, spy: Path, folder: Path, seconds: int, streams: bool) -> None:
+    for number, service in enumerate(SERVICES):
+        pid = subject.roots()[service]
+        made = requests(subject.plain, stream=streams, first=10**10 + number * 10**8 + streams * 10**7)
+        load = Load(subject.plain.port, made, PLAIN.chunks if streams else 0)
+        await closed_loop(load, CLIENTS, 1.0)
+        before = _threads(pid)
+        sample = await closed_loop(load, CLIENTS, seconds)
+        used = _threads(pid) - before
+        output = folder / f"{service}.stacks"
+        command: list[str | Path] = [spy, "record", "--native", "--pid", str(pid), "--duration", str(seconds)]
+        command += ["--rate", str(RATE_HZ), "--format", "raw", "--output", output]
+        quiet = asyncio.subprocess.DEVNULL
+        looking = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
+        await closed_loop(load, CLIENTS, seconds + 1.0)
+        await looking.wait()
+        _show(service, used, max(1, sample.answered), output)
+
+
+def _threads(pid: int) -> Counter[str]:
+    """CPU ticks by thread name, user and system apart."""
+    counted: Counter[str] = Counter()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        text = (task / "stat").read_text()
+        fields = text[text.rindex(")") + 2 :].split()
+        name = "main" if int(task.name) == pid else text[text.index("(") + 1 : text.rindex(")")]
+        counted[f"{name} (user)"] += int(fields[11])
+        counted[f"{name} (kernel)"] += int(fields[12])
+    return counted
+
+
+def _show(service: str, used: Counter[str], answered: int, output: Path) -> None:
+    us_per_tick = 1e6 / _TICKS_PER_S / answered
+    total_us = used.total() * us_per_tick
+    print(f"\n--- {service}: {total_us:,.0f} us of CPU for one answer ({answered} answers)")
+    for thread, ticks in used.most_common():
+        print(f"  {ticks * us_per_tick:7.0f} us  thread {thread}")
+    found = stacks.parse(output.read_text().splitlines())
+    samples = sum(count for _, count in found) or 1
+    print("  by layer, of what py-spy saw:")
+    for layer, count in stacks.by_layer(found).most_common():
+        print(f"  {count / samples:7.1%}  {layer}")
+    print("  functions, own time:")
+    for frame, count in stacks.own_time(found).most_common(SHOWN):
+        print(f"  {count / samples:7.1%}  {frame}")
+    print("  our functions, with all they call:")
+    for frame, count in stacks.whole_time(found, "meshgate_").most_common(SHOWN):
+        print(f"  {count / samples:7.1%}  {frame}")

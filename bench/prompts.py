@@ -1,0 +1,49 @@
+"""Requests as bytes. Each has a prompt of its own, unless it is meant to be a cache hit."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARK_DIGITS = 12
+_MARK = "#" * MARK_DIGITS
+_WORDS = "The quick brown fox jumps over the lazy dog while seven wizards brew tea. "
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go. `key`: a bearer token, or empty. `path`: of the chat endpoint."""
+
+    port: int
+    path: str = "/v1/chat/completions"
+    model: str = "bench"
+    key: str = ""
+
+
+def prompt(size_bytes: int) -> str:
+    """Words, about `size_bytes` of them, that begin with the mark."""
+    return f"Request {_MARK}. " + (_WORDS * (size_bytes // len(_WORDS) + 1))[:size_bytes]
+
+
+def _head(target: Target, body_bytes: int) -> bytes:
+    authorization = f"authorization: Bearer {target.key}\r\n" if target.key else ""
+    return (
+        f"POST {target.path} HTTP/1.1\r\nhost: 127.0.0.1:{target.port}\r\naccept: application/json\r\n"
+        f"user-agent: OpenAI/Python 2.0\r\ncontent-type: application/json\r\n{authorization}"
+        f"content-length: {body_bytes}\r\n\r\n"
+    ).encode()
+
+
+def requests(
+    target: Target, *, prompt_bytes: int = 1_000, stream: bool = False, first: int = 0, same: bool = False
+) -> Iterator[bytes]:
+    """Whole HTTP requests without end, each with a number in its prompt; `same`: all with `first`."""
+    message = {"role": "user", "content": prompt(prompt_bytes)}
+    fields: dict[str, object] = {"model": target.model, "messages": [message], "max_tokens": 200}
+    if stream:
+        fields["stream"] = True
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    before, after = (_head(target, len(body)) + body).split(_MARK.encode())
+    number = first
+    while True:
+        yield before + b"%0*d" % (MARK_DIGITS, number) + after
+        number += 0 if same else 1

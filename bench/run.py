@@ -1,0 +1,117 @@
+"""`make bench`: starts all subjects, measures them in alternating turns, prints and writes the result."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import uvloop
+
+from bench.machine import REPOSITORY, commit, other_load
+from bench.mesh import Variant, mesh, redis_program
+from bench.peers import litellm, nginx, our_version
+from bench.provider import provider
+from bench.record import write
+from bench.session import DIRECT, Result, measure
+from bench.subject import Place, Subject, same_for_all
+from bench.table import cpu_by_process, ratios, table
+from bench.turn import FULL, QUICK, Durations
+
+ROUNDS = 3
+TOOLS = REPOSITORY / ".bench"
+RESULTS = REPOSITORY / "docs" / "benchmarks"
+
+Start = Callable[[Place], AbstractContextManager[Subject]]
+
+
+def run(*, quick: bool, only: Sequence[str]) -> int:
+    """Returns 1 when an answer was wrong or missing, else 0."""
+    began_s = time.monotonic()
+    load_before = other_load()
+    print(f"cores busy with something else before we began: {load_before:.2f}", flush=True)
+    wanted = {name: start for name, start in _subjects(quick=quick).items() if not only or name in only}
+    rounds = 1 if quick else ROUNDS
+    results = measured(list(wanted.values()), QUICK if quick else FULL, rounds)
+    show(results)
+    noise = {"cores_busy_before": load_before, "cores_busy_after": other_load(), "rounds": rounds}
+    print(f"\n{time.monotonic() - began_s:.0f} s in all")
+    if not only:
+        name = "quick" if quick else "full"
+        print("written:", ", ".join(str(path) for path in write(RESULTS, name, results, noise)))
+    return 1 if any(one.failures for one in results.values()) else 0
+
+
+def show(results: dict[str, Result]) -> None:
+    """Tables, and what failed."""
+    print("\n" + table(results))
+    for name in results:
+        if name.startswith("meshgate") and "stream_chunk_cpu_us" in results[name].figures:
+            print(f"\n{name} ({results[name].version})\n" + cpu_by_process(results, name))
+    ours = next((name for name in results if name.startswith("meshgate")), None)
+    others = [name for name in results if not name.startswith("meshgate") and name != DIRECT]
+    if ours is not None and others:
+        print("\n" + ratios(results, ours, others))
+    for name, one in results.items():
+        for failure, count in one.failures.most_common(5):
+            print(f"FAILED {name}: {count} x {failure}")
+
+
+def measured(starts: Sequence[Start], durations: Durations, rounds: int) -> dict[str, Result]:
+    """Starts the subjects, one after the other, and measures them side by side."""
+    with workplace() as place, ExitStack() as stack:
+        subjects = []
+        for start in starts:
+            subjects.append(stack.enter_context(start(place)))
+            told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in subjects[-1].start_s.items())
+            print(f"  started {subjects[-1].name}  {told}", flush=True)
+        return uvloop.run(measure(subjects, durations, rounds))
+
+
+@contextmanager
+def workplace() -> Iterator[Place]:
+    """A folder for this run, gone with it, and the provider."""
+    TOOLS.mkdir(exist_ok=True)
+    (TOOLS / ".gitignore").write_text("*\n")
+    folder = Path(tempfile.mkdtemp(prefix="meshgate-bench-"))
+    folder.chmod(0o711)  # as root, PostgreSQL runs as another user
+    try:
+        with provider(folder / "provider") as running_provider:
+            print(f"provider in {running_provider.kind}")
+            yield Place(folder, TOOLS, running_provider)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def direct(place: Place) -> Iterator[Subject]:
+    """No gateway at all."""
+    yield same_for_all(DIRECT, place.provider.port, place.provider, place.provider.kind, {})
+
+
+def ours(name: str, *, redis: bool = True) -> Variant:
+    """The meshgate of this working tree."""
+    return Variant(name, Path(sys.executable), f"{commit()}, {our_version()}", redis)
+
+
+def _subjects(*, quick: bool) -> dict[str, Start]:
+    """By name, in the order of their columns. `quick` leaves out what differs from another in one point."""
+    redis = redis_program() is not None
+    subjects: dict[str, Start] = {
+        DIRECT: direct,
+        "nginx": nginx,
+        "meshgate": lambda place: mesh(place, ours("meshgate", redis=redis)),
+        "litellm-2": lambda place: litellm(place, 2),
+    }
+    if quick:
+        return subjects
+    if redis:
+        subjects["meshgate-memory"] = lambda place: mesh(place, ours("meshgate-memory", redis=False))
+    subjects["litellm-1"] = lambda place: litellm(place, 1)
+    for name, ratio in (("meshgate-traced-1%", 0.01), ("meshgate-traced-100%", 1.0)):
+        subjects[name] = lambda place, name=name, ratio=ratio: mesh(  # type: ignore[misc]
+            place, ours("meshgate", redis=redis).traced(name, ratio, place.provider.port)
+        )
+    return subjects

@@ -1,0 +1,168 @@
+"""One turn of one subject: every load once, its figures by name.
+
+Names say the unit. `*_cpu_us_<process>` is CPU of that process for one answer (or one chunk), PostgreSQL and
+Redis included; the provider's and our own are not.
+"""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bench import processes
+from bench.load import Load, Sample, closed_loop, open_loop
+from bench.prompts import Target, requests
+from bench.statistics import percentile
+from bench.subject import PACED, PLAIN, Subject
+
+CLIENTS = 32
+STREAM_CLIENTS = 8
+RATES_PER_S = (50, 200)
+ROOM = 1.2  # a rate is asked only of a subject that can do so much more
+SETTLE_S = 0.4  # what goes on after the last answer (stores, settlements) is over by then
+IDLE_S = 1.0
+SWEEP_BYTES = (1_000, 10_000, 100_000, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Seconds of each load."""
+
+    warm_up: float
+    saturation: float
+    rates: float
+    hit: float
+    stream: float
+    sweep: float  # each prompt size; 0: none
+
+
+FULL = Durations(warm_up=1.5, saturation=6, rates=9, hit=4, stream=4, sweep=1.5)
+QUICK = Durations(warm_up=1.5, saturation=3, rates=4, hit=2, stream=2, sweep=0)
+
+
+@dataclass(slots=True)
+class Turn:
+    """`failures`: told, never hidden."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
+
+    def took(self, sample: Sample) -> None:
+        self.answered += sample.answered
+        self.failures += sample.failures
+
+    def percentiles_ms(self, name: str, values_ns: list[int]) -> None:
+        for share in (50, 90, 99):
+            self.figures[f"{name}_p{share}_ms"] = percentile(values_ns, share / 100) / 1e6
+
+
+class TurnRunner:
+    """Takes turns; remembers what prompts were used, so that no request is a cache hit by chance."""
+
+    def __init__(self, durations: Durations) -> None:
+        self._durations = durations
+        self._numbers = itertools.count(0, 10_000_000)
+
+    async def take(self, subject: Subject, *, sweep: bool) -> Turn:
+        """All figures of one subject, one after the other."""
+        turn = Turn()
+        seconds = self._durations
+        await closed_loop(self._load(subject.plain), CLIENTS // 4, seconds.warm_up)
+        await asyncio.sleep(SETTLE_S)
+        await self._idle(subject, turn)
+        await self._saturation(subject, turn)
+        if not subject.whole:
+            return turn
+        await self._rates(subject, turn)
+        if subject.has_cache:
+            await self._hit(subject, turn)
+        await self._streams(subject, turn)
+        if sweep and seconds.sweep:
+            await self._sweep(subject, turn)
+        return turn
+
+    async def _idle(self, subject: Subject, turn: Turn) -> None:
+        """What it costs to be there: per cent of one core, of all its processes."""
+        roots = subject.roots()
+        before = sum(processes.cpu_s(roots).values())
+        await asyncio.sleep(IDLE_S)
+        turn.figures["idle_percent"] = (sum(processes.cpu_s(roots).values()) - before) / IDLE_S * 100
+
+    async def _saturation(self, subject: Subject, turn: Turn) -> None:
+        async with self._cpu(subject, turn, "saturation") as counted:
+            sample = await closed_loop(self._load(subject.plain), CLIENTS, self._durations.saturation)
+            counted.append(sample.answered)
+        turn.took(sample)
+        turn.figures["saturation_per_s"] = sample.per_second
+        turn.percentiles_ms("saturation", sample.latencies_ns)
+
+    async def _rates(self, subject: Subject, turn: Turn) -> None:
+        for rate in RATES_PER_S:
+            if turn.figures["saturation_per_s"] < rate * ROOM:
+                continue
+            async with self._cpu(subject, turn, f"rate{rate}") as counted:
+                sample = await open_loop(self._load(subject.plain), rate, self._durations.rates)
+                counted.append(sample.answered)
+            turn.took(sample)
+            turn.percentiles_ms(f"rate{rate}", sample.latencies_ns)
+            turn.percentiles_ms(f"rate{rate}_generator_late", sample.lateness_ns)
+
+    async def _hit(self, subject: Subject, turn: Turn) -> None:
+        same = requests(subject.plain, first=next(self._numbers), same=True)
+        load = Load(subject.plain.port, same)
+        await closed_loop(load, 1, seconds=5, count_max=1)  # the one that is a miss
+        await asyncio.sleep(SETTLE_S)
+        async with self._cpu(subject, turn, "hit") as counted:
+            sample = await open_loop(load, RATES_PER_S[0], self._durations.hit)
+            counted.append(sample.answered)
+        turn.took(sample)
+        turn.percentiles_ms("hit", sample.latencies_ns)
+
+    async def _streams(self, subject: Subject, turn: Turn) -> None:
+        for name, target, chunks in (
+            ("stream", subject.plain, PLAIN.chunks),
+            ("paced", subject.paced, PACED.chunks),
+        ):
+            load = self._load(target, stream=True, chunks=chunks)
+            async with self._cpu(subject, turn, f"{name}_chunk") as counted:
+                sample = await closed_loop(load, STREAM_CLIENTS, self._durations.stream)
+                counted.append(sample.answered * chunks)
+            turn.took(sample)
+            turn.figures[f"{name}_per_s"] = sample.per_second
+            turn.percentiles_ms(f"{name}_first_token", sample.first_tokens_ns)
+            turn.percentiles_ms(f"{name}_chunk_delay", sample.chunk_delays_ns)
+
+    async def _sweep(self, subject: Subject, turn: Turn) -> None:
+        for size in SWEEP_BYTES:
+            load = self._load(subject.plain, prompt_bytes=size)
+            async with self._cpu(subject, turn, f"prompt{size}") as counted:
+                sample = await closed_loop(load, 4, self._durations.sweep)
+                counted.append(sample.answered)
+            turn.took(sample)
+            turn.figures[f"prompt{size}_per_s"] = sample.per_second
+            turn.percentiles_ms(f"prompt{size}", sample.latencies_ns)
+
+    def _load(
+        self, target: Target, *, stream: bool = False, chunks: int = 0, prompt_bytes: int = 1_000
+    ) -> Load:
+        first = next(self._numbers)
+        made: Iterator[bytes] = requests(target, stream=stream, first=first, prompt_bytes=prompt_bytes)
+        return Load(target.port, made, chunks)
+
+    @asynccontextmanager
+    async def _cpu(self, subject: Subject, turn: Turn, name: str) -> AsyncIterator[list[int]]:
+        """The block appends what to divide by."""
+        counted: list[int] = []
+        roots = subject.roots()
+        before = processes.cpu_s(roots)
+        yield counted
+        await asyncio.sleep(SETTLE_S)
+        after = processes.cpu_s(roots)
+        if not counted or not counted[0]:
+            return
+        for process, used_s in after.items():
+            turn.figures[f"{name}_cpu_us_{process}"] = (used_s - before[process]) / counted[0] * 1e6
+        turn.figures[f"{name}_cpu_us"] = (sum(after.values()) - sum(before.values())) / counted[0] * 1e6
