@@ -84,6 +84,7 @@ def _target(items: list[Any], fragment: Any, *, may_grow: bool) -> Any:
         return None
     last = items[-1]
     kind = fragment.get("type")
-    if may_grow and kind in _GROWING_TYPES and type(last) is dict and last.get("type") == kind:
-        return last
-    return None
+    if not may_grow or kind not in _GROWING_TYPES or type(last) is not dict or last.get("type") != kind:
+        return None
+    # A thinking block ends with its signature: what comes after it is the next block.
+    return None if last.get("signature") else last

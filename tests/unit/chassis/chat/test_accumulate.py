@@ -153,6 +153,17 @@ def test_unknown_members_of_a_delta_are_joined() -> None:
     assert {"id": "i", "transcript": "xy", "expires_at": 1} == message["audio"]
 
 
+def test_signed_thinking_blocks_stay_apart() -> None:
+    """Anthropic wants each block back with its own signature; an unsigned one still grows."""
+    blocks = [{"type": "thinking", "thinking": text, "signature": sign} for text, sign in ("as", "bt")]
+    pieces = [{"type": "thinking", "thinking": "c"}, {"type": "thinking", "thinking": "d", "signature": "u"}]
+
+    message = message_of(*({"thinking_blocks": [block]} for block in (*blocks, *pieces)))
+
+    last = {"type": "thinking", "thinking": "cd", "signature": "u"}
+    assert [*blocks, last] == message["thinking_blocks"]
+
+
 def test_content_parts_grow() -> None:
     """Mistral streams thinking as parts and then the answer as text: the answer is a part too."""
     message = message_of(
