@@ -6,11 +6,12 @@ The last one needs the account's balance at the moment of the hold: PostgreSQL a
 (`would_exceed` is its definition), all others are applied here to a record whose version PostgreSQL checks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
-from meshgate_ledger.catalogue import Catalogue, matched_text
 from meshgate_ledger.price import COST_NANOS_MAX, Cost, highest_cost
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.records import Denial, DenialReason, KeyRecord, ReserveCommand, usd
@@ -26,7 +27,7 @@ UNLIMITED_NANOS = 10**18
 class AdmissionPolicy:
     """What the rules need from the configuration."""
 
-    catalogue: Catalogue
+    names: PublicNames
     prices: PriceBook
     default_output_tokens: int
     require_pricing: bool | None  # None: only for keys with a budget
@@ -51,10 +52,10 @@ def judge(
         denial = key_denial(key, now)
         if denial is not None:
             return denial
-        resolved = resolve_model(key, command.model, policy.catalogue)
-        if not may_use(key, command.model, resolved, policy.catalogue):
+        resolved = resolve_model(key, command.model, policy.names)
+        if not may_use(key, command.model, resolved, policy.names):
             return _model_denial(key, command.model)
-    if not policy.catalogue.knows(resolved):
+    if not policy.names.knows(resolved):
         # Both phrases: clients of LiteLLM look for either.
         text = f"Model not found: Invalid model name passed in model={command.model}."
         return Denial(DenialReason.MODEL_NOT_FOUND, text)
@@ -76,27 +77,27 @@ def unknown_key() -> Denial:
     return Denial(DenialReason.KEY_UNKNOWN, "This key is not known.")
 
 
-def resolve_model(key: KeyRecord, requested: str, catalogue: Catalogue) -> str:
+def resolve_model(key: KeyRecord, requested: str, public: PublicNames) -> str:
     """The model behind the key's alias. Also the other way round: deployments exist that write
     {"model": "alias"}, so the name of nobody's model that is an alias' value means the alias' key."""
     if requested in key.aliases:
         return key.aliases[requested]
-    if not catalogue.knows(requested):
+    if not public.knows(requested):
         for model, alias in key.aliases.items():
-            if alias == requested and catalogue.knows(model):
+            if alias == requested and public.knows(model):
                 return model
     return requested
 
 
-def may_use(key: KeyRecord, requested: str, resolved: str, catalogue: Catalogue) -> bool:
+def may_use(key: KeyRecord, requested: str, resolved: str, public: PublicNames) -> bool:
     """Whether the key's list allows the model by the name that was asked for, by the one it stands for,
     by an access group or by a pattern. Whoever made the key wrote both the list and the aliases."""
     if not key.models or not ALL_MODELS.isdisjoint(key.models):
         return True
-    names = {requested, resolved} | catalogue.access_groups(resolved)
+    names = {requested, resolved} | _access_groups(public, resolved)
     if not names.isdisjoint(key.models):
         return True
-    patterns = [name for name in key.models if "*" in name]
+    patterns = [name for name in key.models if is_pattern(name)]
     return any(matched_text(pattern, name) is not None for pattern in patterns for name in names)
 
 
@@ -115,6 +116,17 @@ def budget_denial(spend_nanos: int, hold_nanos: int, limit_nanos: int) -> Denial
         spend_nanos=spend_nanos,
         max_budget_nanos=limit_nanos,
     )
+
+
+def _access_groups(public: PublicNames, model: str) -> frozenset[str]:
+    """Names besides its own under which a key may be allowed the model (model_info.access_groups)."""
+    group = public.find(model)
+    found: set[str] = set()
+    for deployment in group.deployments if group is not None else ():
+        groups = deployment.model_info.get("access_groups")
+        if isinstance(groups, Sequence) and not isinstance(groups, str):
+            found.update(str(each) for each in groups)
+    return frozenset(found)
 
 
 def _model_denial(key: KeyRecord, requested: str) -> Denial:

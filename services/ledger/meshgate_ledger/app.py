@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
 from meshgate_ledger.admission import AdmissionPolicy
-from meshgate_ledger.catalogue import Catalogue
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.group_commit import GroupLimits
 from meshgate_ledger.health import HealthWatch
@@ -77,10 +77,10 @@ def _store_options(settings: LedgerSettings) -> StoreOptions:
 
 def _policy(runtime: Runtime) -> AdmissionPolicy:
     config = runtime.config
-    catalogue = Catalogue(config.deployments, config.router.model_group_alias)
+    names = PublicNames(grouped(config.deployments), config.router.model_group_alias)
     return AdmissionPolicy(
-        catalogue=catalogue,
-        prices=PriceBook(catalogue, tuple(config.deployments), PriceLibrary()),
+        names=names,
+        prices=PriceBook(names, tuple(config.deployments), PriceLibrary()),
         default_output_tokens=config.ledger.default_output_tokens,
         require_pricing=config.ledger.require_pricing,
     )

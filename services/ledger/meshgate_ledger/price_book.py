@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
-from meshgate_ledger.catalogue import Catalogue
+from meshgate_chassis.config.names import PublicNames
 from meshgate_ledger.price import Price, Rates
 from meshgate_ledger.price_library import PriceLibrary
 
@@ -28,9 +28,9 @@ class PriceBook:
     """Prices of one configuration."""
 
     def __init__(
-        self, catalogue: Catalogue, deployments: tuple[Deployment, ...], library: PriceLibrary
+        self, names: PublicNames, deployments: tuple[Deployment, ...], library: PriceLibrary
     ) -> None:
-        self._catalogue = catalogue
+        self._names = names
         self._deployments = {deployment.id: deployment for deployment in deployments}
         self._configured = {
             deployment.id: price_from_config(deployment.price)
@@ -41,10 +41,9 @@ class PriceBook:
 
     def of_model(self, model: str, at: datetime) -> ModelPrices:
         """The prices behind a public name. Nobody serves it: no price, not complete."""
-        found = [
-            self._price(candidate.deployment, candidate.deployment.provider, candidate.upstream_model, at)
-            for candidate in self._catalogue.candidates(model)
-        ]
+        group = self._names.find(model)
+        deployments = group.deployments if group is not None else ()
+        found = [self._price(each, each.provider, each.upstream_model, at) for each in deployments]
         known = tuple(price for price in found if price is not None)
         return ModelPrices(known, complete=bool(found) and len(known) == len(found))
 

@@ -14,9 +14,10 @@ import structlog
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Deployment, RouterConfig
+from meshgate_chassis.config.names import ModelGroup
 from meshgate_chassis.errors import MeshError
 from meshgate_router.breaker import Breaker
-from meshgate_router.catalog import Catalog, ModelGroup
+from meshgate_router.catalog import Catalog
 from meshgate_router.failures import (
     Counts,
     Failure,

@@ -1,23 +1,14 @@
-"""The model groups of the configuration: frozen after the start, looked up by public name.
+"""The model groups that this router can serve, their fallbacks, and the list of models.
 
-A name is resolved as alias, then exactly, then by the longest matching pattern (`openai/*`, `*`).
+Frozen after the start. What a name means is decided by `meshgate_chassis.config.names`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meshgate_chassis.config.model import Deployment, RouterConfig
+from meshgate_chassis.config.names import WILDCARD, ModelGroup, PublicNames, grouped
 from meshgate_router.providers.base import ErrorKind
-
-WILDCARD = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelGroup:
-    """Deployments that answer to one public name; `name` is as a client would say it."""
-
-    name: str
-    deployments: Sequence[Deployment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +27,13 @@ class Catalog:
         self, deployments: Sequence[Deployment], router: RouterConfig, providers: Collection[str]
     ) -> None:
         self.unusable = [deployment for deployment in deployments if deployment.provider not in providers]
-        groups: dict[str, list[Deployment]] = {}
-        for deployment in deployments:
-            groups.setdefault(deployment.model_group, []).append(deployment)
-        usable = {name: _usable(members, providers) for name, members in groups.items()}
-        self._groups: Mapping[str, ModelGroup] = {
-            name: ModelGroup(name, members) for name, members in usable.items() if WILDCARD not in name
-        }
-        patterns = [(name, members) for name, members in usable.items() if WILDCARD in name]
-        self._patterns = sorted(patterns, key=lambda pattern: -len(pattern[0]))
+        usable = {name: _usable(members, providers) for name, members in grouped(deployments).items()}
+        self._names = PublicNames(usable, router.model_group_alias)
         self._router = router
 
     def find(self, name: str) -> ModelGroup | None:
         """The group that answers to a name."""
-        name = self._router.model_group_alias.get(name, name)
-        group = self._groups.get(name)
-        if group is not None:
-            return group
-        for pattern, members in self._patterns:
-            tail = _tail(pattern, name)
-            if tail is not None:
-                return ModelGroup(name, tuple(_resolved(member, name, tail) for member in members))
-        return None
+        return self._names.find(name)
 
     def fallbacks(self, group: str, kind: ErrorKind) -> Sequence[str]:
         """The names to try in order when a group failed in this way."""
@@ -73,29 +49,18 @@ class Catalog:
         return self._router.default_fallbacks
 
     def public_models(self) -> Sequence[PublicModel]:
-        """Aliases first, then the groups in the configuration's order. Patterns are no models."""
-        aliased = [
-            _public(alias, found) for alias in self._router.model_group_alias if (found := self.find(alias))
-        ]
-        return [*aliased, *(_public(name, group) for name, group in self._groups.items())]
+        """Aliases that are not hidden first, then the groups in the configuration's order. Patterns are no
+        models, and a group whose name is an alias of another cannot be asked for."""
+        aliases = self._router.model_group_alias
+        shown = [alias for alias in aliases if alias not in self._router.hidden_aliases]
+        aliased = [_public(alias, group) for alias in shown if (group := self.find(alias))]
+        own = [_public(group.name, group) for group in self._names.exact if group.name not in aliases]
+        return [*aliased, *own]
 
 
 def _usable(members: Sequence[Deployment], providers: Collection[str]) -> Sequence[Deployment]:
     known = tuple(deployment for deployment in members if deployment.provider in providers)
     return known or tuple(members)
-
-
-def _tail(pattern: str, name: str) -> str | None:
-    """What stands for the first `*`, or None."""
-    head, _, end = pattern.partition(WILDCARD)
-    if len(name) < len(head) + len(end) or not (name.startswith(head) and name.endswith(end)):
-        return None
-    return name[len(head) : len(name) - len(end)]
-
-
-def _resolved(deployment: Deployment, name: str, tail: str) -> Deployment:
-    upstream_model = deployment.upstream_model.replace(WILDCARD, tail)
-    return replace(deployment, model_group=name, upstream_model=upstream_model)
 
 
 def _public(name: str, group: ModelGroup) -> PublicModel:

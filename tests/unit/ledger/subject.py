@@ -9,8 +9,8 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
+from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_ledger.admission import AdmissionPolicy
-from meshgate_ledger.catalogue import Catalogue
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
@@ -85,9 +85,9 @@ DEPLOYMENTS = (
 def policy(
     deployments: tuple[Deployment, ...] = DEPLOYMENTS, *, require_pricing: bool | None = None
 ) -> AdmissionPolicy:
-    catalogue = Catalogue(deployments, {})
+    names = PublicNames(grouped(deployments), {})
     return AdmissionPolicy(
-        catalogue, PriceBook(catalogue, deployments, LIBRARY), DEFAULT_OUTPUT_TOKENS, require_pricing
+        names, PriceBook(names, deployments, LIBRARY), DEFAULT_OUTPUT_TOKENS, require_pricing
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from meshgate_chassis.config.group_kinds import Alias, Aliases, Chains
 from meshgate_chassis.config.known_keys import LOAD_BALANCING_SETTINGS, ROUTER_SETTINGS
 from meshgate_chassis.config.model import RouterConfig
+from meshgate_chassis.config.names import is_pattern, matched_text
 from meshgate_chassis.config.node import Node, shown
 from meshgate_chassis.config.problems import Problems, nearest
 from meshgate_chassis.config.schema import read_table
@@ -54,7 +55,7 @@ class KnownGroups:
 
     def __init__(self, names: Iterable[str], problems: Problems) -> None:
         self._names = frozenset(names)
-        self._patterns = tuple(name.partition("*") for name in self._names if "*" in name)
+        self._patterns = tuple(name for name in self._names if is_pattern(name))
         self._problems = problems
 
     def names(self, nodes: Sequence[Node]) -> tuple[str, ...]:
@@ -87,13 +88,9 @@ class KnownGroups:
         return known
 
     def _serves(self, name: str) -> bool:
-        return name == "*" or name in self._names or any(_matches(each, name) for each in self._patterns)
+        matches = (matched_text(pattern, name) is not None for pattern in self._patterns)
+        return name == "*" or name in self._names or any(matches)
 
     def _warn(self, node: Node, name: str, consequence: str) -> None:
         said = f"no entry of model_list serves {shown(name)!r}: {consequence}"
         self._problems.warn(node, said, nearest(name, self._names))
-
-
-def _matches(pattern: tuple[str, str, str], name: str) -> bool:
-    head, _, tail = pattern
-    return len(name) >= len(head) + len(tail) and name.startswith(head) and name.endswith(tail)

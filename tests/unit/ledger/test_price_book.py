@@ -1,11 +1,9 @@
-"""Public names, the deployments behind them, and what those cost."""
+"""What a call costs, and what a public name may cost."""
 
 from datetime import UTC, datetime
 
-import pytest
-
 from meshgate_chassis.config.model import DeploymentPrice
-from meshgate_ledger.catalogue import Catalogue, matched_text
+from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_ledger.price_book import FREE, PriceBook
 from tests.unit.ledger.subject import LIBRARY, PRICE, deployment
 
@@ -20,43 +18,12 @@ DEPLOYMENTS = (
     deployment("openai/*", provider="openai", upstream_model="*"),
     deployment("openai/gpt-4o*", provider="openai", upstream_model="gpt-4o*", number=2),
 )
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "text"),
-    [
-        ("a", "a", ""),
-        ("a", "b", None),
-        ("*", "anything", "anything"),
-        ("openai/*", "openai/gpt", "gpt"),
-        ("openai/*", "openai", None),
-        ("a*z", "abcz", "bc"),
-        ("a*z", "az", ""),
-        ("aa*aa", "aaa", None),
-    ],
-)
-def test_patterns(pattern: str, name: str, text: str | None) -> None:
-    """One star stands for any text."""
-    assert text == matched_text(pattern, name)
-
-
-def test_names_lead_to_deployments() -> None:
-    """Exact before patterns, the longest pattern first, aliases of groups before all."""
-    catalogue = Catalogue(DEPLOYMENTS, {"alias": "gpt"})
-
-    def upstream(model: str) -> list[str]:
-        return [candidate.upstream_model for candidate in catalogue.candidates(model)]
-
-    assert ["gpt-4o", "my-own"] == upstream("gpt") == upstream("alias")
-    assert ["o3"] == upstream("openai/o3")
-    assert ["gpt-4o-mini"] == upstream("openai/gpt-4o-mini")
-    assert [] == upstream("unknown")
-    assert (True, False) == (catalogue.knows("openai/o3"), catalogue.knows("anthropic/o3"))
+NAMES = PublicNames(grouped(DEPLOYMENTS), {"alias": "gpt"})
 
 
 def test_where_prices_come_from() -> None:
     """The configuration, the operator's own machines, the library; else the price is unknown."""
-    book = PriceBook(Catalogue(DEPLOYMENTS, {}), DEPLOYMENTS, LIBRARY)
+    book = PriceBook(NAMES, DEPLOYMENTS, LIBRARY)
 
     configured = book.of_call("gpt-2", "openai", "my-own", NOW)
     assert configured is not None
@@ -72,9 +39,9 @@ def test_where_prices_come_from() -> None:
 
 def test_the_prices_behind_a_name() -> None:
     """All of them, and whether one is missing."""
-    book = PriceBook(Catalogue(DEPLOYMENTS, {}), DEPLOYMENTS, LIBRARY)
+    book = PriceBook(NAMES, DEPLOYMENTS, LIBRARY)
 
-    assert (2, True) == _summary(book, "gpt")
+    assert (2, True) == _summary(book, "gpt") == _summary(book, "alias")
     assert (1, False) == _summary(book, "mixed")
     assert (1, True) == _summary(book, "openai/gpt-4o-mini")
     assert (0, False) == _summary(book, "unknown")
@@ -83,7 +50,7 @@ def test_the_prices_behind_a_name() -> None:
 def test_a_configured_price_of_zero_is_known() -> None:
     """Free because the operator says so."""
     deployments = (deployment("m", upstream_model="nobody", price=DeploymentPrice(0, 0)),)
-    book = PriceBook(Catalogue(deployments, {}), deployments, LIBRARY)
+    book = PriceBook(PublicNames(grouped(deployments), {}), deployments, LIBRARY)
 
     assert (1, True) == _summary(book, "m")
 
