@@ -67,7 +67,21 @@ def measured(starts: Sequence[Start], durations: Durations, rounds: int) -> dict
             subjects.append(stack.enter_context(start(place)))
             told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in subjects[-1].start_s.items())
             print(f"  started {subjects[-1].name}  {told}", flush=True)
-        return uvloop.run(measure(subjects, durations, rounds))
+        results = uvloop.run(measure(subjects, durations, rounds))
+        if any(one.failures for one in results.values()):
+            _keep_logs(place)
+        return results
+
+
+def _keep_logs(place: Place) -> None:
+    """What the processes wrote, for whoever looks into a failure."""
+    kept = place.tools / "failed"
+    shutil.rmtree(kept, ignore_errors=True)
+    for log in place.folder.glob("**/*log"):
+        copy = kept / log.relative_to(place.folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, copy)
+    print(f"  answers failed: logs kept in {kept}")
 
 
 @contextmanager
