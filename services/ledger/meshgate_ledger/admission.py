@@ -1,14 +1,16 @@
 """May this call be made, and what may it cost? Pure rules over a key's record.
 
 The rules run in this order, and the first one that refuses is the answer:
-unknown key, blocked, expired, model not allowed, model not found, price unknown, budget exceeded.
+unknown key, blocked by the configuration, blocked, expired, model not allowed, model not found, price
+unknown, budget exceeded.
 The last one needs the account's balance at the moment of the hold: PostgreSQL applies it
 (`would_exceed` is its definition), all others are applied here to a record whose version PostgreSQL checks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
@@ -31,6 +33,7 @@ class AdmissionPolicy:
     prices: PriceBook
     default_output_tokens: int
     require_pricing: bool | None  # None: only for keys with a budget
+    blocked: Collection[str] = frozenset()  # SHA-256 of keys and of user ids that the configuration refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,16 @@ def judge(
     command: ReserveCommand, key: KeyRecord | None, policy: AdmissionPolicy, now: datetime
 ) -> Offer | Denial:
     """Every rule but the budget. `key` is None for the master key and in open mode: they are refused
-    nothing but a model that does not exist, and one without a price when every call must have one."""
+    nothing but whom the configuration blocks, a model that does not exist, and one without a price when
+    every call must have one."""
+    user_id = "" if key is None else key.user_id
+    denial = blocked_denial(policy.blocked, command.principal.key_hash, user_id, command.end_user)
+    if denial is None and key is not None:
+        denial = key_denial(key, now)
+    if denial is not None:
+        return denial
     resolved = command.model
     if key is not None:
-        denial = key_denial(key, now)
-        if denial is not None:
-            return denial
         resolved = resolve_model(key, command.model, policy.names)
         if not may_use(key, command.model, resolved, policy.names):
             return _model_denial(key, command.model)
@@ -60,6 +67,17 @@ def judge(
         text = f"Model not found: Invalid model name passed in model={command.model}."
         return Denial(DenialReason.MODEL_NOT_FOUND, text)
     return _offer(command, key, resolved, policy, now)
+
+
+def blocked_denial(blocked: Collection[str], key_hash: str, *user_ids: str) -> Denial | None:
+    """Why a caller is refused whom the configuration blocks: their key, its owner or the end user."""
+    if not blocked:
+        return None
+    if key_hash in blocked:
+        return Denial(DenialReason.KEY_BLOCKED, "This key is blocked.")
+    if any(user_id and sha256(user_id.encode()).hexdigest() in blocked for user_id in user_ids):
+        return Denial(DenialReason.KEY_BLOCKED, "This user is blocked.")
+    return None
 
 
 def key_denial(key: KeyRecord, now: datetime) -> Denial | None:

@@ -83,4 +83,5 @@ def _policy(runtime: Runtime) -> AdmissionPolicy:
         prices=PriceBook(names, tuple(config.deployments), PriceLibrary()),
         default_output_tokens=config.ledger.default_output_tokens,
         require_pricing=config.ledger.require_pricing,
+        blocked=config.ledger.blocked,
     )

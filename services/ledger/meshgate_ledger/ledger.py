@@ -12,7 +12,15 @@ import structlog
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.admission import AdmissionPolicy, Offer, budget_denial, judge, key_denial, unknown_key
+from meshgate_ledger.admission import (
+    AdmissionPolicy,
+    Offer,
+    blocked_denial,
+    budget_denial,
+    judge,
+    key_denial,
+    unknown_key,
+)
 from meshgate_ledger.batches import KEY_VERSION_NONE_KNOWN, Closed, CloseItem, Reserved, ReserveItem
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
@@ -114,13 +122,18 @@ class Ledger:
 
     async def authenticate(self, principal: Principal, timeout_s: float) -> KeyState | Denial | None:
         """Who a credential belongs to; None for the master key and in open mode."""
+        blocked = self._policy.blocked
         if principal.kind is not PrincipalKind.VIRTUAL_KEY:
-            return None
+            return blocked_denial(blocked, principal.key_hash)
         state = await self._keys.get(principal.key_hash, timeout_s)
         if state is None:
             return unknown_key()
-        self._memory.remember(state.record)
-        return key_denial(state.record, utc(self._clock.now_ns())) or state
+        key = state.record
+        self._memory.remember(key)
+        denial = blocked_denial(blocked, key.key_hash, key.user_id) or key_denial(
+            key, utc(self._clock.now_ns())
+        )
+        return denial or state
 
     def _reserve_item(self, command: ReserveCommand, key: KeyRecord | None) -> ReserveItem:
         now = utc(self._clock.now_ns())

@@ -1,6 +1,8 @@
 """The rules that decide before PostgreSQL does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -9,7 +11,16 @@ from meshgate_chassis.errors import MeshError
 from meshgate_ledger.admission import Offer, budget_denial, judge, would_exceed
 from meshgate_ledger.price import Cost
 from meshgate_ledger.records import Denial, DenialReason, KeyRecord, ReserveCommand
-from tests.unit.ledger.subject import DEPLOYMENTS, MASTER, PRICE, deployment, key_hash, policy, principal
+from tests.unit.ledger.subject import (
+    DEPLOYMENTS,
+    MASTER,
+    OPEN,
+    PRICE,
+    deployment,
+    key_hash,
+    policy,
+    principal,
+)
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 POLICY = policy(
@@ -31,6 +42,10 @@ def ask(key: KeyRecord | None, model: str = "paid", **command: object) -> Offer 
 
 def key(**rules: object) -> KeyRecord:
     return KeyRecord(key_hash(1), **rules)  # type: ignore[arg-type]
+
+
+def sha(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def reason(verdict: Offer | Denial) -> DenialReason | None:
@@ -81,6 +96,40 @@ def test_a_call_cannot_cost_more_than_a_million() -> None:
 def test_the_keys_own_rules(rules: dict[str, object], expected: DenialReason | None) -> None:
     """In their order."""
     assert expected is reason(ask(key(**rules)))
+
+
+@pytest.mark.parametrize(
+    ("blocked", "expected"),
+    [
+        (key_hash(1), DenialReason.KEY_BLOCKED),
+        (sha("owner"), DenialReason.KEY_BLOCKED),
+        (sha("end user"), DenialReason.KEY_BLOCKED),
+        (sha(key_hash(1)), None),
+        (sha("somebody else"), None),
+        (sha(""), None),
+    ],
+)
+def test_whom_the_configuration_blocks(blocked: str, expected: DenialReason | None) -> None:
+    """By key, by its owner or by end user; whoever has no name is not the user without a name."""
+    rules = replace(POLICY, blocked=frozenset({blocked}))
+    owned = key(user_id="owner")
+    command = ReserveCommand("r", principal(1), "paid", end_user="end user")
+
+    assert expected is reason(judge(command, owned, rules, NOW))
+    assert reason(judge(replace(command, end_user=""), key(), rules, NOW)) is (
+        DenialReason.KEY_BLOCKED if blocked == key_hash(1) else None
+    )
+
+
+def test_whom_the_configuration_blocks_without_a_key() -> None:
+    """End users of the master key and of open mode as well, and a master key that is on the list."""
+    rules = replace(POLICY, blocked=frozenset({sha("end user")}))
+    for caller in (MASTER, OPEN):
+        command = ReserveCommand("r", caller, "paid", end_user="end user")
+        assert DenialReason.KEY_BLOCKED is reason(judge(command, None, rules, NOW))
+        assert reason(judge(replace(command, end_user="other"), None, rules, NOW)) is None
+    rules = replace(POLICY, blocked=frozenset({MASTER.key_hash}))
+    assert DenialReason.KEY_BLOCKED is reason(judge(ReserveCommand("r", MASTER, "paid"), None, rules, NOW))
 
 
 def test_the_master_key_may_use_everything() -> None:

@@ -1,13 +1,24 @@
 """Virtual keys in a real PostgreSQL."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.records import Denial, DenialReason, KeyRecord, KeyState
-from tests.unit.ledger.subject import MASTER, TIMEOUT_S, books, entries, key_hash, open_ledger, principal
+from meshgate_ledger.records import Denial, DenialReason, Grant, KeyRecord, KeyState
+from tests.unit.ledger.subject import (
+    MASTER,
+    TIMEOUT_S,
+    books,
+    entries,
+    key_hash,
+    open_ledger,
+    policy,
+    principal,
+)
 
 RECORD = KeyRecord(
     key_hash=key_hash(1),
@@ -117,6 +128,25 @@ async def test_no_alias_matches_the_empty_alias(postgres_dsn: str) -> None:
         await subject.add_key(1)
         with pytest.raises(MeshError, match="KEY_UNKNOWN"):
             await subject.keys.delete("d1", [], [""], TIMEOUT_S)
+
+
+async def test_whom_the_configuration_blocks(postgres_dsn: str) -> None:
+    """Nobody on the list calls, looks at a key, or lists models; the others do."""
+    blocked = frozenset({MASTER.key_hash, principal(1).key_hash, sha256(b"thief").hexdigest()})
+    async with open_ledger(postgres_dsn, rules=replace(policy(), blocked=blocked)) as subject:
+        for number, user_id in ((1, ""), (2, "thief"), (3, "u")):
+            await subject.add_key(number, user_id=user_id)
+        for number, caller in enumerate((MASTER, principal(1), principal(2))):
+            for verdict in (
+                await subject.ledger.authenticate(caller, TIMEOUT_S),
+                await subject.reserve(f"r{number}", caller),
+            ):
+                assert isinstance(verdict, Denial)
+                assert DenialReason.KEY_BLOCKED is verdict.reason
+
+        assert isinstance(await subject.ledger.authenticate(principal(3), TIMEOUT_S), KeyState)
+        assert isinstance(await subject.reserve("r3", principal(3)), Grant)
+        assert isinstance(await subject.reserve("r4", principal(3), end_user="thief"), Denial)
 
 
 async def test_authenticating(postgres_dsn: str) -> None:

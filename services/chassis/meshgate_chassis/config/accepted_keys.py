@@ -12,7 +12,7 @@ def words(text: str) -> tuple[str, ...]:
 
 SECTIONS = words(
     """
-    agent_list agents assistant_settings blocked_users budgets cache_settings callback_settings
+    agent_list agents assistant_settings budgets cache_settings callback_settings
     compression_settings credential_list default_vertex_config environment_variables files_settings
     finetune_settings general_settings guardrails health_check litellm_settings load_balancing_settings
     logs mcp_servers mcp_tools model_groups pass_through_endpoints plugins policies policy_attachments
@@ -94,7 +94,7 @@ LITELLM_SETTINGS = words(
     apply_search_free_tier argilla_* audit_log_callbacks autorouter_presets_url aws_sqs_callback_params
     azure_key banned_keywords_list baseten_key batch_line_item_callbacks
     bedrock_neutralize_orphaned_tool_blocks bedrock_request_metadata_fields
-    block_requests_for_models_without_pricing blocked_user_list blog_posts_url budget_alerts
+    block_requests_for_models_without_pricing blog_posts_url budget_alerts
     budget_exceeded_status_code budget_exceeded_throttle_percentage budget_reset_time budget_rollover
     bytez_key cache_params callback_settings callbacks check_provider_endpoint clarifai_key
     cloudflare_api_key cohere_key cold_storage_custom_logger cometapi_key cost_discount_config

@@ -183,6 +183,11 @@ def names(node: Node) -> tuple[str, ...]:
     return tuple(found)
 
 
+def words(node: Node) -> tuple[str, ...]:
+    """A list of texts and numbers. Not one alone: LiteLLM takes that for the path of a file."""
+    return tuple(text(item) for item in listing(node) if item.value is not None and str(item.value).strip())
+
+
 def name_list(node: Node) -> list[str]:
     """Names, as a JSON array that is passed on."""
     return list(names(node))

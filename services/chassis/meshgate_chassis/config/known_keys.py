@@ -30,6 +30,7 @@ from meshgate_chassis.config.kinds import (
     text,
     timeout,
     url,
+    words,
 )
 from meshgate_chassis.config.schema import Table
 
@@ -62,6 +63,7 @@ def accepted(keys: tuple[str, ...]) -> Table:
 SECTIONS: Table = {
     **accepted(accepted_keys.SECTIONS),
     "model_list": listing,
+    "blocked_users": words,  # a reference deployment's; LiteLLM has litellm_settings.blocked_user_list
     "include": names,
 }
 
@@ -193,6 +195,7 @@ LITELLM_SETTINGS: Table = {
     "json_logs": flag,
     "log_raw_request_response": flag,
     "allowed_origins": names,
+    "blocked_user_list": words,
     "max_budget": amount,
     "budget_duration": seconds,
     "rpm": count,

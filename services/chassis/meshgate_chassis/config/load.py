@@ -17,6 +17,7 @@ from meshgate_chassis.config.schema import read_table
 from meshgate_chassis.config.sections.cache import read_cache
 from meshgate_chassis.config.sections.deployments import DeploymentReader
 from meshgate_chassis.config.sections.model_groups import read_model_groups
+from meshgate_chassis.config.sections.not_enforced import warn_not_enforced
 from meshgate_chassis.config.sections.others import (
     check_others,
     read_compression,
@@ -50,9 +51,9 @@ def _read(path: Path | None, environ: Mapping[str, str]) -> tuple[GatewayConfig,
     members = dict(root.mapping())
     environ = _with_variables(members.pop("environment_variables", None), environ, problems)
     resolved = substitute(Node(members, root.path, root.line, root.where), environ, problems)
-    read_table(resolved, SECTIONS, problems, "unknown section: it has no effect")
+    top = read_table(resolved, SECTIONS, problems, "unknown section: it has no effect")
     sections = {key: node for key, node in resolved.mapping().items() if node.value is not None}
-    return _build(sections, environ, problems), problems
+    return _build(sections, top.get("blocked_users", ()), environ, problems), problems
 
 
 def _with_variables(
@@ -74,7 +75,9 @@ def _with_variables(
     return added
 
 
-def _build(sections: Mapping[str, Node], environ: Mapping[str, str], problems: Problems) -> GatewayConfig:
+def _build(
+    sections: Mapping[str, Node], blocked: Sequence[str], environ: Mapping[str, str], problems: Problems
+) -> GatewayConfig:
     litellm = read_table(sections.get("litellm_settings"), LITELLM_SETTINGS, problems)
     general = read_table(sections.get("general_settings"), GENERAL_SETTINGS, problems)
     logs = read_logs(sections.get("logs"), problems)
@@ -88,7 +91,7 @@ def _build(sections: Mapping[str, Node], environ: Mapping[str, str], problems: P
         router=read_router(sections, litellm, [each.model_group for each in deployments], problems),
         cache=read_cache(sections, litellm, environ, problems),
         compression=read_compression(sections.get("compression_settings"), problems),
-        ledger=read_ledger(general),
+        ledger=read_ledger(general, (*blocked, *litellm.get("blocked_user_list", ()))),
         master_key=general.get("master_key") or _secret(environ, "LITELLM_MASTER_KEY"),
         database_url=general.get("database_url") or database_url(environ),
         request_bytes_max=round(size_mb * BYTES_PER_MB) if size_mb else defaults.request_bytes_max,
@@ -96,6 +99,7 @@ def _build(sections: Mapping[str, Node], environ: Mapping[str, str], problems: P
         log_level=read_log_level(logs, both.get("set_verbose", False), environ),
         json_logs=read_json_logs(both, environ),
     )
+    warn_not_enforced(sections, problems)
     return replace(config, warnings=problems.warnings)
 
 

@@ -109,6 +109,7 @@ class LedgerConfig:
     default_output_tokens: int = 1024  # held when a request gives no max_tokens (ours)
     hold_duration_s: int = 900  # ours
     require_pricing: bool | None = None  # None: only for keys with a budget (ours)
+    blocked: Collection[str] = frozenset()  # SHA-256, as hex, of keys and of user ids that are refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,13 @@ class Problems:
         """What does not stop the start."""
         return tuple(problem for problem in self._found if problem.severity == "warning")
 
+    def is_wrong(self, node: Node) -> bool:
+        """Whether an error was found in this place."""
+        return any(
+            (each.path, each.line, each.where, each.severity) == (node.path, node.line, node.where, "error")
+            for each in self._found
+        )
+
     def raise_errors(self) -> None:
         """Raises ConfigError if there is an error."""
         errors = [problem for problem in self._found if problem.severity == "error"]

@@ -20,8 +20,8 @@ def test_files_are_merged(folder: Folder) -> None:
 
 def test_sections_of_different_types(folder: Folder) -> None:
     """The included file wins whole; a null of it takes nothing away."""
-    folder.write("blocked_users: {a: b}\nrouter_settings: null\n", "b.yaml")
-    config = folder.load("include: b.yaml\nblocked_users: [x]\nrouter_settings: {num_retries: 4}\n")
+    folder.write("callback_settings: {a: b}\nrouter_settings: null\n", "b.yaml")
+    config = folder.load("include: b.yaml\ncallback_settings: [x]\nrouter_settings: {num_retries: 4}\n")
     assert 4 == config.router.num_retries
     folder.write("router_settings: [x]\n", "b.yaml")
     assert ["error b.yaml:1: router_settings: must be a mapping, not a list"] == folder.lines(

@@ -1,5 +1,7 @@
 """Router, cache and the small sections: values, precedence and what stands in for what is missing."""
 
+from hashlib import sha256
+
 import pytest
 
 from meshgate_chassis.config.kinds import parse_duration
@@ -262,3 +264,24 @@ def test_yaml_is_read_as_pyyaml_reads_it(folder: Folder) -> None:
         "newwords": ["y", "N", ".inf", "1:30", "0o7", 1000, -5, 0.5, "1e3"],
     }
     assert expected == config.deployments[0].request_defaults
+
+
+def test_blocked_users(folder: Folder) -> None:
+    """User ids, keys and hashes of keys, of both sections; the configuration keeps hashes alone."""
+    key_hash = sha256(b"sk-of-a-thief").hexdigest()
+    text = f"""\
+        blocked_users: [alice, 42, null, sk-planted]
+        litellm_settings: {{blocked_user_list: [bob, {key_hash.upper()}]}}
+        """
+    config = folder.load(text)
+    blocked = config.ledger.blocked
+    assert {sha256(name).hexdigest() for name in (b"alice", b"42", b"sk-planted", b"bob")} <= set(blocked)
+    assert key_hash in blocked
+    assert 6 == len(blocked)  # a hash may be a strange user id, too
+    assert "sk-planted" not in repr(config)
+
+
+@pytest.mark.parametrize("text", ["blocked_users: alice", "litellm_settings: {blocked_user_list: /list.txt}"])
+def test_a_list_of_blocked_users_that_cannot_be_read_is_an_error(folder: Folder, text: str) -> None:
+    """LiteLLM reads one text as the path of a file: who counts on it must hear that it is not read."""
+    assert ["must be a list, not text"] == [each.message for each in folder.check(text)]

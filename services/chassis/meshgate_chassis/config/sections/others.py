@@ -1,6 +1,6 @@
 """The small parts: compression, ledger, logs; and sections that are checked but not acted on yet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshgate_chassis.config.kinds import LOG_LEVELS, boolean
@@ -16,6 +16,7 @@ from meshgate_chassis.config.model import CompressionConfig, LedgerConfig
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.sections.blocked import blocked_hashes
 
 CHECKED_ONLY = {
     "budgets": BUDGETS,
@@ -30,13 +31,14 @@ def read_compression(section: Node | None, problems: Problems) -> CompressionCon
     return CompressionConfig(**read_table(section, COMPRESSION_SETTINGS, problems))
 
 
-def read_ledger(general: Mapping[str, Any]) -> LedgerConfig:
-    """The money part of general_settings."""
+def read_ledger(general: Mapping[str, Any], blocked: Sequence[str]) -> LedgerConfig:
+    """The money part of general_settings. `blocked`: user ids, keys, or hashes of keys."""
     defaults = LedgerConfig()
     return LedgerConfig(
         default_output_tokens=general.get("default_output_tokens", defaults.default_output_tokens),
         hold_duration_s=round(general.get("hold_duration", defaults.hold_duration_s)),
         require_pricing=general.get("require_pricing", defaults.require_pricing),
+        blocked=blocked_hashes(blocked),
     )
 
 

@@ -1,0 +1,140 @@
+"""Keys of config.yaml that promise a limit, a protection or a routing rule that nothing keeps: plain data.
+
+Each one that is set becomes a warning at start and in `meshgate check`. Whoever implements a key deletes
+its row. In `key`, `[]` stands for every item of a list, and `*` for any text within a name.
+"""
+
+from dataclasses import dataclass
+
+SAID = "is accepted but not enforced yet"
+
+KEY_BUDGETS_ONLY = "only a key's own max_budget limits what is spent"
+NO_RATE_LIMITS = "no request is refused because of it"
+NO_RESETS = "a budget is for the whole life of its key"
+NEW_KEYS = "a new key has what /key/generate is asked for, and nothing else"
+ANY_ROUTE = "every valid key may use every route but those that manage keys"
+ANY_REQUEST = "requests without it pass"
+OWN_KEYS = "only the master key and virtual keys are accepted"
+UNCHECKED = "prompts and answers pass unchecked"
+FOUR_PRICES_ALONE = (
+    "only input_ and output_cost_per_token and the two cache_* prices of input tokens are charged"
+)
+SHUFFLED = "simple-shuffle is used"
+UNSHARED = "each router process has its own cooldowns, in memory"
+ALL_ELIGIBLE = "all deployments of the group are eligible"
+ROUTER_RETRIES = (
+    "num_retries, allowed_fails and cooldown_time of router_settings hold for all errors and models"
+)
+NOBODY_TOLD = "nobody is told; /metrics has the numbers"
+METRICS_ONLY = "nothing is sent; /metrics is always there"
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """`instead`: what happens. `acted_on`: values that do work."""
+
+    key: str
+    instead: str
+    acted_on: tuple[str, ...] = ()
+
+
+NOT_YET: tuple[NotYet, ...] = (
+    # Budgets
+    NotYet("budgets", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.max_budget", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.budget_duration", NO_RESETS),
+    NotYet("litellm_settings.max_user_budget", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.max_internal_user_budget", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.default_max_internal_user_budget", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.internal_user_budget_duration", NO_RESETS),
+    NotYet("litellm_settings.max_end_user_budget*", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.default_soft_budget", NOBODY_TOLD),
+    NotYet("litellm_settings.tag_budget_config", KEY_BUDGETS_ONLY),
+    NotYet(
+        "litellm_settings.block_requests_for_models_without_pricing", "use general_settings.require_pricing"
+    ),
+    NotYet("litellm_settings.cost_*_config", "calls are charged at the provider's price"),
+    NotYet("general_settings.allow_requests_on_db_unavailable", "a call that cannot be booked is refused"),
+    NotYet("general_settings.default_budget", KEY_BUDGETS_ONLY),
+    NotYet("general_settings.default_budget_duration", NO_RESETS),
+    NotYet("general_settings.litellm_key_budget_duration", NO_RESETS),
+    NotYet("router_settings.provider_budget_config", KEY_BUDGETS_ONLY),
+    NotYet("model_list[].litellm_params.max_budget", KEY_BUDGETS_ONLY),
+    NotYet("model_list[].litellm_params.budget_duration", KEY_BUDGETS_ONLY),
+    NotYet("model_list[].*.*put_cost_per_token_*", FOUR_PRICES_ALONE),
+    NotYet("model_list[].*.*put_cost_per_[!t]*", FOUR_PRICES_ALONE),
+    NotYet("model_list[].litellm_params.cost_per_*", FOUR_PRICES_ALONE),
+    # Rates
+    NotYet("rate_limit", NO_RATE_LIMITS),
+    NotYet("litellm_settings.rpm", NO_RATE_LIMITS),
+    NotYet("litellm_settings.tpm", NO_RATE_LIMITS),
+    NotYet("litellm_settings.*max_parallel_requests", NO_RATE_LIMITS),
+    NotYet("litellm_settings.priority_reservation*", NO_RATE_LIMITS),
+    NotYet("general_settings.*max_parallel_requests", NO_RATE_LIMITS),
+    NotYet("general_settings.max_response_size_mb", "MESHGATE_ROUTER_RESPONSE_BYTES_MAX limits an answer"),
+    NotYet("router_settings.*max_parallel_requests", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.rpm", "it only weighs simple-shuffle"),
+    NotYet("model_list[].litellm_params.tpm", "it only weighs simple-shuffle"),
+    NotYet("model_list[].litellm_params.rpd", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.tpd", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.itpm", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.otpm", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),
+    NotYet("model_list[].litellm_params.max_parallel_requests", NO_RATE_LIMITS),
+    # Access
+    NotYet("*_settings.default_key_generate_params", NEW_KEYS),
+    NotYet("*_settings.upperbound_key_generate_params", NEW_KEYS),
+    NotYet("*_settings.key_generation_settings", NEW_KEYS),
+    NotYet("litellm_settings.default_team_*", NEW_KEYS),
+    NotYet("litellm_settings.default_internal_user_params", NEW_KEYS),
+    NotYet("*_settings.enforced_params", ANY_REQUEST),
+    NotYet("general_settings.enforce_user_param", ANY_REQUEST),
+    NotYet("general_settings.allowed_ips", "calls are accepted from any address"),
+    NotYet("general_settings.allowed_routes", ANY_ROUTE),
+    NotYet("general_settings.admin_*_routes", ANY_ROUTE),
+    NotYet("general_settings.enforce_rbac", ANY_ROUTE),
+    NotYet("general_settings.role_permissions", ANY_ROUTE),
+    NotYet("general_settings.enable_jwt_auth", OWN_KEYS),
+    NotYet("general_settings.enable_oauth2_*auth", OWN_KEYS),
+    NotYet("general_settings.custom_auth", OWN_KEYS),
+    NotYet("general_settings.litellm_key_header_name", "keys are read from the usual headers"),
+    NotYet("litellm_settings.require_auth_for_metrics_endpoint", "/metrics answers anybody"),
+    NotYet("model_list[].litellm_params.blocked", ALL_ELIGIBLE),
+    NotYet("model_list[].litellm_params.access_windows", ALL_ELIGIBLE),
+    NotYet("model_list[].model_info.team_id", "every team may use the entry; limit it by the models of keys"),
+    # Content
+    NotYet("guardrails", UNCHECKED),
+    NotYet("policies", UNCHECKED),
+    NotYet("litellm_settings.guardrails", UNCHECKED),
+    NotYet("litellm_settings.banned_keywords_list", UNCHECKED),
+    NotYet("litellm_settings.*_call_rules", UNCHECKED),
+    NotYet("model_list[].litellm_params.guardrails", UNCHECKED),
+    # Routing
+    NotYet("router_settings.routing_strategy", SHUFFLED, acted_on=("simple-shuffle",)),
+    NotYet("load_balancing_settings.routing_algorithm", SHUFFLED, acted_on=("simple-shuffle",)),
+    NotYet("model_groups[].routing_strategy", SHUFFLED, acted_on=("simple-shuffle",)),
+    NotYet("router_settings.routing_groups", SHUFFLED),
+    NotYet("router_settings.retry_policy", ROUTER_RETRIES),
+    NotYet("router_settings.model_group_retry_policy", ROUTER_RETRIES),
+    NotYet("router_settings.allowed_fails_policy", ROUTER_RETRIES),
+    NotYet("router_settings.disable_cooldowns", "set allowed_fails so high that no cooldown begins"),
+    NotYet("router_settings.enable_pre_call_checks", ALL_ELIGIBLE),
+    NotYet("router_settings.optional_pre_call_checks", ALL_ELIGIBLE),
+    NotYet("router_settings.enable_tag_filtering", ALL_ELIGIBLE),
+    NotYet("router_settings.enable_health_check_routing", ALL_ELIGIBLE),
+    NotYet("router_settings.redis_*", UNSHARED),
+    NotYet("model_list[].litellm_params.order", ALL_ELIGIBLE),
+    NotYet("model_list[].litellm_params.tags", ALL_ELIGIBLE),
+    NotYet("model_list[].litellm_params.tag_regex", ALL_ELIGIBLE),
+    NotYet("model_list[].litellm_params.fallbacks", "write them under router_settings"),
+    NotYet("model_list[].litellm_params.*num_retries", ROUTER_RETRIES),
+    NotYet("model_list[].litellm_params.max_retries", ROUTER_RETRIES),
+    NotYet("model_list[].litellm_params.*_policy", ROUTER_RETRIES),
+    NotYet("model_list[].*.cooldown_time", ROUTER_RETRIES),
+    NotYet("model_list[].*.allowed_fails", ROUTER_RETRIES),
+    NotYet("*_settings.http*_proxy", "providers are called directly"),
+    # Messages to people and other systems
+    NotYet("general_settings.alerting", NOBODY_TOLD),
+    NotYet("*_settings.callbacks", METRICS_ONLY, acted_on=("prometheus",)),
+    NotYet("*_settings.*_callback", METRICS_ONLY, acted_on=("prometheus", "prometheus_system")),
+)

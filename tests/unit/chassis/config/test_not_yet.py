@@ -1,0 +1,144 @@
+"""What nothing acts on yet is said, once for each key; what is acted on is not."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from meshgate_chassis.config import known_keys
+from meshgate_chassis.config.accepted_keys import words
+from meshgate_chassis.config.not_yet import FOUR_PRICES_ALONE, NOT_YET, SAID, NotYet
+from meshgate_chassis.config.schema import Table
+from tests.unit.chassis.config.loading import Folder
+
+TABLES: dict[str, Table] = {
+    "": known_keys.SECTIONS,
+    "router_settings.": known_keys.ROUTER_SETTINGS,
+    "litellm_settings.": known_keys.LITELLM_SETTINGS,
+    "general_settings.": known_keys.GENERAL_SETTINGS,
+    "load_balancing_settings.": known_keys.LOAD_BALANCING_SETTINGS,
+    "model_groups().": known_keys.MODEL_GROUP,
+    "model_list().litellm_params.": known_keys.LITELLM_PARAMS,
+}
+# Free keys of LiteLLM's, in places where any key may stand.
+FREE = frozenset({"model_list[].model_info.team_id", "model_list[].*.allowed_fails"})
+
+EVERYTHING_ACTED_ON = """\
+    model_list:
+      - model_name: a
+        litellm_params:
+          {model: openai/x, api_base: "http://x", timeout: 1, stream_timeout: 1, weight: 1, drop_params: true,
+           input_cost_per_token: 1e-6, output_cost_per_token: 1e-6, cache_read_input_token_cost: 1e-7,
+           cache_creation_input_token_cost: 1e-6, organization: o, extra_headers: {a: b}, max_tokens: 1}
+        model_info: {id: one, mode: chat, access_groups: [g], base_model: openai/x}
+    model_groups: [{group_name: g, models: [{model_name: a, weight: 1}]}]
+    router_settings:
+      {routing_strategy: simple-shuffle, num_retries: 1, retry_after: 1, timeout: 1, stream_timeout: 1,
+       fallbacks: [{a: [g]}], default_fallbacks: [g], context_window_fallbacks: [{a: [g]}],
+       content_policy_fallbacks: [{a: [g]}], max_fallbacks: 1, allowed_fails: 1, cooldown_time: 1,
+       model_group_alias: {b: a}, enable_pre_call_checks: false, enable_tag_filtering: "False"}
+    litellm_settings:
+      {request_timeout: 1, drop_params: true, cache: true, cache_params: {type: local, ttl: 1},
+       json_logs: true, allowed_origins: [x], callbacks: [prometheus], success_callback: prometheus,
+       blocked_user_list: [x], guardrails: [], max_budget: null}
+    general_settings:
+      {master_key: x, database_url: "postgresql://x", max_request_size_mb: 1, default_output_tokens: 1,
+       hold_duration: 1, require_pricing: true, alerting: []}
+    compression_settings: {enabled: true}
+    blocked_users: [x]
+    budgets: {}
+    rate_limit: null
+    """
+
+
+def said(folder: Folder, text: str) -> list[str]:
+    """`key: what happens instead` of each warning of this kind."""
+    return [
+        f"{each.where}: {each.message.removeprefix(f'{SAID}: ')}"
+        for each in folder.check(text)
+        if each.message.startswith(SAID)
+    ]
+
+
+def test_what_works_is_not_warned_of(folder: Folder) -> None:
+    """Nor is what is empty, null or false."""
+    assert [] == folder.lines(EVERYTHING_ACTED_ON)
+
+
+@pytest.mark.parametrize("row", NOT_YET, ids=lambda row: row.key)
+def test_a_row_is_about_a_key_that_is_known(row: NotYet) -> None:
+    """A row with a slip in its key would be a warning that never comes."""
+    key = row.key
+    known = (prefix + name.replace("_*", "_x") for prefix, table in TABLES.items() for name in table)
+    pattern = key.replace("[]", "()")
+    assert key in FREE or any(fnmatchcase(name, pattern) for name in known)
+    assert 1 == sum(key == each.key for each in NOT_YET)
+
+
+LIMITS = words(
+    """
+    litellm_settings.max_budget litellm_settings.budget_duration litellm_settings.rpm litellm_settings.tpm
+    litellm_settings.max_parallel_requests litellm_settings.global_max_parallel_requests
+    litellm_settings.max_user_budget litellm_settings.max_internal_user_budget
+    litellm_settings.max_end_user_budget litellm_settings.upperbound_key_generate_params
+    general_settings.default_budget general_settings.default_budget_duration
+    general_settings.litellm_key_budget_duration general_settings.max_parallel_requests
+    general_settings.global_max_parallel_requests general_settings.max_response_size_mb
+    general_settings.allowed_ips general_settings.allowed_routes general_settings.admin_only_routes
+    general_settings.enable_jwt_auth router_settings.provider_budget_config router_settings.redis_host
+    router_settings.retry_policy router_settings.enable_pre_call_checks router_settings.enable_tag_filtering
+    """
+)
+
+
+@pytest.mark.parametrize("key", LIMITS)
+def test_a_limit_that_nothing_keeps_is_said(folder: Folder, key: str) -> None:
+    """A wrong type may be an error as well; nothing is accepted in silence."""
+    section, _, name = key.partition(".")
+    value = "{a: b}" if name in ("provider_budget_config", "retry_policy") else 1
+    assert [key] == [line.partition(":")[0] for line in said(folder, f"{section}: {{{name}: {value}}}")]
+
+
+@pytest.mark.parametrize("text", ["budgets: {max_budget: 1}", "rate_limit: {rpm: 1}", "guardrails: [{a: b}]"])
+def test_a_section_that_nothing_reads_is_said(folder: Folder, text: str) -> None:
+    """As a whole."""
+    assert [text.partition(":")[0]] == [line.partition(":")[0] for line in said(folder, text)]
+
+
+def test_many_deployments_are_one_warning(folder: Folder) -> None:
+    """It stands at the first one, and tells how many there are."""
+    text = """\
+        model_list:
+          - {model_name: a, litellm_params: {model: openai/x}}
+          - {model_name: b, litellm_params: {model: openai/x, rpm: 1, max_budget: 2}}
+          - {model_name: b, litellm_params: {model: openai/y, rpm: 0, order: 1}}
+          - {model_name: c, litellm_params: {model: openai/y}, model_info: {input_cost_per_second: 1}}
+        """
+    at = "model_list[1].litellm_params"
+    assert said(folder, text) == [
+        f"{at}.max_budget: only a key's own max_budget limits what is spent",
+        f"model_list[3].model_info.input_cost_per_second: {FOUR_PRICES_ALONE}",
+        f"{at}.rpm: it only weighs simple-shuffle (the first of 2 places)",
+        "model_list[2].litellm_params.order: all deployments of the group are eligible",
+    ]
+
+
+@pytest.mark.parametrize(
+    "section", ["router_settings.routing_strategy", "load_balancing_settings.routing_algorithm"]
+)
+@pytest.mark.parametrize("strategy", known_keys.ROUTING_STRATEGIES)
+def test_strategies(folder: Folder, section: str, strategy: str) -> None:
+    """Every strategy but the one there is."""
+    name, _, key = section.partition(".")
+    expected = [] if strategy == "simple-shuffle" else [f"{section}: simple-shuffle is used"]
+    assert expected == said(folder, f"{name}: {{{key}: {strategy}}}")
+
+
+def test_callbacks_that_are_there(folder: Folder) -> None:
+    """Prometheus is, others are not, and neither is a list with others in it."""
+    assert 1 == len(said(folder, "litellm_settings: {callbacks: [prometheus, langfuse]}"))
+    assert 1 == len(said(folder, "litellm_settings: {success_callback: langfuse}"))
+
+
+def test_what_is_wrong_is_not_also_said_to_be_missing(folder: Folder) -> None:
+    """One line for one mistake."""
+    assert 1 == len(folder.lines("router_settings: {routing_strategy: fastest}"))
