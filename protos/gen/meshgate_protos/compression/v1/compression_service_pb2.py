@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from meshgate_protos.chat.v1 import chat_pb2 as meshgate__protos_dot_chat_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8meshgate_protos/compression/v1/compression_service.proto\x12\x1emeshgate_protos.compression.v1\x1a\"meshgate_protos/chat/v1/chat.proto\"\xa6\x01\n\x15\x43ompressPromptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x32\n\x08messages\x18\x03 \x03(\x0b\x32 .meshgate_protos.chat.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.meshgate_protos.compression.v1.Policy\"\xa0\x01\n\x06Policy\x12\x19\n\x0ctarget_ratio\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\ncompressor\x18\x03 \x01(\t\x12\x14\n\x0c\x61llow_system\x18\x04 \x01(\x08\x12\x10\n\x03rag\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x0f\n\r_target_ratioB\r\n\x0b_min_tokensB\x06\n\x04_rag\"\xb8\x01\n\x16\x43ompressPromptResponse\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .meshgate_protos.chat.v1.Message\x12\x12\n\ncompressed\x18\x02 \x01(\x08\x12\x17\n\x0foriginal_tokens\x18\x03 \x01(\x03\x12\x19\n\x11\x63ompressed_tokens\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\ncompressor\x18\x06 \x01(\t2\x95\x01\n\x12\x43ompressionService\x12\x7f\n\x0e\x43ompressPrompt\x12\x35.meshgate_protos.compression.v1.CompressPromptRequest\x1a\x36.meshgate_protos.compression.v1.CompressPromptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8meshgate_protos/compression/v1/compression_service.proto\x12\x1emeshgate_protos.compression.v1\x1a\"meshgate_protos/chat/v1/chat.proto\"\xc7\x01\n\x15\x43ompressPromptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x32\n\x08messages\x18\x03 \x03(\x0b\x32 .meshgate_protos.chat.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.meshgate_protos.compression.v1.Policy\x12\x1f\n\x17untouched_message_count\x18\x05 \x01(\x05\"\xd4\x01\n\x06Policy\x12\x19\n\x0ctarget_ratio\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\ncompressor\x18\x03 \x01(\t\x12\x14\n\x0c\x61llow_system\x18\x04 \x01(\x08\x12\x10\n\x03rag\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12\x1d\n\x10rag_target_ratio\x18\x06 \x01(\x01H\x03\x88\x01\x01\x42\x0f\n\r_target_ratioB\r\n\x0b_min_tokensB\x06\n\x04_ragB\x13\n\x11_rag_target_ratio\"\xfc\x01\n\x16\x43ompressPromptResponse\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .meshgate_protos.chat.v1.Message\x12\x12\n\ncompressed\x18\x02 \x01(\x08\x12\x17\n\x0foriginal_tokens\x18\x03 \x01(\x03\x12\x19\n\x11\x63ompressed_tokens\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\ncompressor\x18\x06 \x01(\t\x12\x1f\n\x17original_message_tokens\x18\x07 \x03(\x03\x12!\n\x19\x63ompressed_message_tokens\x18\x08 \x03(\x03\x32\x95\x01\n\x12\x43ompressionService\x12\x7f\n\x0e\x43ompressPrompt\x12\x35.meshgate_protos.compression.v1.CompressPromptRequest\x1a\x36.meshgate_protos.compression.v1.CompressPromptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +33,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'meshgate_protos.compression
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMPRESSPROMPTREQUEST']._serialized_start=129
-  _globals['_COMPRESSPROMPTREQUEST']._serialized_end=295
-  _globals['_POLICY']._serialized_start=298
-  _globals['_POLICY']._serialized_end=458
-  _globals['_COMPRESSPROMPTRESPONSE']._serialized_start=461
-  _globals['_COMPRESSPROMPTRESPONSE']._serialized_end=645
-  _globals['_COMPRESSIONSERVICE']._serialized_start=648
-  _globals['_COMPRESSIONSERVICE']._serialized_end=797
+  _globals['_COMPRESSPROMPTREQUEST']._serialized_end=328
+  _globals['_POLICY']._serialized_start=331
+  _globals['_POLICY']._serialized_end=543
+  _globals['_COMPRESSPROMPTRESPONSE']._serialized_start=546
+  _globals['_COMPRESSPROMPTRESPONSE']._serialized_end=798
+  _globals['_COMPRESSIONSERVICE']._serialized_start=801
+  _globals['_COMPRESSIONSERVICE']._serialized_end=950
 # @@protoc_insertion_point(module_scope)

@@ -27,9 +27,14 @@ class CompressPromptRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    UNTOUCHED_MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     model: _builtins.str
     """Public name; chooses policy and tokenizer."""
+    untouched_message_count: _builtins.int
+    """The first so many messages are left as they are: the provider's prompt cache has them so. Shall be
+    the same in every later turn of the conversation, or its prefix changes. 0 to the number of messages.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]: ...
     @_builtins.property
@@ -41,10 +46,11 @@ class CompressPromptRequest(_message.Message):
         model: _builtins.str = ...,
         messages: _abc.Iterable[_chat_pb2.Message] | None = ...,
         policy: Global___Policy | None = ...,
+        untouched_message_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model", b"model", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "model", b"model", "policy", b"policy", "request_id", b"request_id", "untouched_message_count", b"untouched_message_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -61,6 +67,7 @@ class Policy(_message.Message):
     COMPRESSOR_FIELD_NUMBER: _builtins.int
     ALLOW_SYSTEM_FIELD_NUMBER: _builtins.int
     RAG_FIELD_NUMBER: _builtins.int
+    RAG_TARGET_RATIO_FIELD_NUMBER: _builtins.int
     target_ratio: _builtins.float
     """Tokens kept / tokens given; 0.05 to 1."""
     min_tokens: _builtins.int
@@ -71,6 +78,8 @@ class Policy(_message.Message):
     """System messages may be shortened too."""
     rag: _builtins.bool
     """The user content is retrieved context; absent = recognise it."""
+    rag_target_ratio: _builtins.float
+    """Of retrieved context; 0.05 to 1. Absent: `target_ratio` if that is set."""
     def __init__(
         self,
         *,
@@ -79,21 +88,26 @@ class Policy(_message.Message):
         compressor: _builtins.str = ...,
         allow_system: _builtins.bool = ...,
         rag: _builtins.bool | None = ...,
+        rag_target_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens", "_rag", b"_rag", "_target_ratio", b"_target_ratio", "min_tokens", b"min_tokens", "rag", b"rag", "target_ratio", b"target_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens", "_rag", b"_rag", "_rag_target_ratio", b"_rag_target_ratio", "_target_ratio", b"_target_ratio", "min_tokens", b"min_tokens", "rag", b"rag", "rag_target_ratio", b"rag_target_ratio", "target_ratio", b"target_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens", "_rag", b"_rag", "_target_ratio", b"_target_ratio", "allow_system", b"allow_system", "compressor", b"compressor", "min_tokens", b"min_tokens", "rag", b"rag", "target_ratio", b"target_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens", "_rag", b"_rag", "_rag_target_ratio", b"_rag_target_ratio", "_target_ratio", b"_target_ratio", "allow_system", b"allow_system", "compressor", b"compressor", "min_tokens", b"min_tokens", "rag", b"rag", "rag_target_ratio", b"rag_target_ratio", "target_ratio", b"target_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_tokens: _TypeAlias = _typing.Literal["min_tokens"]  # noqa: Y015
     _WhichOneofArgType__min_tokens: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens"]  # noqa: Y015
     _WhichOneofReturnType__rag: _TypeAlias = _typing.Literal["rag"]  # noqa: Y015
     _WhichOneofArgType__rag: _TypeAlias = _typing.Literal["_rag", b"_rag"]  # noqa: Y015
+    _WhichOneofReturnType__rag_target_ratio: _TypeAlias = _typing.Literal["rag_target_ratio"]  # noqa: Y015
+    _WhichOneofArgType__rag_target_ratio: _TypeAlias = _typing.Literal["_rag_target_ratio", b"_rag_target_ratio"]  # noqa: Y015
     _WhichOneofReturnType__target_ratio: _TypeAlias = _typing.Literal["target_ratio"]  # noqa: Y015
     _WhichOneofArgType__target_ratio: _TypeAlias = _typing.Literal["_target_ratio", b"_target_ratio"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_tokens) -> _WhichOneofReturnType__min_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rag) -> _WhichOneofReturnType__rag | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rag_target_ratio) -> _WhichOneofReturnType__rag_target_ratio | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_ratio) -> _WhichOneofReturnType__target_ratio | None: ...
 
@@ -109,6 +123,8 @@ class CompressPromptResponse(_message.Message):
     COMPRESSED_TOKENS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     COMPRESSOR_FIELD_NUMBER: _builtins.int
+    ORIGINAL_MESSAGE_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPRESSED_MESSAGE_TOKENS_FIELD_NUMBER: _builtins.int
     compressed: _builtins.bool
     original_tokens: _builtins.int
     compressed_tokens: _builtins.int
@@ -121,6 +137,14 @@ class CompressPromptResponse(_message.Message):
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Message]:
         """As many as were sent, in the same order; empty iff compressed = false."""
 
+    @_builtins.property
+    def original_message_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of each message; empty iff compressed = false."""
+
+    @_builtins.property
+    def compressed_message_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As many; smaller exactly where a message was shortened."""
+
     def __init__(
         self,
         *,
@@ -130,10 +154,12 @@ class CompressPromptResponse(_message.Message):
         compressed_tokens: _builtins.int = ...,
         reason: _builtins.str = ...,
         compressor: _builtins.str = ...,
+        original_message_tokens: _abc.Iterable[_builtins.int] | None = ...,
+        compressed_message_tokens: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressed", b"compressed", "compressed_tokens", b"compressed_tokens", "compressor", b"compressor", "messages", b"messages", "original_tokens", b"original_tokens", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressed", b"compressed", "compressed_message_tokens", b"compressed_message_tokens", "compressed_tokens", b"compressed_tokens", "compressor", b"compressor", "messages", b"messages", "original_message_tokens", b"original_message_tokens", "original_tokens", b"original_tokens", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

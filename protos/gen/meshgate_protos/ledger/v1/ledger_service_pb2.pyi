@@ -329,6 +329,7 @@ class ReserveSpendResponse(_message.Message):
     HELD_USD_NANOS_FIELD_NUMBER: _builtins.int
     RESOLVED_MODEL_FIELD_NUMBER: _builtins.int
     REPEATED_FIELD_NUMBER: _builtins.int
+    PROMPT_PRICE_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
@@ -344,6 +345,10 @@ class ReserveSpendResponse(_message.Message):
     def account(self) -> Global___Account:
         """Set iff GRANTED."""
 
+    @_builtins.property
+    def prompt_price(self) -> Global___PromptPrice:
+        """Of the model, at this prompt's size; absent = unknown or DENIED."""
+
     def __init__(
         self,
         *,
@@ -353,14 +358,44 @@ class ReserveSpendResponse(_message.Message):
         held_usd_nanos: _builtins.int = ...,
         resolved_model: _builtins.str = ...,
         repeated: _builtins.bool = ...,
+        prompt_price: Global___PromptPrice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "denial", b"denial"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "denial", b"denial", "prompt_price", b"prompt_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "prompt_price", b"prompt_price", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
+
+@_typing.final
+class PromptPrice(_message.Message):
+    """What prompt tokens cost, in nano-USD per million. Of several deployments that could serve the call: the
+    one whose cached tokens are cheapest beside its fresh ones, because who uses this weighs one against the other.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_NANOS_PER_MTOK_FIELD_NUMBER: _builtins.int
+    CACHE_READ_NANOS_PER_MTOK_FIELD_NUMBER: _builtins.int
+    input_nanos_per_mtok: _builtins.int
+    cache_read_nanos_per_mtok: _builtins.int
+    """Absent: read from the provider's cache they cost the same."""
+    def __init__(
+        self,
+        *,
+        input_nanos_per_mtok: _builtins.int = ...,
+        cache_read_nanos_per_mtok: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_read_nanos_per_mtok", b"_cache_read_nanos_per_mtok", "cache_read_nanos_per_mtok", b"cache_read_nanos_per_mtok"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_read_nanos_per_mtok", b"_cache_read_nanos_per_mtok", "cache_read_nanos_per_mtok", b"cache_read_nanos_per_mtok", "input_nanos_per_mtok", b"input_nanos_per_mtok"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache_read_nanos_per_mtok: _TypeAlias = _typing.Literal["cache_read_nanos_per_mtok"]  # noqa: Y015
+    _WhichOneofArgType__cache_read_nanos_per_mtok: _TypeAlias = _typing.Literal["_cache_read_nanos_per_mtok", b"_cache_read_nanos_per_mtok"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_read_nanos_per_mtok) -> _WhichOneofReturnType__cache_read_nanos_per_mtok | None: ...
+
+Global___PromptPrice: _TypeAlias = PromptPrice  # noqa: Y015
 
 @_typing.final
 class TokenCounts(_message.Message):
