@@ -11,7 +11,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshgate_chassis.errors import invalid_field
-from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, TokenCounts
+from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, Rates, TokenCounts
 from meshgate_ledger.records import (
     Decision,
     Denial,
@@ -159,7 +159,12 @@ def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResp
         account=account_to(principal, grant.key, grant.spend_nanos),
         held_usd_nanos=grant.held_nanos,
         resolved_model=grant.resolved_model,
+        prompt_price=None if decision.prompt_rates is None else prompt_price_to(decision.prompt_rates),
     )
+
+
+def prompt_price_to(rates: Rates) -> pb.PromptPrice:
+    return pb.PromptPrice(input_nanos_per_mtok=rates.input, cache_read_nanos_per_mtok=rates.cache_read)
 
 
 def denial_to(denial: Denial) -> pb.Denial:

@@ -26,7 +26,8 @@ from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.postgres_store import PostgresStore
-from meshgate_ledger.price import Cost, Price, consistent, cost_of
+from meshgate_ledger.price import Cost, Price, Rates, consistent, cost_of
+from meshgate_ledger.prompt_price import prompt_rates
 from meshgate_ledger.records import (
     Decision,
     Denial,
@@ -91,7 +92,7 @@ class Ledger:
             if reserved.state != "stale":
                 verdict = _verdict(command, reserved, key)
                 self._count(verdict)
-                return Decision(verdict, reserved.is_repeat)
+                return Decision(verdict, reserved.is_repeat, self._prompt_rates(command, verdict))
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)
 
     async def settle(self, command: SettleCommand, timeout_s: float) -> Posting:
@@ -134,6 +135,12 @@ class Ledger:
             key, utc(self._clock.now_ns())
         )
         return denial or state
+
+    def _prompt_rates(self, command: ReserveCommand, verdict: Grant | Denial) -> Rates | None:
+        if isinstance(verdict, Denial):
+            return None
+        prices = self._policy.prices.of_model(verdict.resolved_model, utc(self._clock.now_ns()))
+        return prompt_rates(prices, command.prompt_tokens)
 
     def _reserve_item(self, command: ReserveCommand, key: KeyRecord | None) -> ReserveItem:
         now = utc(self._clock.now_ns())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 
-from meshgate_ledger.price import Cost, Price, TokenCounts
+from meshgate_ledger.price import Cost, Price, Rates, TokenCounts
 
 NANOS_PER_USD = 1_000_000_000
 
@@ -114,10 +114,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided of a call, and whether it had been decided before."""
+    """What was decided of a call, and whether it had been decided before.
+
+    `prompt_rates`: what the prompt's tokens cost; None when that is not known, or the call was denied.
+    """
 
     verdict: Grant | Denial
     is_repeat: bool
+    prompt_rates: Rates | None = None
 
 
 class Outcome(StrEnum):

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshgate_chassis.errors import MeshError
 from meshgate_ledger import convert
-from meshgate_ledger.price import Cost, TokenCounts
+from meshgate_ledger.price import Cost, Rates, TokenCounts
 from meshgate_ledger.records import (
     Decision,
     Denial,
@@ -242,3 +242,18 @@ def test_a_posting_tells_its_parts() -> None:
         output_usd_nanos=4,
         reasoning_usd_nanos=5,
     ) == (response.breakdown)
+
+
+def test_a_grant_tells_the_prompts_price_when_it_is_known() -> None:
+    """Absent is unknown; no price for cached tokens is absent as well, and not zero."""
+    grant = Grant("a", 4, 3, None)
+    known = convert.decision_to(OPEN, Decision(grant, False, Rates(input=100, output=1, cache_read=10)))
+    plain = convert.decision_to(OPEN, Decision(grant, False, Rates(input=100, output=1)))
+    unknown = convert.decision_to(OPEN, Decision(grant, False))
+
+    assert (100, 10) == (
+        known.prompt_price.input_nanos_per_mtok,
+        known.prompt_price.cache_read_nanos_per_mtok,
+    )
+    assert not plain.prompt_price.HasField("cache_read_nanos_per_mtok")
+    assert not unknown.HasField("prompt_price")
