@@ -25,12 +25,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`messages`: shortened; empty iff there is a reason. Tokens are those of the texts."""
+    """`messages`: shortened; empty iff there is a reason. Tokens are those of the texts.
+
+    `message_tokens_before` and `_after`: of each message; empty iff there is a reason.
+    """
 
     messages: tuple[Message, ...]
     tokens_before: int
     tokens_after: int
     reason: Reason = Reason.NONE
+    message_tokens_before: tuple[int, ...] = ()
+    message_tokens_after: tuple[int, ...] = ()
 
 
 def compress_conversation(
@@ -46,16 +51,23 @@ def compress_conversation(
     if before < policy.min_tokens:
         return Outcome((), before, before, Reason.BELOW_MINIMUM)
     result = list(messages)
-    after = before
+    tokens_after = list(tokens)
     for passage in plan(messages, tokens, policy):
         texts = shorten(passage, count)
         for place, section, text in zip(passage.places, passage.sections, texts, strict=True):
             if text != section.text:
                 result[place.message] = _with_text(result[place.message], place.part, text)
-                after += count(text) - count(section.text)
+                tokens_after[place.message] += count(text) - count(section.text)
+    after = sum(tokens_after)
     if after >= before:
         return Outcome((), before, before, Reason.NOTHING_TO_GAIN)
-    return Outcome(tuple(result), before, after)
+    return Outcome(
+        tuple(result),
+        before,
+        after,
+        message_tokens_before=tuple(tokens),
+        message_tokens_after=tuple(tokens_after),
+    )
 
 
 def remembering(count: Count) -> Count:

@@ -53,9 +53,9 @@ def policy_from_proto(policy: pb.Policy, default: Policy) -> Policy:
     """The policy of a request; what it leaves open is the default's. Raises INVALID_ARGUMENT."""
     ratio, rag_ratio = default.ratio, default.rag_ratio
     if policy.HasField("target_ratio"):
-        ratio = rag_ratio = policy.target_ratio
-        if not RATIO_MIN <= ratio <= RATIO_MAX:
-            raise invalid_field("policy.target_ratio", f"must be between {RATIO_MIN} and {RATIO_MAX}")
+        ratio = rag_ratio = _ratio("policy.target_ratio", policy.target_ratio)
+    if policy.HasField("rag_target_ratio"):
+        rag_ratio = _ratio("policy.rag_target_ratio", policy.rag_target_ratio)
     min_tokens = policy.min_tokens if policy.HasField("min_tokens") else default.min_tokens
     if min_tokens < 0:
         raise invalid_field("policy.min_tokens", "must not be negative")
@@ -66,3 +66,9 @@ def policy_from_proto(policy: pb.Policy, default: Policy) -> Policy:
         allow_system=policy.allow_system,
         rag=policy.rag if policy.HasField("rag") else None,
     )
+
+
+def _ratio(path: str, value: float) -> float:
+    if not RATIO_MIN <= value <= RATIO_MAX:
+        raise invalid_field(path, f"must be between {RATIO_MIN} and {RATIO_MAX}")
+    return value

@@ -1,8 +1,9 @@
 """Which parts of a conversation may be shortened, and how: the plan.
 
 Never touched: the system prompt (unless allowed), a user's own words, tool calls, anything that is
-not text, anything at or before a prompt-cache marker, an assistant's message that is last (the
-model is to go on with it). Roles, order and counts of messages and parts never change.
+not text, anything at or before a prompt-cache marker, the first messages when the policy says so, an
+assistant's message that is last (the model is to go on with it). Roles, order and counts of messages
+and parts never change.
 
 Prefix stability. A provider's prompt cache hits only while the conversation so far keeps its bytes.
 So what happens to a message depends on nothing that comes in a later turn: a turn (everything
@@ -72,7 +73,7 @@ def plan(messages: Sequence[Message], tokens: Sequence[int], policy: Policy) -> 
 
     `tokens`: of each message.
     """
-    free_from = _after_last_marker(messages)
+    free_from = max(_after_last_marker(messages), Place(policy.untouched_messages, 0))
     so_far = 0
     question = ""
     for answers, run in groupby(enumerate(messages), key=lambda item: item[1].role == _ASSISTANT):

@@ -15,6 +15,7 @@ class Policy:
 
     `min_tokens`: a conversation shorter than this is left alone. `rag`: the user's content is
     retrieved context, or is not; None: recognise it. `allow_system`: system messages count as text.
+    `untouched_messages`: the first so many stay as they are.
     """
 
     ratio: float = 0.5
@@ -22,6 +23,7 @@ class Policy:
     min_tokens: int = 500
     allow_system: bool = False
     rag: bool | None = None
+    untouched_messages: int = 0
 
     def __post_init__(self) -> None:
         assert RATIO_MIN <= self.ratio <= RATIO_MAX, "the ratio was checked where it came in"

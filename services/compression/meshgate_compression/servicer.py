@@ -1,7 +1,7 @@
 """CompressionService over the worker pool: proto in, proto out, nothing decided here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError, invalid_field
@@ -60,6 +60,8 @@ class CompressionServicer(CompressionServiceServicer):
             compressed_tokens=outcome.tokens_after,
             reason=outcome.reason.value,
             compressor=job.compressor,
+            original_message_tokens=outcome.message_tokens_before,
+            compressed_message_tokens=outcome.message_tokens_after,
         )
 
     def _job(self, request: pb.CompressPromptRequest) -> Job:
@@ -75,9 +77,13 @@ class CompressionServicer(CompressionServiceServicer):
                 "PROMPT_TOO_LONG",
                 f"prompts of more than {self._defaults.chars_max} characters are not compressed",
             )
+        untouched = request.untouched_message_count
+        if not 0 <= untouched <= len(messages):
+            raise invalid_field("untouched_message_count", f"must be 0 to {len(messages)}")
+        policy = policy_from_proto(request.policy, self._defaults.policy)
         return Job(
             messages=messages,
-            policy=policy_from_proto(request.policy, self._defaults.policy),
+            policy=replace(policy, untouched_messages=untouched),
             compressor=compressor,
             tokenizer=self._tokenizer_of(request.model),
         )
