@@ -34,6 +34,7 @@ class Admission:
             run.reserving = False  # the hold, if there is one, belongs to the first call
             raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used before")
         run.admitted(answer.account)
+        run.prompt_price = answer.prompt_price if answer.HasField("prompt_price") else None
         return answer.resolved_model or run.call.request.model
 
     async def _ask(self, request: pb.ReserveSpendRequest) -> tuple[pb.ReserveSpendResponse, int]:

@@ -26,6 +26,7 @@ from meshgate_edge.call import CallInfo
 from meshgate_edge.call_log import CallLog
 from meshgate_edge.catalog_step import Catalog
 from meshgate_edge.clients import HopLimits, MeshClients
+from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_app import HttpParts, build_http_app
@@ -78,7 +79,10 @@ class _Edge:
         self.metrics = CallMetrics(
             runtime.registry, [each.model_group for each in config.deployments], runtime.clock
         )
-        self.observer = _Observers(self.metrics, CallLog())
+        compression_metrics = CompressionMetrics(
+            runtime.registry, [each.model_group for each in config.deployments]
+        )
+        self.observer = _Observers(self.metrics, compression_metrics, CallLog())
         self.settlements = TaskOwner("settlements", settings.settlements_max)
         self.stores = TaskOwner("stores", settings.stores_max)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
@@ -88,7 +92,9 @@ class _Edge:
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s),
             cache=CacheStep(clients.cache, config.cache, limits, self.stores),
-            compression=CompressionStep(clients.compression, config.compression, limits.compress_s),
+            compression=CompressionStep(
+                clients.compression, config.compression, limits.compress_s, runtime.clock
+            ),
             router=clients.router,
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)

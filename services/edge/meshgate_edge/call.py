@@ -39,9 +39,12 @@ class CompressionOptions:
 
     enabled: bool | None = None
     target_ratio: float | None = None
+    rag_target_ratio: float | None = None  # of retrieved context; None: as target_ratio, if that is given
     min_tokens: int | None = None
-    compressor: str = ""
-    rag: bool | None = None
+    compressor: str | None = None
+    rag: bool | None = None  # the user's content is retrieved context, or is not
+    allow_system: bool | None = None  # system messages may be shortened too
+    guard: bool | None = None  # False: compress even where it does not pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class CallInfo:
     similarity: float | None = None
     original_prompt_tokens: int | None = None  # set iff compressed
     compressed_prompt_tokens: int | None = None
+    compression: str = ""  # what became of it, e.g. "compressed" or "no_saving"; empty: nobody asked for it
+    compression_duration_s: float | None = None  # set iff the compression service answered
     cost_usd_nanos: int | None = None  # known after the settlement
     input_cost_usd_nanos: int = 0
     output_cost_usd_nanos: int = 0

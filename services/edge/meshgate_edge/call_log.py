@@ -58,6 +58,8 @@ def call_members(info: CallInfo) -> dict[str, object]:
         "completion_tokens": info.completion_tokens,
         "estimated": info.usage_estimated,
         "original_prompt_tokens": info.original_prompt_tokens,
+        "compressed_prompt_tokens": info.compressed_prompt_tokens,
+        "compression": info.compression,
         "attempted_retries": info.attempted_retries,
     }
     line = {name: value for name, value in members.items() if value}

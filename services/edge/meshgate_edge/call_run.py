@@ -33,6 +33,7 @@ class CallRun:
     start_ns: int
     start_monotonic_s: float
     account: ledger_pb.Account
+    prompt_price: ledger_pb.PromptPrice | None = None  # None: not known
     reserving: bool = False
     held: bool = False
     asked: bool = False

@@ -1,113 +1,194 @@
-"""Compression's part of the pipeline: a shorter prompt when it is asked for, else the prompt as it is.
+"""Compression's part of the pipeline: a shorter prompt when it is asked for and pays, else the same.
 
-On by request, else by key (metadata.compression), else by model, else by the configuration. Any failure
-means uncompressed; a prompt is never half compressed.
+Any failure means uncompressed; a prompt is never half compressed. The one error is a compressor that the
+request names and nobody has.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
+from opentelemetry import trace
 
-from meshgate_chassis.chat.json import loads
+from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import CompressionConfig
-from meshgate_chassis.errors import MeshError
-from meshgate_edge.call import CompressionOptions
+from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.circuit import Circuit
+from meshgate_edge.compression_guard import UNPRICED, Measured, TokenPrices, saving
+from meshgate_edge.compression_policy import CompressionPolicy, decide
+from meshgate_edge.prompt_memory import Mark, Outlook, PromptMemory, marks_of
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 
 log = structlog.get_logger("meshgate.edge.compression")
+
+FRESH_CHARACTERS_MIN: Final = 400  # the compressors leave shorter texts alone
+UNANSWERED: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
+
+COMPRESSED: Final = "compressed"
+BELOW_MINIMUM: Final = "below_minimum"
+PREFIX_CACHED: Final = "prefix_cached"  # what could be shortened is in the provider's cache as it is
+NO_SAVING: Final = "no_saving"  # compressed it would be expected to cost more
+LEFT_OUT: Final = "service_left_out"  # the service did not answer lately
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one prompt is to be compressed. `marks`: empty when the guard is off."""
+
+    policy: CompressionPolicy
+    outlook: Outlook
+    prices: TokenPrices
+    marks: list[Mark]
 
 
 class CompressionStep:
     """Compresses the prompts of calls that want it."""
 
     def __init__(
-        self, compression: CompressionServiceClient, config: CompressionConfig, timeout_s: float
+        self, compression: CompressionServiceClient, config: CompressionConfig, timeout_s: float, clock: Clock
     ) -> None:
         self._compression = compression
         self._config = config
         self._timeout_s = timeout_s
+        self._clock = clock
+        self._memory = PromptMemory()
+        self._circuit = Circuit("compression", clock)
 
     async def compress(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatRequest:
-        """The request to send on: a new one with shorter messages, or the same object."""
-        options = decide(run.call.options.compression, run.account.metadata_json, self._config, request.model)
-        if not options.enabled or run.prompt_tokens < self._minimum(options):
+        """The request to send on: a new one with shorter messages, or the same object.
+
+        Raises INVALID_ARGUMENT/FIELD_INVALID for a compressor that is not at hand.
+        """
+        options = run.call.options.compression
+        policy = decide(options, run.account.metadata_json, self._config, request.model)
+        if not policy.enabled:
             return request
-        try:
-            answer = await self._compression.compress_prompt(
-                pb.CompressPromptRequest(
-                    request_id=run.call.call_id,
-                    model=request.model,
-                    messages=request.messages,
-                    policy=_policy(options),
-                ),
-                timeout_s=self._timeout_s,
-            )
-        except MeshError as error:
-            log.info("prompt not compressed", error=error.reason)
+        if run.prompt_tokens < policy.min_tokens:
+            run.info.compression = BELOW_MINIMUM
             return request
-        if not answer.compressed or len(answer.messages) != len(request.messages):
+        plan = self._plan(run, request, policy)
+        answer = await self._answer(run, request, plan)
+        first_touched = None if answer is None else _first_shortened(answer)
+        if plan.marks:
+            self._memory.remember(plan.marks, first_touched)
+        if answer is None:
             return request
-        run.info.original_prompt_tokens = answer.original_tokens
-        run.info.compressed_prompt_tokens = answer.compressed_tokens
-        run.prompt_tokens = max(0, run.prompt_tokens - (answer.original_tokens - answer.compressed_tokens))
+        run.info.compression = COMPRESSED
+        _note(run, answer)
         shorter = chat_pb.ChatRequest()
         shorter.CopyFrom(request)
         del shorter.messages[:]
         shorter.messages.extend(answer.messages)
         return shorter
 
-    def _minimum(self, options: CompressionOptions) -> int:
-        return self._config.min_tokens if options.min_tokens is None else options.min_tokens
+    def _plan(self, run: CallRun, request: chat_pb.ChatRequest, policy: CompressionPolicy) -> _Plan:
+        prices = prices_of(run.prompt_price)
+        if not policy.guard:
+            return _Plan(policy, Outlook(), prices, [])
+        told = policy.policy.SerializeToString(deterministic=True)
+        scope = f"{run.account.tenant_id}\0{request.model}\0{told!r}"
+        marks = marks_of(scope, request.messages)
+        outlook = self._memory.outlook(marks, request.messages)
+        if prices.cached >= prices.input:  # a cache that saves nothing is not worth keeping
+            outlook = Outlook()
+        return _Plan(policy, outlook, prices, marks)
+
+    async def _answer(
+        self, run: CallRun, request: chat_pb.ChatRequest, plan: _Plan
+    ) -> pb.CompressPromptResponse | None:
+        """The service's answer if it is to be used; notes why not."""
+        info = run.info
+        if _characters(request.messages[plan.outlook.first_touched :]) < FRESH_CHARACTERS_MIN:
+            info.compression = PREFIX_CACHED if plan.outlook.first_touched else BELOW_MINIMUM
+            return None
+        if not self._circuit.allows():
+            info.compression = LEFT_OUT
+            return None
+        asked_s = self._clock.monotonic_s()
+        try:
+            answer = await self._asked(run, request, plan)
+        except MeshError as error:
+            _refuse_unknown_compressor(run, error)
+            log.info("prompt not compressed", error=error.reason)
+            info.compression = error.reason.lower()
+            return None
+        info.compression_duration_s = self._clock.monotonic_s() - asked_s
+        if not answer.compressed or len(answer.messages) != len(request.messages):
+            info.compression = answer.reason.lower() or "answer_unusable"
+            return None
+        if plan.policy.guard and _saving(run, answer, plan) <= 0:
+            info.compression = NO_SAVING
+            return None
+        return answer
+
+    async def _asked(
+        self, run: CallRun, request: chat_pb.ChatRequest, plan: _Plan
+    ) -> pb.CompressPromptResponse:
+        try:
+            answer = await self._compression.compress_prompt(
+                pb.CompressPromptRequest(
+                    request_id=run.call.call_id,
+                    model=request.model,
+                    messages=request.messages,
+                    policy=plan.policy.policy,
+                    untouched_message_count=plan.outlook.first_touched,
+                ),
+                timeout_s=self._timeout_s,
+            )
+        except MeshError as error:
+            if error.code in UNANSWERED:
+                self._circuit.failed()
+            else:
+                self._circuit.succeeded()
+            raise
+        self._circuit.succeeded()
+        return answer
 
 
-def decide(
-    asked: CompressionOptions, key_metadata_json: str, config: CompressionConfig, model: str
-) -> CompressionOptions:
-    """The options in force, with `enabled` decided: request, then key, then model, then configuration."""
-    if asked.enabled is not None:
-        return asked
-    by_key = _of_key(key_metadata_json)
-    if by_key is not None:
-        return CompressionOptions(
-            enabled=by_key.enabled,
-            target_ratio=by_key.target_ratio if asked.target_ratio is None else asked.target_ratio,
-            min_tokens=by_key.min_tokens if asked.min_tokens is None else asked.min_tokens,
-            compressor=asked.compressor or by_key.compressor,
-            rag=by_key.rag if asked.rag is None else asked.rag,
-        )
-    return replace(asked, enabled=config.enabled or model in config.models)
+def prices_of(price: ledger_pb.PromptPrice | None) -> TokenPrices:
+    """What the ledger said about the model; shares of work when it said nothing, or that it is free."""
+    if price is None or price.input_nanos_per_mtok == 0:
+        return UNPRICED
+    cached = price.cache_read_nanos_per_mtok if price.HasField("cache_read_nanos_per_mtok") else None
+    return TokenPrices(price.input_nanos_per_mtok, price.input_nanos_per_mtok if cached is None else cached)
 
 
-def _of_key(metadata_json: str) -> CompressionOptions | None:
-    """What the key's metadata says: `{"compression": true}` or an object with our option names."""
-    if '"compression"' not in metadata_json:
-        return None
-    metadata = loads(metadata_json)
-    said = metadata.get("compression") if isinstance(metadata, dict) else None
-    if isinstance(said, bool):
-        return CompressionOptions(enabled=said)
-    if not isinstance(said, dict):
-        return None
-    ratio, minimum = said.get("target_ratio"), said.get("min_tokens")
-    compressor, rag = said.get("compressor"), said.get("rag")
-    return CompressionOptions(
-        enabled=said.get("enabled") is not False,
-        target_ratio=float(ratio) if isinstance(ratio, int | float) else None,
-        min_tokens=minimum if isinstance(minimum, int) else None,
-        compressor=compressor if isinstance(compressor, str) else "",
-        rag=rag if isinstance(rag, bool) else None,
+def _saving(run: CallRun, answer: pb.CompressPromptResponse, plan: _Plan) -> int:
+    given = answer.original_message_tokens
+    fixed = max(0, run.prompt_tokens - sum(given))
+    return saving(Measured(given, answer.compressed_message_tokens, fixed), plan.outlook, plan.prices)
+
+
+def _first_shortened(answer: pb.CompressPromptResponse) -> int:
+    pairs = zip(answer.original_message_tokens, answer.compressed_message_tokens, strict=False)
+    return next((index for index, (before, after) in enumerate(pairs) if after < before), 0)
+
+
+def _note(run: CallRun, answer: pb.CompressPromptResponse) -> None:
+    """Tells headers, metrics, ledger and trace."""
+    run.info.original_prompt_tokens = answer.original_tokens
+    run.info.compressed_prompt_tokens = answer.compressed_tokens
+    run.prompt_tokens = max(0, run.prompt_tokens - (answer.original_tokens - answer.compressed_tokens))
+    span = trace.get_current_span()
+    span.set_attribute("meshgate.compression.original_tokens", answer.original_tokens)
+    span.set_attribute("meshgate.compression.compressed_tokens", answer.compressed_tokens)
+    span.set_attribute("meshgate.compression.compressor", answer.compressor)
+
+
+def _refuse_unknown_compressor(run: CallRun, error: MeshError) -> None:
+    """The client's mistake is told; that of a key or of the configuration is not the client's."""
+    if "policy.compressor" in error.fields and run.call.options.compression.compressor is not None:
+        message = f"compression.compressor {error.fields['policy.compressor']}"
+        raise invalid_field("compression.compressor", message) from error
+
+
+def _characters(messages: Sequence[chat_pb.Message]) -> int:
+    """Of the texts that could be shortened."""
+    return sum(
+        len(message.text) + sum(len(part.text.text) for part in message.parts.parts) for message in messages
     )
-
-
-def _policy(options: CompressionOptions) -> pb.Policy:
-    policy = pb.Policy(compressor=options.compressor)
-    if options.target_ratio is not None:
-        policy.target_ratio = options.target_ratio
-    if options.min_tokens is not None:
-        policy.min_tokens = options.min_tokens
-    if options.rag is not None:
-        policy.rag = options.rag
-    return policy

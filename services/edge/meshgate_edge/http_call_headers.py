@@ -59,6 +59,8 @@ def _known(info: CallInfo) -> Iterator[Header]:
         yield b"x-litellm-response-duration-ms", _number(info.duration_s * 1e3)
         overhead_s = max(0.0, info.duration_s - info.provider_duration_s)
         yield b"x-litellm-overhead-duration-ms", _number(overhead_s * 1e3)
+    if info.compression:
+        yield b"x-meshgate-compression", _value(info.compression)
     if info.original_prompt_tokens is not None and info.compressed_prompt_tokens is not None:
         yield b"x-meshgate-original-prompt-tokens", b"%d" % info.original_prompt_tokens
         yield b"x-meshgate-compressed-prompt-tokens", b"%d" % info.compressed_prompt_tokens

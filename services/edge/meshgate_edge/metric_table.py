@@ -207,6 +207,13 @@ USERS_HISTOGRAMS: Final = (
         lambda totals: totals.saved_percent,
         "all",
     ),
+    HistogramFamily(
+        "litellm_compression_latency_seconds",
+        "Compression, the way to the service included",
+        (),
+        lambda totals: totals.compression_s,
+        "all",
+    ),
 )
 
 COUNTERS: Final = (*LITELLM_COUNTERS, *USERS_COUNTERS)

@@ -11,6 +11,7 @@ from meshgate_edge.call import CallInfo
 
 SHORT_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 LATENCY_BOUNDS_S: Final = (*SHORT_S, 30.0, 60.0, 120.0, 300.0, 420.0, 600.0)
+COMPRESSION_BOUNDS_S: Final = (0.001, 0.0025, *SHORT_S)
 PERCENT_BOUNDS: Final = (5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0)
 
 
@@ -43,6 +44,7 @@ class Totals:
         "completion_tokens",
         "compressed_calls",
         "compressed_tokens",
+        "compression_s",
         "cost_usd_nanos",
         "duration_s",
         "first_token_s",
@@ -68,6 +70,7 @@ class Totals:
         self.first_token_s = Distribution(LATENCY_BOUNDS_S)
         self.per_output_token_s = Distribution(LATENCY_BOUNDS_S)
         self.saved_percent = Distribution(PERCENT_BOUNDS)
+        self.compression_s = Distribution(COMPRESSION_BOUNDS_S)
 
     @property
     def cost_usd(self) -> float:
@@ -92,6 +95,8 @@ class Totals:
                 self.per_output_token_s.add(provider_s / info.completion_tokens)
         if info.first_token_s is not None:
             self.first_token_s.add(info.first_token_s)
+        if info.compression_duration_s is not None:
+            self.compression_s.add(info.compression_duration_s)
         if info.original_prompt_tokens and info.compressed_prompt_tokens is not None:
             self.compressed_calls += 1
             self.original_tokens += info.original_prompt_tokens

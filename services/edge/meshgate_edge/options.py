@@ -4,7 +4,7 @@ Names are LiteLLM's; `compression` is ours. A body member wins over a header. Me
 stay in the body for the provider; refusals name the member as OpenAI does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject, kind_name
@@ -29,6 +29,9 @@ _WITHOUT_EFFECT: Final = frozenset(
     | {"mock_response", "context_window_fallback_dict", "context_window_fallbacks", "cooldown_time"}
     | {"user_api_key_dict", "proxy_server_request", "model_info", "model_list", "no-log"}
 )
+COMPRESSION_HEADER: Final = "x-meshgate-compression"
+COMPRESSORS: Final = ("extractive", "llmlingua", "none")  # the contract's
+_HEADER_PREFIXES: Final = ("x-litellm-", COMPRESSION_HEADER)
 _GATEWAY_PREFIXES: Final = ("litellm_", "mock_testing_")
 # A client must not choose where its prompt and the operator's credentials go.
 _REFUSED: Final = ("api_key", "api_base", "base_url", "organization", "custom_llm_provider")
@@ -41,11 +44,11 @@ def split_options(body: JsonObject, headers: Mapping[str, str]) -> tuple[JsonObj
         if name in body:
             raise invalid_field(name, f"{name} may not be set by clients")
     chat = {name: value for name, value in body.items() if not _is_for_gateway(name)}
-    if len(chat) == len(body) and not any(name.startswith("x-litellm-") for name in headers):
+    if len(chat) == len(body) and not any(name.startswith(_HEADER_PREFIXES) for name in headers):
         return chat, _NOTHING_ASKED
     return chat, CallOptions(
         cache=_cache_options(body),
-        compression=_compression_options(body.get("compression")),
+        compression=_compression_options(body, headers),
         num_retries=_retries(body, headers),
         timeout_s=_timeout_s(body, headers),
         fallbacks=_fallbacks(body.get("fallbacks"), body.get("model")),
@@ -97,29 +100,31 @@ def _cache_options(body: JsonObject) -> CacheOptions:
     )
 
 
-def _compression_options(asked: Any) -> CompressionOptions:
+def _compression_options(body: JsonObject, headers: Mapping[str, str]) -> CompressionOptions:
+    asked = body.get("compression")
     if asked is None:
-        return CompressionOptions()
+        return CompressionOptions(enabled=_switch(COMPRESSION_HEADER, headers.get(COMPRESSION_HEADER)))
     if type(asked) is bool:
         return CompressionOptions(enabled=asked)
     if type(asked) is not dict:
         raise _wrong("compression", "a boolean or an object", asked)
-    known = {"enabled", "target_ratio", "min_tokens", "compressor", "rag"}
-    for name in asked:
-        if name not in known:
+    values: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name not in _COMPRESSION_MEMBERS:
             raise invalid_field(f"compression.{name}", f"compression.{name} is not known")
-    values: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    for name in ("enabled", "rag"):
-        if name in values:
-            _need_boolean(f"compression.{name}", values[name])
-    if "target_ratio" in values:
-        values["target_ratio"] = _need_number("compression.target_ratio", values["target_ratio"], 0.01, 1)
-    if "min_tokens" in values:
-        values["min_tokens"] = _need_count("compression.min_tokens", values["min_tokens"], 10**9)
-    if "compressor" in values:
-        _need_name("compression.compressor", values["compressor"])
+        if value is not None:
+            values[name] = _COMPRESSION_MEMBERS[name](f"compression.{name}", value)
     # An object asks for compression unless it says otherwise.
     return CompressionOptions(**{"enabled": True} | values)
+
+
+def _switch(header: str, text: str | None) -> bool | None:
+    if text is None:
+        return None
+    known = {"on": True, "true": True, "off": False, "false": False}.get(text.strip().lower())
+    if known is None:
+        raise invalid_field(header, f"{header} must be on or off")
+    return known
 
 
 def _retries(body: JsonObject, headers: Mapping[str, str]) -> int | None:
@@ -233,3 +238,30 @@ def _need_name(path: str, value: Any) -> str:
 
 def _wrong(path: str, wanted: str, value: Any) -> MeshError:
     return invalid_field(path, f"{path} must be {wanted}, not {kind_name(value)}")
+
+
+def _need_share(path: str, value: Any) -> float:
+    return _need_number(path, value, 0.05, 1)
+
+
+def _need_tokens(path: str, value: Any) -> int:
+    return _need_count(path, value, 10**9)
+
+
+def _need_compressor(path: str, value: Any) -> str:
+    name = _need_name(path, value)
+    if name not in COMPRESSORS:
+        raise invalid_field(path, f"{path} must be one of {', '.join(COMPRESSORS)}")
+    return name
+
+
+_COMPRESSION_MEMBERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "enabled": _need_boolean,
+    "target_ratio": _need_share,
+    "rag_target_ratio": _need_share,
+    "min_tokens": _need_tokens,
+    "compressor": _need_compressor,
+    "rag": _need_boolean,
+    "allow_system": _need_boolean,
+    "guard": _need_boolean,
+}

@@ -165,10 +165,14 @@ def test_a_cancelled_call_is_neither_success_nor_failure(observed: Observed) -> 
 
 def test_compression_is_counted(observed: Observed) -> None:
     """What it saved, of a hundred."""
-    observed.metrics.finished(replace(SUCCESS, original_prompt_tokens=100, compressed_prompt_tokens=40), None)
+    compressed = replace(
+        SUCCESS, original_prompt_tokens=100, compressed_prompt_tokens=40, compression_duration_s=0.25
+    )
+    observed.metrics.finished(compressed, None)
 
     assert 1 == observed.value("litellm_compression_requests_total")
     assert 60 == observed.value("litellm_compression_savings_percent_sum")
+    assert 0.25 == observed.value("litellm_compression_latency_seconds_sum")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +186,7 @@ def test_compression_is_counted(observed: Observed) -> None:
         "litellm_cache_miss_total 0.0",
         "litellm_compression_requests_total 0.0",
         "litellm_compression_savings_percent_count 0.0",
+        "litellm_compression_latency_seconds_count 0.0",
         "litellm_in_flight_requests 0.0",
     ],
 )

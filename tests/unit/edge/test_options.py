@@ -55,8 +55,8 @@ def test_cache_members(members: dict[str, Any], expected: CacheOptions) -> None:
         ({"enabled": False}, CompressionOptions(enabled=False)),
         ({"target_ratio": 1, "rag": True}, CompressionOptions(enabled=True, target_ratio=1, rag=True)),
         (
-            {"min_tokens": 0, "compressor": "x"},
-            CompressionOptions(enabled=True, min_tokens=0, compressor="x"),
+            {"min_tokens": 0, "compressor": "none", "guard": False},
+            CompressionOptions(enabled=True, min_tokens=0, compressor="none", guard=False),
         ),
         (None, CompressionOptions()),
     ],
@@ -112,6 +112,16 @@ def test_fallbacks(asked: Any, expected: tuple[str, ...]) -> None:
     assert expected == options_of({"fallbacks": asked}).fallbacks
 
 
+@pytest.mark.parametrize(
+    ("asked", "header", "expected"),
+    [(None, "on", True), (None, " OFF ", False), (True, "off", True), ({}, "off", True), (None, None, None)],
+)
+def test_compression_by_header(asked: Any, header: str | None, expected: bool | None) -> None:
+    """For clients that cannot change their bodies; the body wins."""
+    headers = {} if header is None else {"x-meshgate-compression": header}
+    assert expected == options_of({"compression": asked}, headers).compression.enabled
+
+
 def test_tags_come_from_everywhere_once() -> None:
     """Body, metadata and header, in this order."""
     members = {"tags": ["a", "b"], "metadata": {"tags": ["b", "c"], "trace_id": "t"}}
@@ -151,6 +161,9 @@ def test_extra_body_adds_and_never_replaces() -> None:
         ({"compression": {"min_tokens": 0.5}}, "compression.min_tokens"),
         ({"compression": {"rag": "x"}}, "compression.rag"),
         ({"compression": {"compressor": 1}}, "compression.compressor"),
+        ({"compression": {"compressor": "zip"}}, "compression.compressor"),
+        ({"compression": {"rag_target_ratio": 0.01}}, "compression.rag_target_ratio"),
+        ({"compression": {"guard": "no"}}, "compression.guard"),
         ({"num_retries": -1}, "num_retries"),
         ({"num_retries": 11}, "num_retries"),
         ({"num_retries": True}, "num_retries"),
@@ -186,6 +199,7 @@ def test_a_wrong_member_is_named(members: dict[str, Any], path: str) -> None:
     [
         ("x-litellm-timeout", "soon"),
         ("x-litellm-timeout", "nan"),
+        ("x-meshgate-compression", "maybe"),
         ("x-litellm-timeout", "-1"),
         ("x-litellm-num-retries", "1.5"),
         ("x-litellm-num-retries", "99"),

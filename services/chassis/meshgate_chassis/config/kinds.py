@@ -188,6 +188,13 @@ def words(node: Node) -> tuple[str, ...]:
     return tuple(text(item) for item in listing(node) if item.value is not None and str(item.value).strip())
 
 
+def mapping_or_names(node: Node) -> Node:
+    """A mapping, or a list of names; what reads it takes the node apart."""
+    if not isinstance(node.value, dict):
+        names(node)
+    return node
+
+
 def name_list(node: Node) -> list[str]:
     """Names, as a JSON array that is passed on."""
     return list(names(node))

@@ -17,6 +17,7 @@ from meshgate_chassis.config.kinds import (
     listing,
     log_level,
     mapping,
+    mapping_or_names,
     name_list,
     names,
     number,
@@ -232,14 +233,24 @@ LOGS: Table = {
     "json": flag,
     **accepted(("log_raw_request_response", "format", "file", "path", "rotation", "retention")),
 }
-
 COMPRESSION_SETTINGS: Table = {  # ours
     "enabled": flag,
     "compressor": text,
     "target_ratio": share,
     "rag_target_ratio": share,
     "min_tokens": count,
-    "models": names,
+    "guard": flag,
+    "models": mapping_or_names,
+}
+
+MODEL_COMPRESSION: Table = {  # ours
+    "enabled": flag,
+    "compressor": text,
+    "target_ratio": share,
+    "rag_target_ratio": share,
+    "min_tokens": count,
+    "allow_system": flag,
+    "guard": flag,
 }
 
 LOAD_BALANCING_SETTINGS: Table = {

@@ -91,6 +91,19 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCompression:
+    """One model of `compression_settings.models` (ours). None: as for all models."""
+
+    enabled: bool = True
+    target_ratio: float | None = None
+    rag_target_ratio: float | None = None
+    min_tokens: int | None = None
+    compressor: str | None = None
+    allow_system: bool | None = None
+    guard: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompressionConfig:
     """`compression_settings` (ours): the defaults of prompt compression."""
 
@@ -99,7 +112,8 @@ class CompressionConfig:
     target_ratio: float = 0.5
     rag_target_ratio: float = 0.33
     min_tokens: int = 500
-    models: Sequence[str] = ()  # enabled for these public models even when `enabled` is false
+    guard: bool = True  # compress only where it pays
+    models: Mapping[str, ModelCompression] = field(default_factory=dict)  # by public name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,13 @@ from hashlib import sha256
 import pytest
 
 from meshgate_chassis.config.kinds import parse_duration
-from meshgate_chassis.config.model import CacheConfig, CompressionConfig, LedgerConfig, Secret
+from meshgate_chassis.config.model import (
+    CacheConfig,
+    CompressionConfig,
+    LedgerConfig,
+    ModelCompression,
+    Secret,
+)
 from tests.unit.chassis.config.loading import Folder
 
 MODELS = """
@@ -213,8 +219,18 @@ def test_database_of_the_environment(folder: Folder, environ: dict[str, str], ur
 def test_compression_settings(folder: Folder) -> None:
     """Ours."""
     text = "compression_settings: {enabled: true, target_ratio: 0.4, min_tokens: 300, models: [a]}"
-    expected = CompressionConfig(enabled=True, target_ratio=0.4, min_tokens=300, models=("a",))
+    expected = CompressionConfig(
+        enabled=True, target_ratio=0.4, min_tokens=300, models={"a": ModelCompression()}
+    )
     assert expected == folder.load(text).compression
+
+
+def test_compression_settings_of_a_model(folder: Folder) -> None:
+    """A mapping says how; nothing at all switches it on."""
+    text = "compression_settings: {guard: false, models: {a: {target_ratio: 0.7, guard: true}, b: }}"
+    expected = {"a": ModelCompression(target_ratio=0.7, guard=True), "b": ModelCompression()}
+    found = folder.load(text).compression
+    assert (False, expected) == (found.guard, found.models)
 
 
 @pytest.mark.parametrize(

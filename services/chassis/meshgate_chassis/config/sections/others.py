@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meshgate_chassis.config.kinds import LOG_LEVELS, boolean
+from meshgate_chassis.config.kinds import LOG_LEVELS, boolean, names
 from meshgate_chassis.config.known_keys import (
     BUDGETS,
     COMPRESSION_SETTINGS,
     HEALTH_CHECK,
     LOGS,
+    MODEL_COMPRESSION,
     PROMETHEUS,
     RATE_LIMIT,
 )
-from meshgate_chassis.config.model import CompressionConfig, LedgerConfig
+from meshgate_chassis.config.model import CompressionConfig, LedgerConfig, ModelCompression
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
@@ -28,7 +29,21 @@ CHECKED_ONLY = {
 
 def read_compression(section: Node | None, problems: Problems) -> CompressionConfig:
     """`compression_settings` (ours): its keys are the members of CompressionConfig."""
-    return CompressionConfig(**read_table(section, COMPRESSION_SETTINGS, problems))
+    members = read_table(section, COMPRESSION_SETTINGS, problems)
+    models: Node | None = members.pop("models", None)
+    return CompressionConfig(**members, models=_compression_models(models, problems))
+
+
+def _compression_models(models: Node | None, problems: Problems) -> dict[str, ModelCompression]:
+    """Names alone switch compression on for these models; a mapping may say how."""
+    if models is None:
+        return {}
+    if not isinstance(models.value, dict):
+        return {name: ModelCompression() for name in names(models)}
+    return {
+        name: ModelCompression(**read_table(member, MODEL_COMPRESSION, problems))
+        for name, member in models.value.items()
+    }
 
 
 def read_ledger(general: Mapping[str, Any], blocked: Sequence[str]) -> LedgerConfig:
