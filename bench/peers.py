@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -63,7 +64,10 @@ def nginx(place: Place) -> Iterator[Subject]:
 
 @contextmanager
 def litellm(place: Place, workers: int) -> Iterator[Subject]:
-    """Without keys, budgets, database or cache: it can have them only with an engine that is downloaded."""
+    """With its master key, without which it refuses to start, and no virtual keys, budgets, database or cache:
+    those need an engine that it downloads.
+    """
+    key = "sk-" + secrets.token_hex(32)
     program = install(place.tools, "litellm", LITELLM_REQUIREMENT) / "litellm"
     folder, port = place.folder / f"litellm-{workers}", free_port()
     folder.mkdir(parents=True)
@@ -74,6 +78,7 @@ def litellm(place: Place, workers: int) -> Iterator[Subject]:
     told = {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # nothing beyond loopback
         "LITELLM_LOG": "ERROR",
+        "LITELLM_MASTER_KEY": key,
         "LITELLM_TELEMETRY": "False",
         "NO_PROXY": "*",
     }
@@ -87,8 +92,8 @@ def litellm(place: Place, workers: int) -> Iterator[Subject]:
     ) as process:
         yield Subject(
             f"litellm-{workers}",
-            Target(port),
-            Target(port, model="bench-paced"),
+            Target(port, key=key),
+            Target(port, model="bench-paced", key=key),
             lambda: {"litellm": process.pid},
             LITELLM_REQUIREMENT,
             start_s={"warm": time.monotonic() - began_s},
