@@ -49,6 +49,7 @@ EXPOSED_HEADERS = (
     "x-litellm-response-cost",
     "x-litellm-cache-key",
     "x-cache-status",
+    "x-meshgate-not-enforced",
     "retry-after",
 )
 

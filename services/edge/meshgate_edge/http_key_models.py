@@ -1,17 +1,33 @@
-"""Bodies of the key endpoints, as FastAPI validates and documents them. Unknown members are ignored."""
+"""Bodies of the key endpoints, as FastAPI validates and documents them.
 
-from typing import Any
+A member that nothing acts on is accepted, because LiteLLM's clients send it, and named by `not_enforced`,
+because a limit that is ignored in silence is worse than an error.
+"""
 
-from pydantic import BaseModel, Field, JsonValue
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
-ACTED_ON = frozenset(
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+# Whoever implements a member adds it here; all others are named to the client.
+ACTED_ON: Final = frozenset(
     {"key", "key_alias", "duration", "models", "aliases", "user_id", "team_id", "max_budget"}
-    | {"metadata", "blocked", "spend"}
+    | {"metadata", "blocked"}
 )
+SHORT_NAMES: Final = {"rpm": "rpm_limit", "tpm": "tpm_limit"}
+# Values that clients send and that ask for nothing, besides null, false and what is empty.
+DEFAULTS: Final[Mapping[str, object]] = {"spend": 0, "key_type": "default"}
+
+MEMBER_NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")  # others are not repeated in a header
+NAMED_MAX: Final = 30
 
 
 class GenerateKeyRequest(BaseModel):
-    """LiteLLM's members. Those that this version does not act on are kept with the key, as given."""
+    """LiteLLM's members. Those that this version does not act on are kept with the key, as given, and named
+    in the answer's header x-meshgate-not-enforced. So are those that nobody knows; they are not kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     key: str | None = Field(None, description="The secret itself; must start with sk-. Made when absent.")
     key_alias: str | None = Field(None, max_length=256)
@@ -48,11 +64,17 @@ class GenerateKeyRequest(BaseModel):
 
     def kept(self) -> dict[str, Any]:
         """Members for a later version, as given."""
-        kept = self.model_dump(exclude_unset=True, exclude=set(ACTED_ON))
-        for short, name in (("rpm", "rpm_limit"), ("tpm", "tpm_limit")):
+        kept = self.model_dump(exclude_unset=True, exclude={*ACTED_ON, *(self.model_extra or {})})
+        for short, name in SHORT_NAMES.items():
             if (value := kept.pop(short, None)) is not None:
                 kept.setdefault(name, value)
         return kept
+
+    def not_enforced(self) -> tuple[str, ...]:
+        """The members that ask for something that does not happen, by LiteLLM's names, sorted; 30 at most."""
+        given = {**(self.model_extra or {}), **self.kept()}
+        asked = (name for name, value in given.items() if _asks(name, value) and MEMBER_NAME.fullmatch(name))
+        return tuple(sorted(asked)[:NAMED_MAX])
 
 
 class DeleteKeysRequest(BaseModel):
@@ -61,3 +83,9 @@ class DeleteKeysRequest(BaseModel):
     keys: list[str] | None = Field(None, max_length=1_000)
     key_aliases: list[str] | None = Field(None, max_length=1_000)
     key: str | None = None
+
+
+def _asks(name: str, value: object) -> bool:
+    if value is None or value is False or value in ("", [], {}):
+        return False
+    return name not in DEFAULTS or value != DEFAULTS[name]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Query, Request
+import structlog
+from fastapi import APIRouter, Query, Request, Response
 
 from meshgate_chassis.chat.json import JsonObject, loads_object
 from meshgate_chassis.clock import Clock
@@ -25,6 +26,9 @@ from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
 LEDGER_TIMEOUT_S = 10.0
 KEY_CHARACTERS_MAX = 512
+NOT_ENFORCED_HEADER = "x-meshgate-not-enforced"
+
+log = structlog.get_logger("meshgate.edge.keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class KeyEndpoints:
         router.add_api_route("/key/delete", self.delete, methods=["POST"])
         return router
 
-    async def generate(self, request: Request, body: GenerateKeyRequest | None = None) -> JsonObject:
-        """Makes a key. Its secret is in this answer and nowhere else."""
+    async def generate(
+        self, request: Request, response: Response, body: GenerateKeyRequest | None = None
+    ) -> JsonObject:
+        """Makes a key. Its secret is in this answer and nowhere else. Limits that were asked for and that
+        nothing keeps yet are named in the header x-meshgate-not-enforced."""
         self._parts.authenticator.require_admin(headers_of(request.scope))
         asked = body or GenerateKeyRequest()
         key = new_key(self._parts.random_bytes) if asked.key is None else custom_key(asked.key)
@@ -63,6 +70,12 @@ class KeyEndpoints:
             pb.CreateKeyRequest(request_id=self._parts.new_request_id(), key=record),
             timeout_s=LEDGER_TIMEOUT_S,
         )
+        not_enforced = asked.not_enforced()
+        if not_enforced:
+            response.headers[NOT_ENFORCED_HEADER] = ", ".join(not_enforced)
+            log.warning(
+                "members of a key are not enforced yet", key_hash=record.key_hash, members=not_enforced
+            )
         return generated_json(created.key, key)
 
     async def info(self, request: Request, key: str | None = Query(None)) -> JsonObject:

@@ -19,7 +19,6 @@ from meshgate_router.timing import TimeoutRules
 from meshgate_router.transport import Transport, TransportLimits
 
 ALLOWED_CALLERS = frozenset({"edge"})
-STRATEGY = "simple-shuffle"  # the only one so far
 
 log = structlog.get_logger("meshgate.router")
 
@@ -32,8 +31,6 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
     catalog = Catalog(config.deployments, config.router, table)
     for deployment in catalog.unusable:
         log.warning("provider not supported", model=deployment.model_group, provider=deployment.provider)
-    if config.router.routing_strategy != STRATEGY:
-        log.warning("strategy not supported", asked=config.router.routing_strategy, used=STRATEGY)
     transport = Transport(
         TransportLimits(
             connections_max=settings.connections_max,

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from meshgate_edge.authentication import key_hash
 from tests.support.raw_http import Answer
@@ -66,6 +67,82 @@ async def test_a_key_keeps_what_it_was_given(rim: Rim) -> None:
         told["rpm_limit"],
     )
     assert told["expires"].endswith("Z")
+
+
+LIMITS: dict[str, Any] = {
+    "rpm": 1,
+    "tpm_limit": 0,
+    "max_parallel_requests": 2,
+    "budget_duration": "30d",
+    "soft_budget": 1.5,
+    "model_max_budget": {"gpt": {"budget_limit": 1}},
+    "model_rpm_limit": {"gpt": 1},
+    "model_tpm_limit": {"gpt": 1},
+    "budget_id": "b",
+    "organization_id": "o",
+    "allowed_routes": ["/chat/completions"],
+    "allowed_cache_controls": ["no-cache"],
+    "guardrails": ["g"],
+    "permissions": {"p": True},
+    "enforced_params": ["user"],
+    "key_type": "read_only",
+    "spend": 3,
+    "tags": ["t"],
+}
+
+
+async def test_limits_that_nothing_keeps_are_named(rim: Rim) -> None:
+    """In a header and in the log: the client must not believe in a limit that is not there."""
+    with capture_logs() as logged:
+        answer = await rim.ask("POST", "/key/generate", LIMITS)
+
+    named = sorted({*LIMITS, "rpm_limit"} - {"rpm"})
+    assert (200, ", ".join(named)) == (answer.status, answer.headers["x-meshgate-not-enforced"])
+    warnings = [each for each in logged if each["log_level"] == "warning"]
+    assert [(tuple(named), key_hash(MADE))] == [(each["members"], each["key_hash"]) for each in warnings]
+    assert MADE not in str(logged)
+    assert (1, "30d") == (answer.json()["rpm_limit"], answer.json()["budget_duration"])
+
+
+async def test_what_is_enforced_is_not_named(rim: Rim) -> None:
+    """Nor is a value that asks for nothing."""
+    enforced: dict[str, Any] = {
+        "key": "sk-my-own-long-key",
+        "key_alias": "a",
+        "duration": "1h",
+        "models": ["gpt"],
+        "aliases": {"a": "gpt"},
+        "user_id": "u",
+        "team_id": "t",
+        "max_budget": 1,
+        "metadata": {"a": 1},
+        "blocked": True,
+    }
+    nothing = {
+        "rpm_limit": None,
+        "spend": 0,
+        "permissions": {},
+        "tags": [],
+        "budget_id": "",
+        "key_type": "default",
+    }
+    answer = await rim.ask("POST", "/key/generate", enforced | nothing | {"send_invite_email": False})
+
+    assert 200 == answer.status
+    assert "x-meshgate-not-enforced" not in answer.headers
+
+
+async def test_members_that_nobody_knows_are_named(rim: Rim) -> None:
+    """A slip of the pen may have meant a limit. They are not kept, and none can write into the header."""
+    strange = {f"x{number:02}": 1 for number in range(40)}
+    answer = await rim.ask(
+        "POST", "/key/generate", {"max_bugdet": 1, "a\r\nset-cookie: b": 1, "Ü": 1} | strange
+    )
+
+    named = answer.headers["x-meshgate-not-enforced"].split(", ")
+    assert ["max_bugdet", *sorted(strange)[:29]] == named
+    assert "set-cookie" not in answer.headers
+    assert "" == rim.ledger.keys[key_hash(MADE)].settings_json
 
 
 async def test_a_custom_key(rim: Rim) -> None:
