@@ -64,7 +64,7 @@ def nginx(place: Place) -> Iterator[Subject]:
 
 @contextmanager
 def litellm(place: Place, workers: int) -> Iterator[Subject]:
-    """With its master key, without which it refuses to start, and no virtual keys, budgets, database or cache:
+    """With its master key, without which it refuses to start. No virtual keys, budgets, database or cache:
     those need an engine that it downloads.
     """
     key = "sk-" + secrets.token_hex(32)

@@ -7,7 +7,9 @@ cannot see, are counted from /proc. One service is looked at at a time.
 import asyncio
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic_ns
 
 import uvloop
 
@@ -15,9 +17,9 @@ from bench import stacks
 from bench.load import Load, closed_loop
 from bench.mesh import mesh, redis_program
 from bench.peers import install
-from bench.prompts import requests
+from bench.prompts import Target, requests
 from bench.run import ours, workplace
-from bench.subject import PLAIN, Subject
+from bench.subject import PACED, PLAIN, Subject
 
 PY_SPY_REQUIREMENT = "py-spy==0.4.1"
 SERVICES = ("edge", "ledger", "cache", "router")
@@ -33,27 +35,41 @@ def profile(*, quick: bool) -> int:
     with workplace() as place:
         spy = install(place.tools, "py-spy", PY_SPY_REQUIREMENT) / "py-spy"
         with mesh(place, ours("meshgate", redis=redis_program() is not None)) as subject:
-            for streams in (False, True):
-                print(f"\n=== {'streams of 50 chunks' if streams else 'whole answers'}, {CLIENTS} clients")
-                uvloop.run(_profile(subject, spy, place.folder, seconds, streams))
+            for title, target, chunks in (
+                ("whole answers", subject.plain, 0),
+                ("streams of 50 chunks at once", subject.plain, PLAIN.chunks),
+                ("streams of 50 chunks, 10 ms apart", subject.paced, PACED.chunks),
+            ):
+                print(f"\n=== {title}, {CLIENTS} clients")
+                looked = _Looked(subject, spy, place.folder, seconds)
+                uvloop.run(_profile(looked, target, chunks))
     return 0
 
 
-async def _profile(subject: Subject, spy: Path, folder: Path, seconds: int, streams: bool) -> None:
-    for number, service in enumerate(SERVICES):
-        pid = subject.roots()[service]
-        made = requests(subject.plain, stream=streams, first=10**10 + number * 10**8 + streams * 10**7)
-        load = Load(subject.plain.port, made, PLAIN.chunks if streams else 0)
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    subject: Subject
+    spy: Path
+    folder: Path
+    seconds: int
+
+
+async def _profile(looked: _Looked, target: Target, chunks: int) -> None:
+    for service in SERVICES:
+        pid = looked.subject.roots()[service]
+        made = requests(target, stream=chunks > 0, first=monotonic_ns() % 10**11)
+        load = Load(target.port, made, chunks)
         await closed_loop(load, CLIENTS, 1.0)
         before = _threads(pid)
-        sample = await closed_loop(load, CLIENTS, seconds)
+        sample = await closed_loop(load, CLIENTS, looked.seconds)
         used = _threads(pid) - before
-        output = folder / f"{service}.stacks"
-        command: list[str | Path] = [spy, "record", "--native", "--pid", str(pid), "--duration", str(seconds)]
-        command += ["--rate", str(RATE_HZ), "--format", "raw", "--output", output]
+        output = looked.folder / f"{service}.stacks"
+        command: list[str | Path] = [looked.spy, "record", "--native", "--pid", str(pid)]
+        command += ["--duration", str(looked.seconds), "--rate", str(RATE_HZ)]
+        command += ["--format", "raw", "--output", output]
         quiet = asyncio.subprocess.DEVNULL
         looking = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
-        await closed_loop(load, CLIENTS, seconds + 1.0)
+        await closed_loop(load, CLIENTS, looked.seconds + 1.0)
         await looking.wait()
         _show(service, used, max(1, sample.answered), output)
 
