@@ -11,6 +11,7 @@ from meshgate_chassis.config.model import CompressionConfig, Deployment
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.runtime import Runtime
 from meshgate_compression.compressor import COMPRESSORS
+from meshgate_compression.llmlingua import LLMLINGUA, missing_packages
 from meshgate_compression.metrics import CompressionMetrics
 from meshgate_compression.policy import Policy
 from meshgate_compression.servicer import CompressionServicer, Defaults
@@ -31,9 +32,10 @@ async def compression_service(settings: CompressionSettings, runtime: Runtime) -
         workers=settings.workers or min(_cores(), DEFAULT_WORKERS_MAX),
         queue_max=settings.queue_max,
         job_s_max=settings.job_s_max,
+        start_s_max=settings.worker_start_s_max,
     )
     defaults = _defaults(runtime.config.compression, settings)
-    async with WorkerPool(limits, runtime.clock) as pool:
+    async with WorkerPool(limits, runtime.clock, _worker_arguments(settings)) as pool:
         server = runtime.server(settings, ALLOWED_CALLERS)
         server.add(
             CompressionServicer(
@@ -56,12 +58,33 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def _worker_arguments(settings: CompressionSettings) -> tuple[str, ...]:
+    """Where the model is, when there is one and it can be used."""
+    path = settings.llmlingua_model_path
+    if path is None:
+        return ()
+    missing = missing_packages()
+    if missing:
+        raise _cannot_start(
+            f"MESHGATE_COMPRESSION_LLMLINGUA_MODEL_PATH needs {' and '.join(missing)}, which is not here;"
+            " install meshgate-compression[llmlingua]"
+        )
+    if not (path / "config.json").is_file():
+        raise _cannot_start(
+            "MESHGATE_COMPRESSION_LLMLINGUA_MODEL_PATH: there is no model's config.json there"
+        )
+    return (str(path.absolute()),)
+
+
+def _cannot_start(message: str) -> MeshError:
+    return MeshError(Code.FAILED_PRECONDITION, "COMPRESSOR_UNKNOWN", message)
+
+
 def _defaults(config: CompressionConfig, settings: CompressionSettings) -> Defaults:
-    if config.compressor not in COMPRESSORS:
-        raise MeshError(
-            Code.FAILED_PRECONDITION,
-            "COMPRESSOR_UNKNOWN",
-            f"compression_settings.compressor: {config.compressor!r} is not one of {', '.join(COMPRESSORS)}",
+    names = (*COMPRESSORS, LLMLINGUA) if settings.llmlingua_model_path else tuple(COMPRESSORS)
+    if config.compressor not in names:
+        raise _cannot_start(
+            f"compression_settings.compressor: {config.compressor!r} is not one of {', '.join(names)}"
         )
     return Defaults(
         policy=Policy(
@@ -70,6 +93,7 @@ def _defaults(config: CompressionConfig, settings: CompressionSettings) -> Defau
             min_tokens=config.min_tokens,
         ),
         compressor=config.compressor,
+        compressors=names,
         chars_max=settings.prompt_chars_max,
     )
 

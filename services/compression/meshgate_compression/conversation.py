@@ -4,12 +4,12 @@ Invariants: pure but for the tokenizer; as many messages and parts come back as 
 result has fewer tokens than the conversation, or it is the conversation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from meshgate_compression.candidates import Count
-from meshgate_compression.compressor import COMPRESSORS
+from meshgate_compression.compressor import COMPRESSORS, Compressor
 from meshgate_compression.messages import Message, plan
 from meshgate_compression.policy import Policy
 
@@ -39,13 +39,17 @@ class Outcome:
 
 
 def compress_conversation(
-    messages: Sequence[Message], policy: Policy, compressor: str, count: Count
+    messages: Sequence[Message],
+    policy: Policy,
+    compressor: str,
+    count: Count,
+    compressors: Mapping[str, Compressor | None] = COMPRESSORS,
 ) -> Outcome:
-    """`compressor`: a name in COMPRESSORS."""
+    """`compressor`: a name in `compressors`."""
     count = remembering(count)
     tokens = [sum(count(part.text) for part in m.parts if part.text) for m in messages]
     before = sum(tokens)
-    shorten = COMPRESSORS[compressor]
+    shorten = compressors[compressor]
     if shorten is None:
         return Outcome((), before, before, Reason.DISABLED)
     if before < policy.min_tokens:

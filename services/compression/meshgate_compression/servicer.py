@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError, invalid_field
-from meshgate_compression.compressor import COMPRESSORS
 from meshgate_compression.convert import messages_from_proto, messages_to_proto, policy_from_proto
 from meshgate_compression.jobs import Job
 from meshgate_compression.metrics import CompressionMetrics
@@ -18,10 +17,12 @@ from meshgate_protos.rpc import Call
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds when a request says nothing. `chars_max`: longer prompts are refused."""
+    """What holds when a request says nothing. `compressors`: those at hand. `chars_max`: longer prompts are
+    refused."""
 
     policy: Policy
     compressor: str
+    compressors: tuple[str, ...]
     chars_max: int
 
 
@@ -66,8 +67,8 @@ class CompressionServicer(CompressionServiceServicer):
 
     def _job(self, request: pb.CompressPromptRequest) -> Job:
         compressor = request.policy.compressor or self._defaults.compressor
-        if compressor not in COMPRESSORS:
-            known = ", ".join(COMPRESSORS)
+        if compressor not in self._defaults.compressors:
+            known = ", ".join(self._defaults.compressors)
             raise invalid_field("policy.compressor", f"is not one of those at hand: {known}")
         messages = messages_from_proto(request.messages)
         chars = sum(len(part.text or "") for message in messages for part in message.parts)

@@ -8,7 +8,7 @@ one job it was at, and is replaced.
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -49,11 +49,15 @@ class _Request:
 
 
 class WorkerPool:
-    """Worker processes; an async context manager. Entering it waits until they are ready."""
+    """Worker processes; an async context manager. Entering it waits until they are ready.
 
-    def __init__(self, limits: PoolLimits, clock: Clock) -> None:
+    `arguments`: of the worker's command line.
+    """
+
+    def __init__(self, limits: PoolLimits, clock: Clock, arguments: Sequence[str] = ()) -> None:
         self._limits = limits
         self._clock = clock
+        self._arguments = arguments
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(limits.queue_max)
         self._lanes = TaskOwner("compression-workers", limits.workers)
         self._encoder = msgspec.msgpack.Encoder()
@@ -121,7 +125,7 @@ class WorkerPool:
                 request.answer.set_result(self._decoder.decode(frame))
 
     async def _started(self) -> "WorkerProcess":
-        worker = await WorkerProcess.start()
+        worker = await WorkerProcess.start(self._arguments)
         try:
             await worker.ready(self._limits.start_s_max)
         except BaseException:
@@ -148,13 +152,14 @@ class WorkerProcess:
         self._answers = process.stdout
 
     @classmethod
-    async def start(cls) -> "WorkerProcess":
+    async def start(cls, arguments: Sequence[str] = ()) -> "WorkerProcess":
         """Starts the process with nothing of our environment but where the code is."""
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "meshgate_compression.worker_process",
+                *arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env={"PYTHONPATH": os.pathsep.join(sys.path)},

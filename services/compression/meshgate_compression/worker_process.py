@@ -8,24 +8,31 @@ Ctrl-C is the parent's to handle. Nothing is read from the environment.
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from meshgate_compression.compressor import COMPRESSORS, Compressor
 from meshgate_compression.conversation import compress_conversation
 from meshgate_compression.jobs import LENGTH_BYTES, READY, Job
+from meshgate_compression.llmlingua import LLMLINGUA, LlmLingua
 from meshgate_compression.tokens import O200K, Tokenizers
 
 
 def main() -> None:
-    """Serves jobs until stdin ends."""
+    """Serves jobs until stdin ends. Its one argument, if any, is the path of an LLMLingua-2 model."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # A stray print must not look like a frame.
-    serve(sys.stdin.buffer, replies)
+    compressors = dict(COMPRESSORS)
+    for model_path in sys.argv[1:]:
+        compressors[LLMLINGUA] = LlmLingua(Path(model_path))
+    serve(sys.stdin.buffer, replies, compressors)
 
 
-def serve(jobs: BinaryIO, replies: BinaryIO) -> None:
+def serve(jobs: BinaryIO, replies: BinaryIO, compressors: Mapping[str, Compressor | None]) -> None:
     """Answers the jobs of one stream on the other."""
     tokenizers = Tokenizers()
     tokenizers.count(O200K)  # Loaded now, not in the first request.
@@ -35,10 +42,8 @@ def serve(jobs: BinaryIO, replies: BinaryIO) -> None:
     while (frame := _receive(jobs)) is not None:
         job = decoder.decode(frame)
         count = tokenizers.count(job.tokenizer)
-        _send(
-            replies,
-            encoder.encode(compress_conversation(job.messages, job.policy, job.compressor, count)),
-        )
+        outcome = compress_conversation(job.messages, job.policy, job.compressor, count, compressors)
+        _send(replies, encoder.encode(outcome))
 
 
 def _receive(stream: BinaryIO) -> bytes | None:
