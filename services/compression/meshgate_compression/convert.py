@@ -8,7 +8,7 @@ from meshgate_compression.policy import RATIO_MAX, RATIO_MIN, Policy
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 
-_CACHE_MARKER = b'"cache_control"'
+_CACHE_MARKERS = (b'"cache_control"', b'"prompt_cache_breakpoint"')  # Anthropic's and others', OpenAI's.
 
 
 def messages_from_proto(messages: Sequence[chat.Message]) -> tuple[Message, ...]:
@@ -17,7 +17,7 @@ def messages_from_proto(messages: Sequence[chat.Message]) -> tuple[Message, ...]
 
 
 def _message_from_proto(message: chat.Message) -> Message:
-    marked = _CACHE_MARKER in message.extra_json
+    marked = _is_marked(message.extra_json)
     if message.WhichOneof("content") == "parts":
         parts = tuple(_part_from_proto(part) for part in message.parts.parts)
         return Message(message.role, (*parts, Part(None, marked=marked)))
@@ -28,9 +28,13 @@ def _message_from_proto(message: chat.Message) -> Message:
 def _part_from_proto(part: chat.ContentPart) -> Part:
     kind = part.WhichOneof("part")
     if kind == "text":
-        return Part(part.text.text, marked=_CACHE_MARKER in part.text.extra_json)
+        return Part(part.text.text, marked=_is_marked(part.text.extra_json))
     other = part.image_url.extra_json if kind == "image_url" else part.raw_json
-    return Part(None, marked=_CACHE_MARKER in other)
+    return Part(None, marked=_is_marked(other))
+
+
+def _is_marked(extra_json: bytes) -> bool:
+    return any(marker in extra_json for marker in _CACHE_MARKERS)
 
 
 def messages_to_proto(given: Sequence[chat.Message], shortened: Sequence[Message]) -> list[chat.Message]:

@@ -65,6 +65,7 @@ def test_only_the_text_changes() -> None:
                 parts=[chat.ContentPart(raw_json=b'{"type": "file", "cache_control": {}}')]
             ),
         ),
+        chat.Message(role="user", text="x", extra_json=b'{"prompt_cache_breakpoint": {"mode": "explicit"}}'),
     ],
 )
 def test_cache_markers_are_seen(message: chat.Message) -> None:
