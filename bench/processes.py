@@ -47,6 +47,21 @@ def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
     return sums
 
 
+def switches(roots: Mapping[str, int]) -> int:
+    """How often their threads have gone to sleep so far. Each is a wake-up for one request or another; unlike
+    time, the number hardly depends on what else the machine does.
+    """
+    total = 0
+    for pid in tree(roots):
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            try:
+                text = (task / "status").read_text()
+            except OSError:
+                continue  # it ended while we looked
+            total += int(text.rpartition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return total
+
+
 def memory_bytes(roots: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """(proportional, resident) by name. Shared pages count once in the first only."""
     stats = _all()

@@ -165,7 +165,7 @@ class TurnRunner:
         """The block appends what to divide by."""
         counted: list[int] = []
         roots = subject.roots()
-        before = processes.cpu_s(roots)
+        switches, before = processes.switches(roots), processes.cpu_s(roots)
         yield counted
         await asyncio.sleep(SETTLE_S)
         after = processes.cpu_s(roots)
@@ -173,4 +173,5 @@ class TurnRunner:
             return
         for process, used_s in after.items():
             turn.figures[f"{name}_cpu_us_{process}"] = (used_s - before[process]) / counted[0] * 1e6
+        turn.figures[f"{name}_switches"] = (processes.switches(roots) - switches) / counted[0]
         turn.figures[f"{name}_cpu_us"] = (sum(after.values()) - sum(before.values())) / counted[0] * 1e6
