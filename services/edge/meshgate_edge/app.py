@@ -25,6 +25,7 @@ from meshgate_edge.cache_step import CacheStep
 from meshgate_edge.call import CallInfo
 from meshgate_edge.call_log import CallLog
 from meshgate_edge.catalog_step import Catalog
+from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits, MeshClients
 from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
@@ -91,7 +92,9 @@ class _Edge:
         accounts = Accounts(settlement, counter, self.observer, runtime.clock)
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s),
-            cache=CacheStep(clients.cache, config.cache, limits, self.stores),
+            cache=CacheStep(
+                clients.cache, config.cache, limits, self.stores, Circuit("cache", runtime.clock)
+            ),
             compression=CompressionStep(
                 clients.compression, config.compression, limits.compress_s, runtime.clock
             ),

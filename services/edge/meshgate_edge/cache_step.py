@@ -10,6 +10,7 @@ from meshgate_chassis.deadline import detached_scope
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
@@ -22,16 +23,22 @@ class CacheStep:
     """Reads and writes the cache for calls that want it."""
 
     def __init__(
-        self, cache: CacheServiceClient, config: CacheConfig, limits: HopLimits, tasks: TaskOwner
+        self,
+        cache: CacheServiceClient,
+        config: CacheConfig,
+        limits: HopLimits,
+        tasks: TaskOwner,
+        circuit: Circuit,
     ) -> None:
         self._cache = cache
         self._config = config
         self._limits = limits
         self._tasks = tasks
+        self._circuit = circuit
 
     async def look_up(self, run: CallRun, request: chat_pb.ChatRequest) -> pb.Entry | None:
         """The stored answer, or None. Notes the key on the run when the answer may be stored later."""
-        if not self._wanted(run):
+        if not self._wanted(run) or not self._circuit.allows():
             return None
         options = run.call.options.cache
         lookup = pb.LookupEntryRequest(
@@ -45,8 +52,10 @@ class CacheStep:
         try:
             answer = await self._cache.lookup_entry(lookup, timeout_s=self._limits.lookup_s)
         except MeshError as error:
+            self._circuit.ended(error)
             log.info("lookup failed: a miss", error=error.reason)
             return None
+        self._circuit.ended(None)
         run.cache_key = answer.cache_key
         return answer.entry if answer.HasField("entry") else None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import Code, MeshError
 
 log = structlog.get_logger("meshgate.edge.circuit")
 
@@ -23,6 +24,9 @@ class CircuitRules:
 
 
 DEFAULT_RULES = CircuitRules()
+
+
+UNANSWERED = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 
 class Circuit:
@@ -50,6 +54,13 @@ class Circuit:
             return False
         self._next_trial_s = now_s + self._pause_s
         return True
+
+    def ended(self, error: MeshError | None) -> None:
+        """A call ended: with an answer, or with an error; an error may be an answer, too."""
+        if error is not None and error.code in UNANSWERED:
+            self.failed()
+        else:
+            self.succeeded()
 
     def succeeded(self) -> None:
         """The service answered."""

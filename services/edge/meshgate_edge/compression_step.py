@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import CompressionConfig
-from meshgate_chassis.errors import Code, MeshError, invalid_field
+from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
 from meshgate_edge.compression_guard import UNPRICED, Measured, TokenPrices, saving
@@ -27,7 +27,6 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 log = structlog.get_logger("meshgate.edge.compression")
 
 FRESH_CHARACTERS_MIN: Final = 400  # the compressors leave shorter texts alone
-UNANSWERED: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 COMPRESSED: Final = "compressed"
 BELOW_MINIMUM: Final = "below_minimum"
@@ -141,12 +140,9 @@ class CompressionStep:
                 timeout_s=self._timeout_s,
             )
         except MeshError as error:
-            if error.code in UNANSWERED:
-                self._circuit.failed()
-            else:
-                self._circuit.succeeded()
+            self._circuit.ended(error)
             raise
-        self._circuit.succeeded()
+        self._circuit.ended(None)
         return answer
 
 
