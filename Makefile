@@ -75,6 +75,10 @@ bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn 
 bench-profile: .venv/.dev ## say where the CPU of one request goes
 	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)
 
+.PHONY: bench-compression
+bench-compression: .venv/.dev ## quality, ratio and latency of prompt compression (reads ../shared/data)
+	@$(BIN)/python tools/bench_compression.py --json docs/benchmarks/compression.json
+
 ##@ Tidy up
 .PHONY: clean
 clean: ## remove .venv and every cache; keys and spend in .meshgate stay

@@ -11,6 +11,8 @@ import argparse
 import gc
 import gzip
 import json
+import os
+import platform
 import random
 import re
 import statistics
@@ -48,6 +50,7 @@ class Case:
     needed: tuple[str, ...]
 
 
+Rows = list[dict[str, object]]
 Method = Callable[[Case, float], str]
 
 
@@ -119,12 +122,14 @@ def methods(count: Count) -> dict[str, Method]:
     }
 
 
-def bench_answers(count: Count, limit: int) -> None:
+def bench_answers(count: Count, limit: int) -> Rows:
     """Share of questions with an answer kept; numbers kept and ratio reached, for ours."""
+    rows: Rows = []
     print("\nXQuAD: answers kept, %             2x     3x    (ours: worst ratio/target; numbers lost)")
     for paragraphs, near in ((3, False), (5, False), (10, False), (5, True), (10, True)):
         cases = list(answer_cases(paragraphs, near, limit))
-        print(f"{paragraphs} paragraphs, {'neighbouring' if near else 'random'}, {len(cases)} questions")
+        label = f"{paragraphs} {'neighbouring' if near else 'random'} paragraphs"
+        print(f"{label}, {len(cases)} questions")
         for name, shorten in methods(count).items():
             shares, notes = [], []
             for ratio in RATIOS:
@@ -139,10 +144,22 @@ def bench_answers(count: Count, limit: int) -> None:
                     )
                     notes.append(f"{off:.3f}; {lost}")
             print(f"  {name:28}" + "".join(f"{share:7.1f}" for share in shares), *notes, sep="   ")
+            rows.append(row_of(label, name, shares, len(cases)))
+    return rows
 
 
-def bench_meetings(count: Count, limit: int) -> None:
+def row_of(context: str, method: str, shares: Sequence[float], questions: int) -> dict[str, object]:
+    """One method on one kind of context, at both ratios."""
+    kept = {
+        f"kept_percent_{round(1 / ratio)}x": round(share, 1)
+        for ratio, share in zip(RATIOS, shares, strict=True)
+    }
+    return {"context": context, "method": method, "questions": questions, **kept}
+
+
+def bench_meetings(count: Count, limit: int) -> Rows:
     """Mean share of the marked sentences kept, by their tokens."""
+    rows: Rows = []
     cases = list(meeting_cases(limit))
     print(f"\nQMSum: marked sentences kept, %    2x     3x    ({len(cases)} questions)")
     for name, shorten in methods(count).items():
@@ -151,6 +168,8 @@ def bench_meetings(count: Count, limit: int) -> None:
             for ratio in RATIOS
         ]
         print(f"  {name:28}" + "".join(f"{share:7.1f}" for share in shares))
+        rows.append(row_of("a meeting", name, shares, len(cases)))
+    return rows
 
 
 def kept_share(needed: Sequence[str], result: str, count: Count) -> float:
@@ -160,8 +179,9 @@ def kept_share(needed: Sequence[str], result: str, count: Count) -> float:
     return kept / (sum(tokens) or 1)
 
 
-def bench_latency(count: Count) -> None:
+def bench_latency(count: Count) -> Rows:
     """Whole conversations with one long user message, at 2x."""
+    measured: Rows = []
     rows = rows_of("xquad_en_dev.jsonl.gz")
     chance = random.Random(SEED)
     gc.freeze()
@@ -188,6 +208,18 @@ def bench_latency(count: Count) -> None:
             f"{statistics.mean(tokens):8.0f} {1e3 * p50_s:8.1f} {1e3 * p99_s:8.1f}"
             f" {statistics.mean(tokens) / p50_s:10.0f}   {min(ratios):.3f}..{max(ratios):.3f}"
         )
+        measured.append(
+            {
+                "tokens": round(statistics.mean(tokens)),
+                "repeats": repeats,
+                "p50_ms": round(1e3 * p50_s, 2),
+                "p99_ms": round(1e3 * p99_s, 2),
+                "tokens_per_s": round(statistics.mean(tokens) / p50_s),
+                "ratio_min": round(min(ratios), 3),
+                "ratio_max": round(max(ratios), 3),
+            }
+        )
+    return measured
 
 
 def main() -> None:
@@ -197,15 +229,22 @@ def main() -> None:
     )
     parser.add_argument("--questions", type=int, default=200, help="questions per table row")
     parser.add_argument("--only", choices=("answers", "meetings", "latency"))
+    parser.add_argument("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args()
     count = Tokenizers().count(O200K)
     count("loaded now, not in the first measurement")
+    result: dict[str, object] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    }
     if options.only in (None, "latency"):
-        bench_latency(count)
+        result["latency_at_2x_cpu_time_one_core"] = bench_latency(count)
     if options.only in (None, "answers"):
-        bench_answers(count, options.questions)
+        result["xquad_answers"] = bench_answers(count, options.questions)
     if options.only in (None, "meetings"):
-        bench_meetings(count, options.questions)
+        result["qmsum_marked_sentences"] = bench_meetings(count, options.questions)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
