@@ -9,6 +9,7 @@ It can only say no, with the reason, or leave the matter to a score:
 Invariants: symmetric in its two texts; a text is the same as itself, unless it is too long to be read.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,8 +34,10 @@ class Difference(StrEnum):
     SCOPE = "SCOPE"
     TENSE = "TENSE"
     PERSON = "PERSON"
+    MODAL = "MODAL"
     QUESTION = "QUESTION"
     ORDER = "ORDER"
+    SMALL_WORD = "SMALL_WORD"
     WORDS = "WORDS"
 
 
@@ -82,8 +85,12 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (a.scopes != b.scopes, Difference.SCOPE),
         (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
         (a.persons.isdisjoint(b.persons) and bool(a.persons and b.persons), Difference.PERSON),
+        (_cases_differ(a, b) or _cases_differ(b, a), Difference.PERSON),
+        (a.modals.isdisjoint(b.modals) and bool(a.modals and b.modals), Difference.MODAL),
         (_questions_differ(a.question, b.question), Difference.QUESTION),
+        (("perform" in a.words) != ("perform" in b.words), Difference.QUESTION),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
+        (_small_word_exchanged(a.tokens, b.tokens), Difference.SMALL_WORD),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
     return next((difference for differs, difference in checks if differs), None)
@@ -130,6 +137,8 @@ def _order_differs(a: Facts, b: Facts) -> bool:
         return True
     if a.symmetric and b.symmetric:
         return False
+    if (a.words, a.units) != (b.words, b.units) and sorted(a.tokens) == sorted(b.tokens):
+        return True
     names = frozenset(a.names) & frozenset(b.names)
     if [name for name in a.names if name in names] != [name for name in b.names if name in names]:
         return True
@@ -175,10 +184,30 @@ def _words_differ(a: Facts, b: Facts) -> bool:
     """In number or order as well, or small words that may matter; texts of small words need all of them."""
     if not (a.words or a.numbers or a.units) and a.all_words != b.all_words:
         return True
-    return (a.words, a.units, a.persons, a.modals, a.links) != (
-        b.words,
-        b.units,
-        b.persons,
-        b.modals,
-        b.links,
+    return (
+        (a.words, a.units, a.persons, a.modals, a.links) != (b.words, b.units, b.persons, b.modals, b.links)
+        or _one_link_more(a.tokens, b.tokens)
     )
+
+
+def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """One text is the other with one more preposition or conjunction: to get work, to get to work."""
+    shorter, longer = sorted((a, b), key=len)
+    more = Counter(longer) - Counter(shorter)
+    return len(longer) == len(shorter) + 1 == len(shorter) + more.total() and not v.FIRM_LINKS.isdisjoint(more)
+
+
+def _cases_differ(a: Facts, b: Facts) -> bool:
+    """Who acts in one is acted on in the other: I see, see me."""
+    return any(
+        acting in a.cases and acted not in a.cases and acted in b.cases and acting not in b.cases
+        for acting, acted in v.CASES
+    )
+
+
+def _small_word_exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """All is equal but one preposition, conjunction or modal: in an emergency, for an emergency."""
+    if len(a) != len(b):
+        return False
+    pairs = [(first, second) for first, second in zip(a, b, strict=True) if first != second]
+    return len(pairs) == 1 and v.EXCHANGEABLE.issuperset(pairs[0])

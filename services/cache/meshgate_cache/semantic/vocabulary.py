@@ -89,11 +89,24 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"what (?:should|can|must|could|do|to) (?:i |one |we |you |people )?do (?:to|in order to)": "how to",
     r"(?:is|are) there (?:a |any |some )?(?:good |easy |best )?ways? (?:to|of|for)": "how to",
     r"what (?:is|are) (?:some |the )?(?:good |best |effective |easy )?ways? (?:to|of|for)": "how to",
+    r"what (?:is|are) the (?:steps?|process|procedure|method|shortcut) (?:to|for|of)": "how to",
+    r"what (?:is|are) (?:some |the )?ways (?:to|of|for)": "how to",
+    r"how (?:would|could|can|do|does|should) (?:you|i|we|one) go about": "how to",
+    r"(?:is it possible|am i able|are we able|is one able) to": "can i",
+    r"(?:in )?(?:what|which) year": "when",
+    r"what makes": "why",
+    r"what is the cause of": "what causes",
+    r"what are the causes of": "what causes",
+    r"what is the distance (?:from|between)": "how far is from",
+    r"how far is it": "how far is",
+    r"what is meant by": "what means",
+    r"what does the (?:term|word)": "what does",
+    r"(?:have|has|need|needs) to": "must",
     r"how come": "why",
     r"do(?=\s*[?.!]*\s*$)": "perform",
     r"what (?:is|are) the (?:best |easiest |right |correct )?(?:way|method)s? (?:to|of|for)": "how to",
     r"how (?:do|can|should|would|could|might) (?:i|we|you|one|people|someone)": "how to",
-    r"(?:(?:at|on) )?(?:what|which) (?:time|date) (?=do|does|did|is|was|will|can|should)": "when ",
+    r"(?:(?:at|on) )?(?:what|which) (?:time|date)(?= (?:do|does|did|is|was|will|can|should)\b)": "when",
     r"(?:located|situated)": "",
     r"who (?:is|was) the (?:author|writer) of": "who write",
     r"(?:in|at) (?:what|which) (?:place|location)": "where",
@@ -108,7 +121,7 @@ PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, 
 POLITENESS: Final = re.compile(
     r"(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
     r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show) me\b"
-    r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
+    r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
     r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b"
 )
 
@@ -253,7 +266,7 @@ DATES: Final = _table(
     easter:
     """
 )
-CAPITALISED_DATES: Final = frozenset({"march", "may"})  # months only when written so
+CAPITALISED_DATES: Final = frozenset({"march", "may"})  # months only when written so, inside a sentence
 
 NEGATIONS: Final = frozenset(
     _words(
@@ -306,6 +319,8 @@ PERSONS: Final = _table(
     they: them their theirs themselves
     """
 )
+CASES: Final = (("i", "me"), ("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"))
+PRONOUNS: Final = frozenset(word for pair in CASES for word in pair)
 LINKS: Final = frozenset(_words("in on at by for from with to into as about and or but if then than so of"))
 MODALS: Final = _table(
     """
@@ -316,6 +331,9 @@ MODALS: Final = _table(
     would:
     """
 )
+
+FIRM_LINKS: Final = LINKS - {"at", "on", "in", "the"}  # those without which a sentence says something else
+EXCHANGEABLE: Final = LINKS | MODALS.keys() | {"do", "does", "under", "over", "off", "up", "out", "down"}
 
 SCOPES: Final = tuple(
     (re.compile(rf"\b(?:{phrase})\b"), name)
