@@ -1,6 +1,7 @@
 """What the score was fitted on, together with the pairs of tests/unit/cache/semantic/pairs.py."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 from tests.unit.cache.semantic import pairs as unit_pairs
@@ -164,12 +165,50 @@ FAQ: Final = (
 )  # fmt: skip
 
 
+# Each group is one question in several wordings about a {}: with the same filler they are the same.
+SLOTTED: Final = (
+    (("How do I improve my {}?", "What can I do to get better at {}?", "What are the best ways to improve {} skills?"), ("chess", "handwriting", "negotiation", "spelling")),
+    (("What is the best way to learn {}?", "How should a beginner start with {}?", "Which resources are good for learning {}?"), ("calculus", "pottery", "accounting", "archery")),
+    (("What are some good {} for a small garden?", "Which {} do well in a small garden?", "I have a small garden, what {} should I plant?"), ("roses", "herbs", "trees", "berries")),
+    (("Why does my {} make a strange noise?", "What causes a strange noise in my {}?", "My {} is making a strange noise, why?"), ("fridge", "engine", "laptop fan", "washing machine")),
+    (("How much does {} insurance cost?", "What is the average price of {} insurance?", "Is {} insurance expensive?"), ("travel", "pet", "dental", "flood")),
+    (("Is it hard to become a {}?", "How difficult is it to become a {}?", "What does it take to become a {}?"), ("surgeon", "translator", "carpenter", "judge")),
+    (("What are the benefits of {} every day?", "Why is {} every day good for you?", "How does {} every day help the body?"), ("walking", "meditating", "fasting", "stretching")),
+    (("What is the future of {}?", "Where is {} heading?", "How will {} develop in the next years?"), ("journalism", "robotics", "nuclear power", "banking")),
+    (("How do I remove {} stains from a shirt?", "What gets {} stains out of a shirt?", "How can I get rid of {} stains on my shirt?"), ("ink", "grass", "blood", "oil")),
+    (("Which company makes the best {}?", "What is the best brand of {}?", "Who produces the best {}?"), ("headphones", "mattresses", "knives", "running shoes")),
+    (("What does a {} earn?", "How much does a {} make?", "What is the salary of a {}?"), ("dentist", "pilot", "chef", "data analyst")),
+    (("Can {} be cured?", "Is there a cure for {}?", "Is it possible to cure {}?"), ("asthma", "arthritis", "baldness", "stuttering")),
+    (("What is the meaning of {} in economics?", "What do economists mean by {}?", "How do economists define {}?"), ("utility", "elasticity", "arbitrage", "stagflation")),
+    (("Where can I watch {} online?", "What website lets me watch {}?", "Is there a site where I can watch {} online?"), ("opera", "documentaries", "rugby", "anime")),
+    (("How do I stop my {} from freezing?", "What prevents a {} from freezing?", "My {} keeps freezing, what can I do?"), ("pipes", "pond", "browser", "tablet")),
+    (("Do I need a licence to {}?", "Is a licence required to {}?", "Can I {} without a licence?"), ("fish", "fly a drone", "sell honey", "hunt deer")),
+    (("What should I know before moving to {}?", "Is there anything to consider before moving to {}?", "I am moving to {}, what should I know?"), ("Berlin", "a farm", "Alaska", "the suburbs")),
+    (("What are good topics for a {}?", "Can you suggest topics for a {}?", "I need ideas for a {}."), ("thesis", "podcast", "wedding speech", "school play")),
+)  # fmt: skip
+QUALIFIERS: Final = ("at home", "online", "in winter", "for children", "on a budget", "after an injury", "as a student")
+
+
+def slotted() -> Iterator[Pair]:
+    """Other words for the same thing are the same; other words for another thing, or for more, are not."""
+    for at, (templates, fillers) in enumerate(SLOTTED):
+        for first, second in combinations(templates, 2):
+            for here in fillers:
+                yield Pair(first.format(here), second.format(here), True, "paraphrase")
+                for there in fillers:
+                    if here != there:
+                        yield Pair(first.format(here), second.format(there), False, "reworded")
+            more = second.format(fillers[0]).rstrip("?.") + f" {QUALIFIERS[at % len(QUALIFIERS)]}?"
+            yield Pair(first.format(fillers[0]), more, False, "reworded and added")
+
+
 def traps() -> Iterator[Pair]:
     """Questions that look alike and need different answers."""
     yield from swapped(SWAPS)
     yield from paired(WRITTEN)
     yield from turned(ORDER, THINGS)
     yield from crossed(FAQ)
+    yield from (pair for pair in slotted() if not pair.same)
     for kind, pairs in unit_pairs.traps().items():
         yield from (Pair(first, second, False, kind) for first, second in pairs)
 
@@ -177,4 +216,5 @@ def traps() -> Iterator[Pair]:
 def paraphrases() -> Iterator[Pair]:
     """Questions of the FAQ kind that deserve the same answer."""
     yield from alike(FAQ)
+    yield from (pair for pair in slotted() if pair.same)
     yield from (Pair(first, second, True, "paraphrase") for first, second in unit_pairs.paraphrases())

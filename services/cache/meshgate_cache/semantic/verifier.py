@@ -38,6 +38,7 @@ class Difference(StrEnum):
     QUESTION = "QUESTION"
     ORDER = "ORDER"
     SMALL_WORD = "SMALL_WORD"
+    ADDED = "ADDED"
     WORDS = "WORDS"
 
 
@@ -91,6 +92,7 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (("perform" in a.words) != ("perform" in b.words), Difference.QUESTION),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
         (_small_word_exchanged(a.tokens, b.tokens), Difference.SMALL_WORD),
+        (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
     return next((difference for differs, difference in checks if differs), None)
@@ -211,3 +213,11 @@ def _small_word_exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         return False
     pairs = [(first, second) for first, second in zip(a, b, strict=True) if first != second]
     return len(pairs) == 1 and v.EXCHANGEABLE.issuperset(pairs[0])
+
+
+def _only_added(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """One text is the other with one span more, which narrows what is asked."""
+    shorter = min(len(a), len(b))
+    start = next((at for at in range(shorter) if a[at] != b[at]), shorter)
+    end = next((at for at in range(shorter - start) if a[-1 - at] != b[-1 - at]), shorter - start)
+    return start + end == shorter
