@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -136,10 +136,8 @@ def thresholds(scores: Floats, data: Undecided) -> list[tuple[float, float]]:
 
 def written(weights: Weights, table: Sequence[tuple[float, float]], traps: int) -> str:
     """The module."""
-    lines = "\n".join(
-        f'    "{name}": {value:.4f},' for name, value in zip(FEATURES, weights.of, strict=True)
-    )
-    rows = "\n".join(f"    ({rate}, {threshold}),"  for rate, threshold in table)
+    lines = "\n".join(f'    "{name}": {value:.4f},' for name, value in zip(FEATURES, weights.of, strict=True))
+    rows = "\n".join(f"    ({rate}, {threshold})," for rate, threshold in table)
     return f'''"""Made by tools/fit_semantic.py from pairs written for this project; do not edit."""
 
 from collections.abc import Mapping, Sequence
@@ -164,7 +162,7 @@ def main() -> None:
     weights = fitted(data)
     near = int(((data.y == 0) & (data.x[:, 0] >= NEAR)).sum()) + data.refused_count
     TARGET.write_text(written(weights, thresholds(held_out_scores(data), data), near))
-    print(TARGET.read_text())  # noqa: T201 - a tool
+    print(TARGET.read_text())
 
 
 if __name__ == "__main__":

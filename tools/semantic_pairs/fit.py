@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one group in one line
 """What the score was fitted on, together with the pairs of tests/unit/cache/semantic/pairs.py."""
 
 from collections.abc import Iterator
@@ -186,7 +187,15 @@ SLOTTED: Final = (
     (("What should I know before moving to {}?", "Is there anything to consider before moving to {}?", "I am moving to {}, what should I know?"), ("Berlin", "a farm", "Alaska", "the suburbs")),
     (("What are good topics for a {}?", "Can you suggest topics for a {}?", "I need ideas for a {}."), ("thesis", "podcast", "wedding speech", "school play")),
 )  # fmt: skip
-QUALIFIERS: Final = ("at home", "online", "in winter", "for children", "on a budget", "after an injury", "as a student")
+QUALIFIERS: Final = (
+    "at home",
+    "online",
+    "in winter",
+    "for children",
+    "on a budget",
+    "after an injury",
+    "as a student",
+)
 
 
 def slotted() -> Iterator[Pair]:

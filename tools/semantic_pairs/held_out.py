@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one group in one line
 """What the cache is measured on. Nothing was tuned on these: do not look here to make a figure better."""
 
 from collections.abc import Iterator
@@ -64,7 +65,10 @@ SWAPS: Final = {
         ("What {} do you accept?", ("cards", "currencies", "documents", "returns")),
         ("How do I {} a branch in git?", ("rename", "merge", "rebase", "protect")),
         ("What are the {} of solar panels?", ("benefits", "costs", "components", "dimensions", "risks")),
-        ("Where can I find the {} of this device?", ("serial number", "manual", "power switch", "warranty card")),
+        (
+            "Where can I find the {} of this device?",
+            ("serial number", "manual", "power switch", "warranty card"),
+        ),
         ("How do I {} tomatoes?", ("grow", "peel", "freeze", "roast")),
         ("Is it safe to {} a cut?", ("wash", "stitch", "cover", "ignore")),
         ("Why is my {} so slow?", ("laptop", "internet", "metabolism", "dishwasher")),

@@ -50,7 +50,7 @@ def features(a: Facts, b: Facts, cosine: float, *, same_wording: bool) -> Sequen
 
 def _one_place(a: Sequence[str], b: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """The two spans, when the texts differ in one place; one of them may be empty. Else both are."""
-    first, second = sorted((a, b))  # the matcher is not symmetric
+    first, second = sorted((tuple(a), tuple(b)))  # the matcher is not symmetric
     changes = [
         change
         for change in SequenceMatcher(None, first, second, autojunk=False).get_opcodes()

@@ -120,13 +120,13 @@ def _message_types() -> Mapping[str, Any]:
     for message, fields in _FIELDS.items():
         declared = file.message_type.add(name=message)
         for name, number, kind, label in fields:
-            field = declared.field.add(name=name, number=number, label=label)  # type: ignore[arg-type]
+            field = declared.field.add(name=name, number=number, label=label)
             if isinstance(kind, str):
                 field.type, field.type_name = _MESSAGE, f".onnx_part.{kind}"  # type: ignore[assignment]
             else:
                 field.type = kind  # type: ignore[assignment]
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"onnx_part.{name}"))
         for name in _FIELDS

@@ -72,8 +72,10 @@ def files_in(folder: Path) -> ModelFiles:
 
 def load_onnx_model(files: ModelFiles) -> "OnnxModel":
     """Takes about 0.3 s. Raises FAILED_PRECONDITION/MODEL_INVALID for what is no such model."""
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as failures
+    import onnxruntime  # type: ignore[import-untyped]
+    from onnxruntime.capi import (  # type: ignore[import-untyped]
+        onnxruntime_pybind11_state as failures,
+    )
     from tokenizers import Tokenizer
 
     content = files.model.read_bytes()

@@ -51,6 +51,10 @@ class NearestVectors:
 
     def add(self, partition: bytes, name: str, vector: Vector) -> list[str]:
         """Adds or replaces; returns the names that had to go for it."""
+        return self.add_row(partition, name, quantised(vector))
+
+    def add_row(self, partition: bytes, name: str, row: Rows) -> list[str]:
+        """As `add`, for a vector that is `quantised`. All rows of a partition have one length."""
         self.remove(name)
         gone = []
         while len(self._partition_of) >= self._entries_max:
@@ -58,7 +62,7 @@ class NearestVectors:
             self.remove(oldest)
             gone.append(oldest)
         self._partition_of[name] = partition
-        self._partitions.setdefault(partition, _Partition(len(vector))).add(name, quantised(vector))
+        self._partitions.setdefault(partition, _Partition(len(row))).add(name, row)
         return gone
 
     def remove(self, name: str) -> bool:
@@ -140,7 +144,8 @@ class _Partition:
 def quantised(vector: Vector) -> Rows:
     """127 for the largest component; the direction is kept, the length is not."""
     largest = float(np.abs(vector).max(initial=0.0))
-    return np.rint(vector * (127.0 / max(largest, 1e-9))).astype(np.int8)
+    row: Rows = np.rint(vector * (127.0 / max(largest, 1e-9))).astype(np.int8)
+    return row
 
 
 def norm(row: Rows) -> float:

@@ -13,15 +13,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.reading import Facts, read
+
+SENTENCE_WORDS: Final = 4
 
 
 class Difference(StrEnum):
     """What differs; the first that is found."""
 
     UNREADABLE = "UNREADABLE"
+    LANGUAGE = "LANGUAGE"
     CODE = "CODE"
     QUOTED = "QUOTED"
     NUMBER = "NUMBER"
@@ -74,6 +78,7 @@ def compare(a: Facts, b: Facts) -> Verdict:
 def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]) -> Difference | None:
     checks = (
         (not (a.readable and b.readable), Difference.UNREADABLE),
+        (_foreign(a) != _foreign(b), Difference.LANGUAGE),
         ((a.code, a.literals, a.symbols) != (b.code, b.literals, b.symbols), Difference.CODE),
         (_quotes_differ(a, b) or _quotes_differ(b, a), Difference.QUOTED),
         (a.numbers != b.numbers, Difference.NUMBER),
@@ -186,17 +191,22 @@ def _words_differ(a: Facts, b: Facts) -> bool:
     """In number or order as well, or small words that may matter; texts of small words need all of them."""
     if not (a.words or a.numbers or a.units) and a.all_words != b.all_words:
         return True
-    return (
-        (a.words, a.units, a.persons, a.modals, a.links) != (b.words, b.units, b.persons, b.modals, b.links)
-        or _one_link_more(a.tokens, b.tokens)
-    )
+    return (a.words, a.units, a.persons, a.modals, a.links) != (
+        b.words,
+        b.units,
+        b.persons,
+        b.modals,
+        b.links,
+    ) or _one_link_more(a.tokens, b.tokens)
 
 
 def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     """One text is the other with one more preposition or conjunction: to get work, to get to work."""
     shorter, longer = sorted((a, b), key=len)
     more = Counter(longer) - Counter(shorter)
-    return len(longer) == len(shorter) + 1 == len(shorter) + more.total() and not v.FIRM_LINKS.isdisjoint(more)
+    return len(longer) == len(shorter) + 1 == len(shorter) + more.total() and not v.FIRM_LINKS.isdisjoint(
+        more
+    )
 
 
 def _cases_differ(a: Facts, b: Facts) -> bool:
@@ -221,3 +231,8 @@ def _only_added(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     start = next((at for at in range(shorter) if a[at] != b[at]), shorter)
     end = next((at for at in range(shorter - start) if a[-1 - at] != b[-1 - at]), shorter - start)
     return start + end == shorter
+
+
+def _foreign(facts: Facts) -> bool:
+    """A sentence without any of the commonest English words."""
+    return len(facts.tokens) >= SENTENCE_WORDS and v.FUNCTION_WORDS.isdisjoint(facts.all_words)
