@@ -10,7 +10,7 @@ Paraphrases = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two questions. `same`: one answer serves both. `kind`: of the trap; "paraphrase" when they are the same."""
+    """Two questions. `same`: one answer serves both. `kind`: of the trap, or "paraphrase"."""
 
     a: str
     b: str

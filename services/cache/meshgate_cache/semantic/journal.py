@@ -1,8 +1,8 @@
 """Where events go so that all replicas learn of them: nowhere but here, or through a Redis stream.
 
 Redis is the source of truth: the stream holds the last questions learned, the answers are under their keys.
-A replica reads the stream from its beginning before it serves, then follows it. Reports of wrong hits are kept
-in a set besides, because a stream forgets its oldest entries.
+A replica reads the stream from its beginning before it serves, then follows it. Reports of wrong hits are
+kept in a set besides, because a stream forgets its oldest entries.
 """
 
 import asyncio

@@ -96,7 +96,10 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (_questions_differ(a.question, b.question), Difference.QUESTION),
         (("perform" in a.words) != ("perform" in b.words), Difference.QUESTION),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
-        (_small_word_exchanged(a.tokens, b.tokens), Difference.SMALL_WORD),
+        (
+            _small_word_exchanged(a.tokens, b.tokens) or _one_link_more(a.tokens, b.tokens),
+            Difference.SMALL_WORD,
+        ),
         (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )

@@ -121,7 +121,8 @@ PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, 
 POLITENESS: Final = re.compile(
     r"(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
     r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show) me\b"
-    r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
+    r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)"
+    r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
     r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b"
 )
 

@@ -64,7 +64,7 @@ def _backend(
         return "local", None
     if "redis_semantic_cache_embedding_model" in params:
         problems.warn(
-            at, "questions are compared with the cache's own local model, not with an embedding API"
+            at, "the cache compares questions with its own local model, without an API"
         )
     try:
         address = redis_url(params, environ)
