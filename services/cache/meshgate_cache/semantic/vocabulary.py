@@ -70,8 +70,22 @@ SYNONYMS: Final = _table(
     end: finish
     help: assist
     important: significant
-    create: generate
-    change: modify alter
+    create: generate make
+    change: modify alter update
+    merge: combine join
+    enable: activate
+    disable: deactivate
+    talk: speak
+    safe: secure
+    nearest: closest
+    mute: silence
+    depart: leave
+    hard: difficult
+    easy: simple
+    sick: ill
+    rubbish: trash garbage
+    holiday: vacation
+    doctor: physician
     calculate: compute
     author: writer
     write: wrote written
@@ -102,6 +116,13 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"what is meant by": "what means",
     r"what does the (?:term|word)": "what does",
     r"(?:have|has|need|needs) to": "must",
+    r"(?:am i|are we|is one) allowed to": "can i",
+    r"what (?:does|will|would) it cost": "how much is it",
+    r"how much (?:does|will|would) it cost": "how much is it",
+    r"what is the (?:price|cost) of": "how much is",
+    r"(?:how big|how large) is the population": "what is the population",
+    r"which (?:person|artist|author|writer|actor|scientist)": "who",
+    r"free of charge": "free",
     r"how come": "why",
     r"do(?=\s*[?.!]*\s*$)": "perform",
     r"what (?:is|are) the (?:best |easiest |right |correct )?(?:way|method)s? (?:to|of|for)": "how to",
@@ -325,10 +346,10 @@ PRONOUNS: Final = frozenset(word for pair in CASES for word in pair)
 LINKS: Final = frozenset(_words("in on at by for from with to into as about and or but if then than so of"))
 MODALS: Final = _table(
     """
-    can: could able
+    can: could able may
     should: ought
     must: need
-    may: might
+    might:
     would:
     """
 )
