@@ -1,7 +1,7 @@
 """Sentence vectors by a transformer on ONNX Runtime, one thread. Knows nothing of caches.
 
-Invariants: a vector has length 1; equal texts give equal vectors, whatever else is in their batch, up to the
-rounding of float32. Importing this is cheap: the runtime is imported when a model is loaded.
+Invariants: a vector has length 1; equal texts give nearly equal vectors (cosine above 0.995: activations are
+rounded by the batch). Importing this is cheap: the runtime is imported when a model is loaded.
 """
 
 import hashlib

@@ -283,7 +283,6 @@ def test_yaml_is_read_as_pyyaml_reads_it(folder: Folder) -> None:
     assert expected == config.deployments[0].request_defaults
 
 
-
 def test_blocked_users(folder: Folder) -> None:
     """User ids, keys and hashes of keys, of both sections; the configuration keeps hashes alone."""
     key_hash = sha256(b"sk-of-a-thief").hexdigest()

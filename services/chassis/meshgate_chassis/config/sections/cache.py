@@ -63,9 +63,7 @@ def _backend(
         problems.warn(at, f"{wanted} is not supported yet: answers are kept in memory")
         return "local", None
     if "redis_semantic_cache_embedding_model" in params:
-        problems.warn(
-            at, "the cache compares questions with its own local model, without an API"
-        )
+        problems.warn(at, "the cache compares questions with its own local model, without an API")
     try:
         address = redis_url(params, environ)
     except ValueError as error:
