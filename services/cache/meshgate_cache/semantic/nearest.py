@@ -156,8 +156,8 @@ def _resized(array: npt.NDArray[Any], rows: int, count: int) -> npt.NDArray[Any]
 
 def _products(row: Rows, rows: Rows) -> npt.NDArray[np.float64]:
     """Inner products with each of the rows."""
-    products: npt.NDArray[np.float64] = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))
-    return products[0]
+    products: npt.NDArray[np.float64] = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))[0]
+    return products
 
 
 def quantised(vector: Vector) -> Rows:
