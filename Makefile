@@ -71,6 +71,10 @@ bench: .venv/.dev ## measure the mesh beside nginx and LiteLLM, at most 15 minut
 bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn (BASE=commit QUICK=1)
 	@$(BIN)/python -m bench compare "$(BASE)" $(if $(QUICK),--quick)
 
+.PHONY: bench-cache
+bench-cache: .venv/.dev ## false hits, hits and latency of the semantic cache; writes docs/benchmarks/semantic-cache.json
+	@$(BIN)/python -m tools.bench_cache
+
 .PHONY: bench-profile
 bench-profile: .venv/.dev ## say where the CPU of one request goes
 	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
+from redis.asyncio import Redis
 
 from meshgate_cache.answer_cache import AnswerCache, CacheRules
 from meshgate_cache.keys import DEFAULT_NAMESPACE
-from meshgate_cache.metrics import CacheMetrics, observe_memory, observe_redis
+from meshgate_cache.metrics import CacheMetrics, observe_memory, observe_redis, observe_semantic
 from meshgate_cache.redis_client import redis_client
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.servicer import CacheServicer
@@ -17,8 +19,11 @@ from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
 
+if TYPE_CHECKING:  # brings numpy, which an exact cache does not need
+    from meshgate_cache.semantic.semantic_cache import SemanticCache
+
 ALLOWED_CALLERS = frozenset({"edge"})
-TASKS_MAX = 4  # the recovery of the Redis circuit; room for what the semantic cache will need
+TASKS_MAX = 4  # the recovery of the Redis circuit
 
 log = structlog.get_logger("meshgate.cache")
 
@@ -28,14 +33,16 @@ async def cache_service(settings: CacheSettings, runtime: Runtime) -> AsyncItera
     """Serves while it is open. Starts with Redis down as well, and uses it when it comes."""
     config = runtime.config.cache
     async with AsyncExitStack() as stack:
-        store = await _store(settings, runtime, stack)
+        redis = _redis(config, stack)
+        store = await _store(settings, redis, runtime, stack)
         rules = CacheRules(
             enabled=config.enabled,
             namespace=config.namespace or DEFAULT_NAMESPACE,
             ttl_s=config.ttl_s,
             entry_bytes_max=settings.entry_bytes_max,
         )
-        cache = AnswerCache(store, rules, runtime.clock)
+        semantic = await _semantic(settings, rules, redis, runtime, stack)
+        cache = AnswerCache(store, rules, runtime.clock, semantic)
         server = runtime.server(settings, ALLOWED_CALLERS)
         server.add(CacheServicer(cache, CacheMetrics(runtime.registry), runtime.clock))
         log.info("cache", enabled=config.enabled, backend=store.backend, namespace=rules.namespace)
@@ -43,11 +50,22 @@ async def cache_service(settings: CacheSettings, runtime: Runtime) -> AsyncItera
         yield
 
 
-async def _store(settings: CacheSettings, runtime: Runtime, stack: AsyncExitStack) -> Store:
+def _redis(config: CacheConfig, stack: AsyncExitStack) -> Redis | None:
+    """A client, when the configuration wants one; connects when first used."""
+    if not config.enabled or config.type == "local" or config.redis_url is None:
+        return None
+    client = redis_client(config.redis_url, config.redis_connections_max)
+    stack.push_async_callback(client.aclose, close_connection_pool=True)
+    return client
+
+
+async def _store(
+    settings: CacheSettings, redis: Redis | None, runtime: Runtime, stack: AsyncExitStack
+) -> Store:
     """Redis when it is configured, else memory."""
+    if redis is not None:
+        return await _redis_store(settings, redis, runtime, stack)
     config = runtime.config.cache
-    if config.enabled and config.type != "local" and config.redis_url is not None:
-        return await _redis_store(settings, config, runtime, stack)
     if config.enabled and config.type != "local":
         log.warning("no Redis is configured: answers are kept in memory", type=config.type)
     memory = MemoryStore(
@@ -58,11 +76,8 @@ async def _store(settings: CacheSettings, runtime: Runtime, stack: AsyncExitStac
 
 
 async def _redis_store(
-    settings: CacheSettings, config: CacheConfig, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, redis: Redis, runtime: Runtime, stack: AsyncExitStack
 ) -> RedisStore:
-    assert config.redis_url is not None
-    client = redis_client(config.redis_url, config.redis_connections_max)
-    stack.push_async_callback(client.aclose, close_connection_pool=True)
     tasks = TaskOwner("cache", TASKS_MAX)
     stack.push_async_callback(tasks.drain, 0.0)
     limits = RedisLimits(
@@ -70,7 +85,27 @@ async def _redis_store(
         store_s=settings.store_timeout_s,
         delete_s=settings.delete_timeout_s,
     )
-    store = RedisStore(client, limits, tasks, runtime.clock)
+    store = RedisStore(redis, limits, tasks, runtime.clock)
     observe_redis(store, runtime.registry)
     await store.start()
     return store
+
+
+async def _semantic(
+    settings: CacheSettings, rules: CacheRules, redis: Redis | None, runtime: Runtime, stack: AsyncExitStack
+) -> "SemanticCache | None":
+    """None unless it is configured; its libraries are imported only then."""
+    config = runtime.config.cache
+    if not (config.enabled and config.semantic):
+        return None
+    from meshgate_cache.semantic.build import SemanticSettings, build_semantic
+
+    chosen = SemanticSettings(
+        model=settings.embedding_model,
+        entries_max=settings.semantic_entries_max,
+        stream=f"{rules.namespace}:semantic:1",
+        warm_s=settings.warm_timeout_s,
+    )
+    semantic = await build_semantic(config, chosen, redis, runtime.clock, stack)
+    observe_semantic(semantic, runtime.registry)
+    return semantic

@@ -1,7 +1,7 @@
 """Names of answers: a cache key of everything that can change an answer, and where a store keeps it. Pure.
 
     cache key   64 hex digits: 16 of the tenant, then 48 of SHA-256 over version, tenant, namespace and the
-                canonical request (`convert.canonical_chat`)
+                canonical request (`canonical_chat`)
     store key   "<namespace>:<cache key>", as LiteLLM names its Redis keys
 
 Invariants: a key belongs to one tenant and one namespace, because both are hashed into it; the tenant can
@@ -24,15 +24,15 @@ _DOMAIN: Final = b"meshgate.cache.key"
 
 def cache_key(tenant_id: str, namespace: str, canonical_request: bytes) -> str:
     """The key of a request's answer. `namespace` is the one in force, not the empty default."""
-    digest = hashlib.sha256(_frame(_DOMAIN, KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
-    digest.update(_frame(namespace.encode()))
+    digest = hashlib.sha256(frame(_DOMAIN, KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
+    digest.update(frame(namespace.encode()))
     digest.update(canonical_request)  # the last part needs no length: nothing follows it
     return tenant_digest(tenant_id) + digest.hexdigest()[TENANT_DIGITS:]
 
 
 def tenant_digest(tenant_id: str) -> str:
     """The part of a key that names its tenant."""
-    return hashlib.sha256(_frame(_DOMAIN, b"tenant", tenant_id.encode())).hexdigest()[:TENANT_DIGITS]
+    return hashlib.sha256(frame(_DOMAIN, b"tenant", tenant_id.encode())).hexdigest()[:TENANT_DIGITS]
 
 
 def is_key_of(tenant_id: str, key: str) -> bool:
@@ -58,6 +58,6 @@ def is_store_key_under(prefix: str, name: str) -> bool:
     return name.startswith(prefix) and _KEY_PATTERN.fullmatch(name, namespace_end) is not None
 
 
-def _frame(*parts: bytes) -> bytes:
+def frame(*parts: bytes) -> bytes:
     """Parts with their lengths, so that no two lists of parts give the same bytes."""
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)

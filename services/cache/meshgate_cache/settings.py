@@ -25,3 +25,8 @@ class CacheSettings(ServiceSettings):
     entry_bytes_max: int = Field(1024 * 1024, ge=1_024, le=64 * 1024 * 1024)
     memory_bytes_max: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
     memory_entries_max: int = Field(100_000, ge=1)
+
+    # The sentence model: a folder with model.onnx and tokenizer.json; "hashed"; empty: the packaged one.
+    embedding_model: str = ""
+    semantic_entries_max: int = Field(100_000, ge=1, le=5_000_000)  # 0.5 kB each, and the text
+    warm_timeout_s: float = Field(60.0, gt=0, le=600)  # for reading what others know, before serving

@@ -32,6 +32,7 @@ from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
 from meshgate_edge.http_keys import KeyEndpoints, KeyParts
@@ -192,6 +193,7 @@ def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: Me
         models=ModelsEndpoint(edge.catalog, edge.authenticator),
         health=HealthEndpoint(health),
         keys=KeyEndpoints(keys),
+        cache=CacheEndpoints(edge.clients.cache, edge.authenticator),
         registry=runtime.registry,
         config=runtime.config,
         telemetry=runtime.telemetry,

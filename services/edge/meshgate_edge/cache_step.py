@@ -57,6 +57,7 @@ class CacheStep:
             return None
         self._circuit.ended(None)
         run.cache_key = answer.cache_key
+        run.question = answer.question if answer.HasField("question") else None
         return answer.entry if answer.HasField("entry") else None
 
     def store(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
@@ -73,6 +74,7 @@ class CacheStep:
             cache_key=run.cache_key,
             namespace=run.call.options.cache.namespace,
             entry=entry,
+            question=run.question,
         )
         if run.call.options.cache.ttl_s is not None:
             request.ttl.FromNanoseconds(int(run.call.options.cache.ttl_s * 1e9))

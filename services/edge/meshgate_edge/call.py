@@ -85,7 +85,8 @@ class CallInfo:
     provider_headers: Mapping[str, str] = field(default_factory=dict)
     cache_key: str = ""
     cache_hit: bool = False
-    similarity: float | None = None
+    similarity: float | None = None  # set iff the answer was given to another question
+    cache_source_key: str = ""  # set with it: to which
     original_prompt_tokens: int | None = None  # set iff compressed
     compressed_prompt_tokens: int | None = None
     compression: str = ""  # what became of it, e.g. "compressed" or "no_saving"; empty: nobody asked for it

@@ -12,6 +12,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CallInfo, ChatCall
 from meshgate_edge.principal import principal_message
 from meshgate_edge.tokens import TokenCounter
+from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
@@ -41,6 +42,7 @@ class CallRun:
     first_token_ns: int | None = None
     chunks: ChunkAccumulator | None = None  # of a stream under way
     cache_key: str = ""
+    question: cache_pb.Question | None = None  # what the cache needs to offer the answer to others
     usage: chat_pb.Usage | None = None  # as the provider reported it at the end of a stream
 
     def served(self, served_by: router_pb.ServedBy) -> None:

@@ -25,6 +25,7 @@ from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint
 from meshgate_edge.http_errors import render_error
 from meshgate_edge.http_health import HealthEndpoint
@@ -62,6 +63,7 @@ class HttpParts:
     models: ModelsEndpoint
     health: HealthEndpoint
     keys: KeyEndpoints
+    cache: CacheEndpoints
     registry: CollectorRegistry
     config: GatewayConfig
     telemetry: Telemetry
@@ -91,6 +93,7 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
         ],
     )
     app.include_router(parts.keys.router())
+    app.include_router(parts.cache.router())
     hot = ServerErrorMiddleware(parts.chat, handler=_answer_defect)
     served = _HotPaths(app, {path: hot for path in CHAT_PATHS if "{" not in path})
     return TracingMiddleware(served, parts.telemetry) if parts.telemetry.enabled else served

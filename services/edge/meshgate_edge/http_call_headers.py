@@ -54,6 +54,7 @@ def _known(info: CallInfo) -> Iterator[Header]:
         yield b"x-litellm-cache-key", _value(info.cache_key)
         if info.similarity is not None:
             yield b"x-litellm-semantic-similarity", _number(info.similarity)
+            yield b"x-meshgate-cache-source-key", _value(info.cache_source_key)
     yield from _of_money(info)
     if info.duration_s:
         yield b"x-litellm-response-duration-ms", _number(info.duration_s * 1e3)

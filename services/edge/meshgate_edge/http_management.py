@@ -6,7 +6,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_edge.http_body import BodyLimits, read_body
 from meshgate_edge.http_messages import headers_of, send_error
 
-MANAGEMENT_PREFIX = "/key/"
+MANAGEMENT_PREFIXES = ("/key/", "/cache/")
 
 
 class ManagementBodies:
@@ -17,7 +17,7 @@ class ManagementBodies:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(MANAGEMENT_PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(MANAGEMENT_PREFIXES):
             await self._app(scope, receive, send)
             return
         try:

@@ -149,7 +149,7 @@ class Pipeline:
         info.model_group = run.call.request.model
         info.saved_usd_nanos = entry.cost_usd_nanos
         if entry.HasField("similarity"):
-            info.similarity = entry.similarity
+            info.similarity, info.cache_source_key = entry.similarity, entry.source_key
         tokens, _ = tokens_of_usage(entry.response.usage, run, self._accounts.counter, entry.response)
         await self._accounts.settle(run, ledger_pb.OUTCOME_CACHE_HIT, tokens, estimated=False)
         return Completed(entry.response, info)

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshgate_cache.convert import canonical_chat
+from meshgate_cache.canonical_chat import canonical_chat
 from meshgate_cache.keys import cache_key
 from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.chat.request_json import request_from_json

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from meshgate_cache.canonical_chat import IGNORED_MEMBERS, canonical_chat
 from meshgate_cache.canonical_json import canonical_json, canonical_members, has_a_value
-from meshgate_cache.convert import IGNORED_MEMBERS, canonical_chat
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from tests.unit.cache.chat_requests import full_chat, text
 

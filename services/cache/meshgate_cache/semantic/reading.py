@@ -63,11 +63,13 @@ class Facts:
     tenses: frozenset[str]
     kinds: frozenset[str]  # members of closed classes, such as countries and colours
     persons: frozenset[str]
+    cases: frozenset[str]  # pronouns whose case tells who does it: she, her
     modals: frozenset[str]
     links: frozenset[str]  # prepositions and conjunctions
     directions: frozenset[tuple[str, str]]  # (preposition, the word it leads to)
     symmetric: bool  # the text joins things whose order does not matter
     words: tuple[str, ...]  # content words in order, as stems of their canonical words
+    tokens: tuple[str, ...]  # everything in order, small words included, in canonical form
     all_words: frozenset[str]  # every token, lower case
     readable: bool
 
@@ -87,7 +89,7 @@ def read(text: str) -> Facts:
     numbers, units, rest = _numbers(tokens)
     content = [_canonical(token) for token in rest if token not in v.FUNCTION_WORDS]
     dates = {v.DATES[token] for token in rest if token in v.DATES}
-    dates |= {token.lower() for token in cased if token.istitle() and token.lower() in v.CAPITALISED_DATES}
+    dates |= {word for word in v.CAPITALISED_DATES if f" {word.title()}" in f"x{text}"}
     return Facts(
         numbers=tuple(numbers),
         units=tuple(units),
@@ -103,11 +105,13 @@ def read(text: str) -> Facts:
         tenses=frozenset(_TENSES[token] for token in tokens if token in _TENSES),
         kinds=v.KINDS.intersection(content),
         persons=frozenset(v.PERSONS[token] for token in tokens if token in v.PERSONS),
+        cases=v.PRONOUNS.intersection(tokens),
         modals=frozenset(v.MODALS[token] for token in tokens if token in v.MODALS),
         links=v.LINKS.intersection(tokens),
         directions=frozenset(_directions(rest)),
         symmetric=not _SYMMETRIC.isdisjoint(tokens),
         words=tuple(content),
+        tokens=tuple(token if token in v.FUNCTION_WORDS else _canonical(token) for token in tokens),
         all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
         readable=readable,
     )

@@ -9,18 +9,23 @@ It can only say no, with the reason, or leave the matter to a score:
 Invariants: symmetric in its two texts; a text is the same as itself, unless it is too long to be read.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.reading import Facts, read
+
+SENTENCE_WORDS: Final = 4
 
 
 class Difference(StrEnum):
     """What differs; the first that is found."""
 
     UNREADABLE = "UNREADABLE"
+    LANGUAGE = "LANGUAGE"
     CODE = "CODE"
     QUOTED = "QUOTED"
     NUMBER = "NUMBER"
@@ -33,8 +38,11 @@ class Difference(StrEnum):
     SCOPE = "SCOPE"
     TENSE = "TENSE"
     PERSON = "PERSON"
+    MODAL = "MODAL"
     QUESTION = "QUESTION"
     ORDER = "ORDER"
+    SMALL_WORD = "SMALL_WORD"
+    ADDED = "ADDED"
     WORDS = "WORDS"
 
 
@@ -70,6 +78,7 @@ def compare(a: Facts, b: Facts) -> Verdict:
 def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]) -> Difference | None:
     checks = (
         (not (a.readable and b.readable), Difference.UNREADABLE),
+        (_foreign(a) != _foreign(b), Difference.LANGUAGE),
         ((a.code, a.literals, a.symbols) != (b.code, b.literals, b.symbols), Difference.CODE),
         (_quotes_differ(a, b) or _quotes_differ(b, a), Difference.QUOTED),
         (a.numbers != b.numbers, Difference.NUMBER),
@@ -82,8 +91,16 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (a.scopes != b.scopes, Difference.SCOPE),
         (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
         (a.persons.isdisjoint(b.persons) and bool(a.persons and b.persons), Difference.PERSON),
+        (_cases_differ(a, b) or _cases_differ(b, a), Difference.PERSON),
+        (a.modals.isdisjoint(b.modals) and bool(a.modals and b.modals), Difference.MODAL),
         (_questions_differ(a.question, b.question), Difference.QUESTION),
+        (("perform" in a.words) != ("perform" in b.words), Difference.QUESTION),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
+        (
+            _small_word_exchanged(a.tokens, b.tokens) or _one_link_more(a.tokens, b.tokens),
+            Difference.SMALL_WORD,
+        ),
+        (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
     return next((difference for differs, difference in checks if differs), None)
@@ -130,6 +147,8 @@ def _order_differs(a: Facts, b: Facts) -> bool:
         return True
     if a.symmetric and b.symmetric:
         return False
+    if (a.words, a.units) != (b.words, b.units) and sorted(a.tokens) == sorted(b.tokens):
+        return True
     names = frozenset(a.names) & frozenset(b.names)
     if [name for name in a.names if name in names] != [name for name in b.names if name in names]:
         return True
@@ -182,3 +201,41 @@ def _words_differ(a: Facts, b: Facts) -> bool:
         b.modals,
         b.links,
     )
+
+
+def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """One text is the other with one more preposition or conjunction: to get work, to get to work."""
+    shorter, longer = sorted((a, b), key=len)
+    more = Counter(longer) - Counter(shorter)
+    return len(longer) == len(shorter) + 1 == len(shorter) + more.total() and not v.FIRM_LINKS.isdisjoint(
+        more
+    )
+
+
+def _cases_differ(a: Facts, b: Facts) -> bool:
+    """Who acts in one is acted on in the other: I see, see me."""
+    return any(
+        acting in a.cases and acted not in a.cases and acted in b.cases and acting not in b.cases
+        for acting, acted in v.CASES
+    )
+
+
+def _small_word_exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """All is equal but one preposition, conjunction or modal: in an emergency, for an emergency."""
+    if len(a) != len(b):
+        return False
+    pairs = [(first, second) for first, second in zip(a, b, strict=True) if first != second]
+    return len(pairs) == 1 and v.EXCHANGEABLE.issuperset(pairs[0])
+
+
+def _only_added(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """One text is the other with one span more, which narrows what is asked."""
+    shorter = min(len(a), len(b))
+    start = next((at for at in range(shorter) if a[at] != b[at]), shorter)
+    end = next((at for at in range(shorter - start) if a[-1 - at] != b[-1 - at]), shorter - start)
+    return start + end == shorter
+
+
+def _foreign(facts: Facts) -> bool:
+    """A sentence without any of the commonest English words."""
+    return len(facts.tokens) >= SENTENCE_WORDS and v.FUNCTION_WORDS.isdisjoint(facts.all_words)

@@ -48,6 +48,7 @@ CACHE_TYPES = (
     "local",
     "redis",
     "redis-semantic",
+    "local-semantic",
     "qdrant-semantic",
     "s3",
     "disk",
@@ -182,6 +183,7 @@ CACHE_PARAMS: Table = {
     "mode": choice("default_on", "default_off"),
     "supported_call_types": names,
     "similarity_threshold": share,
+    "max_false_hit_rate": share,  # ours
     "enabled": flag,  # cache_settings of a reference deployment
 }
 

@@ -81,7 +81,10 @@ class CacheConfig:
     """`litellm_settings.cache` and `cache_params`; the top-level `cache_settings` (ours)."""
 
     enabled: bool = False
-    type: str = "local"  # local or redis; redis-semantic is read as redis until the semantic cache lands
+    type: str = "local"  # local or redis
+    semantic: bool = False  # type redis-semantic or local-semantic, or a similarity_threshold
+    similarity_threshold: float = 0.8  # floor of the cosine of a semantic hit
+    max_false_hit_rate: float = 0.01  # ours: the calibrated score keeps false hits below it
     ttl_s: int | None = None  # None: 60 for redis, 600 for local
     namespace: str = ""
     mode: str = "default_on"  # or default_off: only requests that ask for it

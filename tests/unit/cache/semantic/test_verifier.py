@@ -84,7 +84,7 @@ def test_it_does_not_matter_which_was_stored(first: str, second: str) -> None:
     assert compare(a, b).difference == compare(b, a).difference
 
 
-@pytest.mark.parametrize(("name", "same_min", "refused_max", "false_max"), [("qqp_dev", 0.06, 0.52, 0.11)])
+@pytest.mark.parametrize(("name", "same_min", "refused_max", "false_max"), [("qqp_dev", 0.06, 0.58, 0.11)])
 def test_recorded_pairs(name: str, same_min: float, refused_max: float, false_max: float) -> None:
     """Measured, so that a change for the worse is seen. Labels of these pairs are noisy, hence the bounds."""
     counts: Counter[tuple[int, str]] = Counter()

@@ -149,7 +149,8 @@ def test_cache(folder: Folder) -> None:
         ("litellm_settings: {cache_params: {type: local}}", False, 1),
         ("litellm_settings: {cache: true}", True, 1),
         ("litellm_settings: {cache: true, cache_params: {type: s3}}", True, 1),
-        ("litellm_settings: {cache: true, cache_params: {type: redis-semantic, host: h}}", True, 1),
+        ("litellm_settings: {cache: true, cache_params: {type: redis-semantic, host: h}}", True, 0),
+        ("litellm_settings: {cache: true, cache_params: {type: local-semantic}}", True, 0),
         ("cache_settings: {type: local}", True, 0),
         ("cache_settings: {type: local, enabled: false}", False, 0),
         ("cache_settings: {type: local}\nlitellm_settings: {cache: false}", False, 0),
@@ -301,3 +302,25 @@ def test_blocked_users(folder: Folder) -> None:
 def test_a_list_of_blocked_users_that_cannot_be_read_is_an_error(folder: Folder, text: str) -> None:
     """LiteLLM reads one text as the path of a file: who counts on it must hear that it is not read."""
     assert ["must be a list, not text"] == [each.message for each in folder.check(text)]
+
+
+@pytest.mark.parametrize(
+    ("params", "semantic", "floor", "rate"),
+    [
+        ("{type: local}", False, 0.8, 0.01),
+        ("{type: local-semantic, similarity_threshold: 0.9}", True, 0.9, 0.01),
+        ("{type: redis-semantic, host: h, max_false_hit_rate: 0.05}", True, 0.8, 0.05),
+        ("{type: redis, host: h, similarity_threshold: 0.85}", True, 0.85, 0.01),
+    ],
+)
+def test_when_the_cache_is_semantic(
+    folder: Folder, params: str, semantic: bool, floor: float, rate: float
+) -> None:
+    """By its type, or by a similarity_threshold."""
+    cache = folder.load(f"litellm_settings: {{cache: true, cache_params: {params}}}").cache
+
+    assert (semantic, floor, rate) == (
+        cache.semantic,
+        cache.similarity_threshold,
+        cache.max_false_hit_rate,
+    )

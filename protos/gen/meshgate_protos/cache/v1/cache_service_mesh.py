@@ -24,6 +24,11 @@ CACHE_SERVICE_DELETE_ENTRIES = UnaryMethod(
     pb.DeleteEntriesRequest,
     pb.DeleteEntriesResponse,
 )
+CACHE_SERVICE_REPORT_HIT = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/ReportHit",
+    pb.ReportHitRequest,
+    pb.ReportHitResponse,
+)
 CACHE_SERVICE_GET_STATUS = UnaryMethod(
     "/meshgate_protos.cache.v1.CacheService/GetStatus",
     pb.GetStatusRequest,
@@ -35,6 +40,7 @@ CACHE_SERVICE = Service(
         "lookup_entry": CACHE_SERVICE_LOOKUP_ENTRY,
         "store_entry": CACHE_SERVICE_STORE_ENTRY,
         "delete_entries": CACHE_SERVICE_DELETE_ENTRIES,
+        "report_hit": CACHE_SERVICE_REPORT_HIT,
         "get_status": CACHE_SERVICE_GET_STATUS,
     },
 )
@@ -47,6 +53,7 @@ class CacheServiceClient:
         self.lookup_entry: UnaryCall[pb.LookupEntryRequest, pb.LookupEntryResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ENTRY)
         self.store_entry: UnaryCall[pb.StoreEntryRequest, pb.StoreEntryResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRY)
         self.delete_entries: UnaryCall[pb.DeleteEntriesRequest, pb.DeleteEntriesResponse] = channel.unary(CACHE_SERVICE_DELETE_ENTRIES)
+        self.report_hit: UnaryCall[pb.ReportHitRequest, pb.ReportHitResponse] = channel.unary(CACHE_SERVICE_REPORT_HIT)
         self.get_status: UnaryCall[pb.GetStatusRequest, pb.GetStatusResponse] = channel.unary(CACHE_SERVICE_GET_STATUS)
 
 
@@ -63,6 +70,9 @@ class CacheServiceServicer(ABC):
 
     @abstractmethod
     async def delete_entries(self, request: pb.DeleteEntriesRequest, call: Call) -> pb.DeleteEntriesResponse: ...
+
+    @abstractmethod
+    async def report_hit(self, request: pb.ReportHitRequest, call: Call) -> pb.ReportHitResponse: ...
 
     @abstractmethod
     async def get_status(self, request: pb.GetStatusRequest, call: Call) -> pb.GetStatusResponse: ...

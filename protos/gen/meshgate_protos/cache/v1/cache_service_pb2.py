@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from meshgate_protos.chat.v1 import chat_pb2 as meshgate__protos_dot_chat_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,meshgate_protos/cache/v1/cache_service.proto\x12\x18meshgate_protos.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\xbd\x01\n\x12LookupEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12/\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x10\n\x08key_only\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"g\n\x13LookupEntryResponse\x12\x11\n\tcache_key\x18\x01 \x01(\t\x12\x33\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.EntryH\x00\x88\x01\x01\x42\x08\n\x06_entry\"\xc8\x01\n\x05\x45ntry\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63ost_usd_nanos\x18\x04 \x01(\x03\x12\x17\n\nsimilarity\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xb1\x01\n\x11StoreEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12.\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.Entry\x12+\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\x06\n\x04_ttl\"4\n\x12StoreEntryResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"P\n\x14\x44\x65leteEntriesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x12\n\ncache_keys\x18\x03 \x03(\t\".\n\x15\x44\x65leteEntriesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"\x12\n\x10GetStatusRequest\"o\n\x11GetStatusResponse\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x11\n\thit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x32\xbb\x03\n\x0c\x43\x61\x63heService\x12j\n\x0bLookupEntry\x12,.meshgate_protos.cache.v1.LookupEntryRequest\x1a-.meshgate_protos.cache.v1.LookupEntryResponse\x12g\n\nStoreEntry\x12+.meshgate_protos.cache.v1.StoreEntryRequest\x1a,.meshgate_protos.cache.v1.StoreEntryResponse\x12p\n\rDeleteEntries\x12..meshgate_protos.cache.v1.DeleteEntriesRequest\x1a/.meshgate_protos.cache.v1.DeleteEntriesResponse\x12\x64\n\tGetStatus\x12*.meshgate_protos.cache.v1.GetStatusRequest\x1a+.meshgate_protos.cache.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,meshgate_protos/cache/v1/cache_service.proto\x12\x18meshgate_protos.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\xbd\x01\n\x12LookupEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12/\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x10\n\x08key_only\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"\xaf\x01\n\x13LookupEntryResponse\x12\x11\n\tcache_key\x18\x01 \x01(\t\x12\x33\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.EntryH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x03 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x42\x08\n\x06_entryB\x0b\n\t_question\")\n\x08Question\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xdc\x01\n\x05\x45ntry\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63ost_usd_nanos\x18\x04 \x01(\x03\x12\x17\n\nsimilarity\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nsource_key\x18\x06 \x01(\tB\r\n\x0b_similarity\"\xf9\x01\n\x11StoreEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12.\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.Entry\x12+\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x06 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x42\x06\n\x04_ttlB\x0b\n\t_question\"4\n\x12StoreEntryResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"P\n\x14\x44\x65leteEntriesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x12\n\ncache_keys\x18\x03 \x03(\t\".\n\x15\x44\x65leteEntriesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"_\n\x10ReportHitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x11\n\tcache_key\x18\x03 \x01(\t\x12\x12\n\nsource_key\x18\x04 \x01(\t\"\x13\n\x11ReportHitResponse\"\x12\n\x10GetStatusRequest\"\xfc\x01\n\x11GetStatusResponse\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x11\n\thit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12?\n\x08semantic\x18\x06 \x01(\x0b\x32(.meshgate_protos.cache.v1.SemanticStatusH\x00\x88\x01\x01\x12=\n\nnamespaces\x18\x07 \x03(\x0b\x32).meshgate_protos.cache.v1.NamespaceStatusB\x0b\n\t_semantic\"n\n\x0eSemanticStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0equestion_count\x18\x02 \x01(\x03\x12\x1c\n\x14similarity_threshold\x18\x03 \x01(\x01\x12\x17\n\x0fscore_threshold\x18\x04 \x01(\x01\"\xc4\x01\n\x0fNamespaceStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\thit_count\x18\x02 \x01(\x03\x12\x1a\n\x12semantic_hit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x14\n\x0creport_count\x18\x05 \x01(\x03\x12\x17\n\x0fsaved_usd_nanos\x18\x06 \x01(\x03\x12\x14\n\x0csaved_tokens\x18\x07 \x01(\x03\x12\x16\n\x0equestion_count\x18\x08 \x01(\x03\x32\xa1\x04\n\x0c\x43\x61\x63heService\x12j\n\x0bLookupEntry\x12,.meshgate_protos.cache.v1.LookupEntryRequest\x1a-.meshgate_protos.cache.v1.LookupEntryResponse\x12g\n\nStoreEntry\x12+.meshgate_protos.cache.v1.StoreEntryRequest\x1a,.meshgate_protos.cache.v1.StoreEntryResponse\x12p\n\rDeleteEntries\x12..meshgate_protos.cache.v1.DeleteEntriesRequest\x1a/.meshgate_protos.cache.v1.DeleteEntriesResponse\x12\x64\n\tReportHit\x12*.meshgate_protos.cache.v1.ReportHitRequest\x1a+.meshgate_protos.cache.v1.ReportHitResponse\x12\x64\n\tGetStatus\x12*.meshgate_protos.cache.v1.GetStatusRequest\x1a+.meshgate_protos.cache.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,22 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOOKUPENTRYREQUEST']._serialized_start=176
   _globals['_LOOKUPENTRYREQUEST']._serialized_end=365
-  _globals['_LOOKUPENTRYRESPONSE']._serialized_start=367
-  _globals['_LOOKUPENTRYRESPONSE']._serialized_end=470
-  _globals['_ENTRY']._serialized_start=473
-  _globals['_ENTRY']._serialized_end=673
-  _globals['_STOREENTRYREQUEST']._serialized_start=676
-  _globals['_STOREENTRYREQUEST']._serialized_end=853
-  _globals['_STOREENTRYRESPONSE']._serialized_start=855
-  _globals['_STOREENTRYRESPONSE']._serialized_end=907
-  _globals['_DELETEENTRIESREQUEST']._serialized_start=909
-  _globals['_DELETEENTRIESREQUEST']._serialized_end=989
-  _globals['_DELETEENTRIESRESPONSE']._serialized_start=991
-  _globals['_DELETEENTRIESRESPONSE']._serialized_end=1037
-  _globals['_GETSTATUSREQUEST']._serialized_start=1039
-  _globals['_GETSTATUSREQUEST']._serialized_end=1057
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1059
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1170
-  _globals['_CACHESERVICE']._serialized_start=1173
-  _globals['_CACHESERVICE']._serialized_end=1616
+  _globals['_LOOKUPENTRYRESPONSE']._serialized_start=368
+  _globals['_LOOKUPENTRYRESPONSE']._serialized_end=543
+  _globals['_QUESTION']._serialized_start=545
+  _globals['_QUESTION']._serialized_end=586
+  _globals['_ENTRY']._serialized_start=589
+  _globals['_ENTRY']._serialized_end=809
+  _globals['_STOREENTRYREQUEST']._serialized_start=812
+  _globals['_STOREENTRYREQUEST']._serialized_end=1061
+  _globals['_STOREENTRYRESPONSE']._serialized_start=1063
+  _globals['_STOREENTRYRESPONSE']._serialized_end=1115
+  _globals['_DELETEENTRIESREQUEST']._serialized_start=1117
+  _globals['_DELETEENTRIESREQUEST']._serialized_end=1197
+  _globals['_DELETEENTRIESRESPONSE']._serialized_start=1199
+  _globals['_DELETEENTRIESRESPONSE']._serialized_end=1245
+  _globals['_REPORTHITREQUEST']._serialized_start=1247
+  _globals['_REPORTHITREQUEST']._serialized_end=1342
+  _globals['_REPORTHITRESPONSE']._serialized_start=1344
+  _globals['_REPORTHITRESPONSE']._serialized_end=1363
+  _globals['_GETSTATUSREQUEST']._serialized_start=1365
+  _globals['_GETSTATUSREQUEST']._serialized_end=1383
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1386
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1638
+  _globals['_SEMANTICSTATUS']._serialized_start=1640
+  _globals['_SEMANTICSTATUS']._serialized_end=1750
+  _globals['_NAMESPACESTATUS']._serialized_start=1753
+  _globals['_NAMESPACESTATUS']._serialized_end=1949
+  _globals['_CACHESERVICE']._serialized_start=1952
+  _globals['_CACHESERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

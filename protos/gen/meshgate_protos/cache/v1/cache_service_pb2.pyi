@@ -67,25 +67,61 @@ class LookupEntryResponse(_message.Message):
 
     CACHE_KEY_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     cache_key: _builtins.str
     """Always set, also on a miss. 64 hex digits: 16 of the tenant, 48 of SHA-256 over the rest."""
     @_builtins.property
     def entry(self) -> Global___Entry: ...
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """What StoreEntry needs to offer the answer to questions that mean the same; absent when it may not."""
+
     def __init__(
         self,
         *,
         cache_key: _builtins.str = ...,
         entry: Global___Entry | None = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_question", b"_question", "entry", b"entry", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "cache_key", b"cache_key", "entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_question", b"_question", "cache_key", b"cache_key", "entry", b"entry", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
     _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
+    _WhichOneofReturnType__question: _TypeAlias = _typing.Literal["question"]  # noqa: Y015
+    _WhichOneofArgType__question: _TypeAlias = _typing.Literal["_question", b"_question"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__entry) -> _WhichOneofReturnType__entry | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__question) -> _WhichOneofReturnType__question | None: ...
 
 Global___LookupEntryResponse: _TypeAlias = LookupEntryResponse  # noqa: Y015
+
+@_typing.final
+class Question(_message.Message):
+    """A question, as the semantic cache compares it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    context: _builtins.bytes
+    """Digest of the tenant and of everything but the last user text."""
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        context: _builtins.bytes = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
@@ -98,12 +134,15 @@ class Entry(_message.Message):
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     COST_USD_NANOS_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    SOURCE_KEY_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """Who gave the answer."""
     cost_usd_nanos: _builtins.int
     """What the answer had cost."""
     similarity: _builtins.float
     """Set iff the hit was semantic; 0 to 1."""
+    source_key: _builtins.str
+    """Set iff the hit was semantic: whose answer this is."""
     @_builtins.property
     def response(self) -> _chat_pb2.ChatResponse: ...
     @_builtins.property
@@ -116,10 +155,11 @@ class Entry(_message.Message):
         deployment_id: _builtins.str = ...,
         cost_usd_nanos: _builtins.int = ...,
         similarity: _builtins.float | None = ...,
+        source_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "create_time", b"create_time", "response", b"response", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "cost_usd_nanos", b"cost_usd_nanos", "create_time", b"create_time", "deployment_id", b"deployment_id", "response", b"response", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "cost_usd_nanos", b"cost_usd_nanos", "create_time", b"create_time", "deployment_id", b"deployment_id", "response", b"response", "similarity", b"similarity", "source_key", b"source_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
     _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
@@ -136,6 +176,7 @@ class StoreEntryRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     cache_key: _builtins.str
     """From LookupEntry, of the same tenant and namespace."""
@@ -148,6 +189,10 @@ class StoreEntryRequest(_message.Message):
     def ttl(self) -> _duration_pb2.Duration:
         """Absent = the configured one; at most 30 days."""
 
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """From LookupEntry."""
+
     def __init__(
         self,
         *,
@@ -156,13 +201,19 @@ class StoreEntryRequest(_message.Message):
         namespace: _builtins.str = ...,
         entry: Global___Entry | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "entry", b"entry", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_question", b"_question", "_ttl", b"_ttl", "entry", b"entry", "question", b"question", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "cache_key", b"cache_key", "entry", b"entry", "namespace", b"namespace", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_question", b"_question", "_ttl", b"_ttl", "cache_key", b"cache_key", "entry", b"entry", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__question: _TypeAlias = _typing.Literal["question"]  # noqa: Y015
+    _WhichOneofArgType__question: _TypeAlias = _typing.Literal["_question", b"_question"]  # noqa: Y015
     _WhichOneofReturnType__ttl: _TypeAlias = _typing.Literal["ttl"]  # noqa: Y015
     _WhichOneofArgType__ttl: _TypeAlias = _typing.Literal["_ttl", b"_ttl"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__question) -> _WhichOneofReturnType__question | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl) -> _WhichOneofReturnType__ttl | None: ...
 
 Global___StoreEntryRequest: _TypeAlias = StoreEntryRequest  # noqa: Y015
@@ -239,6 +290,52 @@ class DeleteEntriesResponse(_message.Message):
 Global___DeleteEntriesResponse: _TypeAlias = DeleteEntriesResponse  # noqa: Y015
 
 @_typing.final
+class ReportHitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    SOURCE_KEY_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Empty = any; else both keys must be of this tenant."""
+    namespace: _builtins.str
+    cache_key: _builtins.str
+    """Of the question that was asked."""
+    source_key: _builtins.str
+    """Of the answer it was given."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        cache_key: _builtins.str = ...,
+        source_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "namespace", b"namespace", "source_key", b"source_key", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportHitRequest: _TypeAlias = ReportHitRequest  # noqa: Y015
+
+@_typing.final
+class ReportHitResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportHitResponse: _TypeAlias = ReportHitResponse  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -262,6 +359,8 @@ class GetStatusResponse(_message.Message):
     HIT_COUNT_FIELD_NUMBER: _builtins.int
     MISS_COUNT_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    SEMANTIC_FIELD_NUMBER: _builtins.int
+    NAMESPACES_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """memory or redis."""
     reachable: _builtins.bool
@@ -270,6 +369,12 @@ class GetStatusResponse(_message.Message):
     miss_count: _builtins.int
     enabled: _builtins.bool
     """By the configuration's `cache`."""
+    @_builtins.property
+    def semantic(self) -> Global___SemanticStatus:
+        """Absent unless it is configured."""
+
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespaceStatus]: ...
     def __init__(
         self,
         *,
@@ -278,11 +383,88 @@ class GetStatusResponse(_message.Message):
         hit_count: _builtins.int = ...,
         miss_count: _builtins.int = ...,
         enabled: _builtins.bool = ...,
+        semantic: Global___SemanticStatus | None = ...,
+        namespaces: _abc.Iterable[Global___NamespaceStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "semantic", b"semantic"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "backend", b"backend", "enabled", b"enabled", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespaces", b"namespaces", "reachable", b"reachable", "semantic", b"semantic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__semantic: _TypeAlias = _typing.Literal["semantic"]  # noqa: Y015
+    _WhichOneofArgType__semantic: _TypeAlias = _typing.Literal["_semantic", b"_semantic"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__semantic) -> _WhichOneofReturnType__semantic | None: ...
+
+Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class SemanticStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    QUESTION_COUNT_FIELD_NUMBER: _builtins.int
+    SIMILARITY_THRESHOLD_FIELD_NUMBER: _builtins.int
+    SCORE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    question_count: _builtins.int
+    similarity_threshold: _builtins.float
+    """Configured floor of the cosine."""
+    score_threshold: _builtins.float
+    """In use; raised by reports of wrong hits."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        question_count: _builtins.int = ...,
+        similarity_threshold: _builtins.float = ...,
+        score_threshold: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "enabled", b"enabled", "hit_count", b"hit_count", "miss_count", b"miss_count", "reachable", b"reachable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "question_count", b"question_count", "score_threshold", b"score_threshold", "similarity_threshold", b"similarity_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+Global___SemanticStatus: _TypeAlias = SemanticStatus  # noqa: Y015
+
+@_typing.final
+class NamespaceStatus(_message.Message):
+    """Of one namespace on this replica, since its start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    HIT_COUNT_FIELD_NUMBER: _builtins.int
+    SEMANTIC_HIT_COUNT_FIELD_NUMBER: _builtins.int
+    MISS_COUNT_FIELD_NUMBER: _builtins.int
+    REPORT_COUNT_FIELD_NUMBER: _builtins.int
+    SAVED_USD_NANOS_FIELD_NUMBER: _builtins.int
+    SAVED_TOKENS_FIELD_NUMBER: _builtins.int
+    QUESTION_COUNT_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    hit_count: _builtins.int
+    """Semantic ones included."""
+    semantic_hit_count: _builtins.int
+    miss_count: _builtins.int
+    report_count: _builtins.int
+    saved_usd_nanos: _builtins.int
+    saved_tokens: _builtins.int
+    question_count: _builtins.int
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        hit_count: _builtins.int = ...,
+        semantic_hit_count: _builtins.int = ...,
+        miss_count: _builtins.int = ...,
+        report_count: _builtins.int = ...,
+        saved_usd_nanos: _builtins.int = ...,
+        saved_tokens: _builtins.int = ...,
+        question_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hit_count", b"hit_count", "miss_count", b"miss_count", "namespace", b"namespace", "question_count", b"question_count", "report_count", b"report_count", "saved_tokens", b"saved_tokens", "saved_usd_nanos", b"saved_usd_nanos", "semantic_hit_count", b"semantic_hit_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamespaceStatus: _TypeAlias = NamespaceStatus  # noqa: Y015

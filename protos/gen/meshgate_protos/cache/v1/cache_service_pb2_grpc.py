@@ -50,6 +50,11 @@ class CacheServiceStub(object):
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesResponse.FromString,
                 _registered_method=True)
+        self.ReportHit = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/ReportHit',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/meshgate_protos.cache.v1.CacheService/GetStatus',
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.GetStatusRequest.SerializeToString,
@@ -86,6 +91,14 @@ class CacheServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportHit(self, request, context):
+        """Marks a semantic hit as wrong: the two questions never share an answer again, on any replica.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """State of the store and counters since start.
         """
@@ -110,6 +123,11 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     servicer.DeleteEntries,
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesRequest.FromString,
                     response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesResponse.SerializeToString,
+            ),
+            'ReportHit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportHit,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -199,6 +217,33 @@ class CacheService(object):
             '/meshgate_protos.cache.v1.CacheService/DeleteEntries',
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesRequest.SerializeToString,
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportHit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/ReportHit',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.ReportHitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class CacheServiceStub:
     """Deletes entries of one namespace by key, or all of them.
     Errors: UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    ReportHit: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ReportHitRequest, _cache_service_pb2.ReportHitResponse]
+    """Marks a semantic hit as wrong: the two questions never share an answer again, on any replica.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.GetStatusRequest, _cache_service_pb2.GetStatusResponse]
     """State of the store and counters since start."""
 
@@ -66,6 +70,10 @@ class CacheServiceAsyncStub(CacheServiceStub):
     DeleteEntries: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.DeleteEntriesRequest, _cache_service_pb2.DeleteEntriesResponse]  # type: ignore[assignment]
     """Deletes entries of one namespace by key, or all of them.
     Errors: UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    ReportHit: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ReportHitRequest, _cache_service_pb2.ReportHitResponse]  # type: ignore[assignment]
+    """Marks a semantic hit as wrong: the two questions never share an answer again, on any replica.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.GetStatusRequest, _cache_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """State of the store and counters since start."""
@@ -102,6 +110,16 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cache_service_pb2.DeleteEntriesResponse, _abc.Awaitable[_cache_service_pb2.DeleteEntriesResponse]]:
         """Deletes entries of one namespace by key, or all of them.
         Errors: UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportHit(
+        self,
+        request: _cache_service_pb2.ReportHitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.ReportHitResponse, _abc.Awaitable[_cache_service_pb2.ReportHitResponse]]:
+        """Marks a semantic hit as wrong: the two questions never share an answer again, on any replica.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -45,6 +45,9 @@ def read_cache(
         redis_url=address,
         redis_connections_max=params.get("max_connections", defaults.redis_connections_max),
         supported_call_types=params.get("supported_call_types", defaults.supported_call_types),
+        semantic=params.get("type", "").endswith("-semantic") or "similarity_threshold" in params,
+        similarity_threshold=params.get("similarity_threshold", defaults.similarity_threshold),
+        max_false_hit_rate=params.get("max_false_hit_rate", defaults.max_false_hit_rate),
     )
 
 
@@ -54,13 +57,13 @@ def _backend(
     """local or redis, and the address of Redis. What cannot be had becomes local, with a warning."""
     wanted = params.get("type", "redis")
     at = where.mapping().get("type", where)
-    if wanted == "local":
+    if wanted in ("local", "local-semantic"):
         return "local", None
     if wanted not in ("redis", "redis-semantic"):
         problems.warn(at, f"{wanted} is not supported yet: answers are kept in memory")
         return "local", None
-    if wanted == "redis-semantic":
-        problems.warn(at, "redis-semantic is not supported yet: only equal requests hit, as with type redis")
+    if "redis_semantic_cache_embedding_model" in params:
+        problems.warn(at, "the cache compares questions with its own local model, without an API")
     try:
         address = redis_url(params, environ)
     except ValueError as error:

