@@ -18,7 +18,7 @@ CHANNEL: tuple[tuple[str, int | str], ...] = (
     *COMMON,
     ("grpc.lb_policy_name", "round_robin"),  # headless Services give one address per replica
     ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted service is found at once,
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # what one attempt to connect may take: a busy machine is slow
     ("grpc.max_reconnect_backoff_ms", 1_000),  # and a missing one is not hammered
     ("grpc.keepalive_time_ms", 30_000),  # a peer that vanished without a FIN is noticed
     ("grpc.keepalive_timeout_ms", 10_000),
