@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from meshgate_cache.semantic import vocabulary as v
+from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 
 CHARACTERS_MAX: Final = 1_000  # longer texts are documents; they match nothing, and take no time to read
 DIGITS_MAX: Final = 15  # longer ones are names of things: compared as they are written
@@ -159,8 +160,8 @@ def _rewrite(text: str) -> str:
     text = _CAN_NOT.sub("can not", _NEGATIVE.sub(r"\1 not", text.lower()))
     for pattern, instead in _CONTRACTED:
         text = pattern.sub(instead, text)
-    text = v.POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
-    for pattern, instead in v.PHRASES:
+    text = POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
+    for pattern, instead in PHRASES:
         text = pattern.sub(instead, text)
     return " ".join(text.split())
 

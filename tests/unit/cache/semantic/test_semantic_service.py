@@ -11,6 +11,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from tests.support.eventually import eventually
+from tests.support.redis_server import RedisServer
 from tests.unit.cache.subject import Start, Subject, answer, chat
 
 pytestmark = pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
@@ -210,3 +211,25 @@ async def test_a_folder_without_a_model_is_refused(start_cache: Start, tmp_path:
     with pytest.raises(MeshError) as refused:
         await start_cache(LOCAL, embedding_model=str(tmp_path))
     assert "SETTINGS_INVALID" == refused.value.reason
+
+
+async def test_a_redis_that_comes_back_is_followed_again(
+    start_cache: Start, own_redis_server: RedisServer
+) -> None:
+    """Lookups fail at once or miss while it is away; then replicas hear of each other again."""
+    one = await start_cache(shared(own_redis_server.url), **LIMITS)
+    two = await start_cache(shared(own_redis_server.url), **LIMITS)
+    await keep(one, chat(CAPITAL), "Paris.")
+    own_redis_server.restart()
+
+    async def hears() -> bool:
+        for subject in (one, two):
+            subject.clock.advance(1)
+        try:
+            await keep(one, chat(CAPITAL), "Paris, again.")
+            return said(await two.look_up(chat(CAPITAL_CITY))) == "Paris, again."
+        except MeshError as error:
+            assert "STORE_UNAVAILABLE" == error.reason
+            return False
+
+    await eventually(hears, "the other replica hears of the question")
