@@ -1,8 +1,9 @@
 """Keeps a run: JSON with everything, and a plot for the eye."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
 
 
 def _result(result: Result) -> dict[str, Any]:
-    kept = asdict(result)
+    kept = asdict(replace(result, failures=Counter()))
+    kept["failures"] = dict(result.failures)
     kept["figures"] = {
         name: {
             "median": round(spread.median, 4),

@@ -35,12 +35,12 @@ def run(*, quick: bool, only: Sequence[str]) -> int:
     wanted = {name: start for name, start in _subjects(quick=quick).items() if not only or name in only}
     rounds = 1 if quick else ROUNDS
     results = measured(list(wanted.values()), QUICK if quick else FULL, rounds)
-    show(results)
     noise = {"cores_busy_before": load_before, "cores_busy_after": other_load(), "rounds": rounds}
-    print(f"\n{time.monotonic() - began_s:.0f} s in all")
     if not only:
-        name = "quick" if quick else "full"
-        print("written:", ", ".join(str(path) for path in write(RESULTS, name, results, noise)))
+        written = write(RESULTS, "quick" if quick else "full", results, noise)
+        print("written:", ", ".join(str(path.relative_to(REPOSITORY)) for path in written))
+    show(results)
+    print(f"\n{time.monotonic() - began_s:.0f} s in all")
     return 1 if any(one.failures for one in results.values()) else 0
 
 

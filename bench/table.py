@@ -1,4 +1,4 @@
-"""Results as text. A cell is the median over the turns; of several, with (minimum - maximum). Pure."""
+"""Results as text. A cell is the median over the turns; of several, with (minimum maximum). Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -106,7 +106,7 @@ def _cell(spread: Spread | None) -> str:
         return "-"
     if len(spread.turns) == 1:
         return _number(spread.median)
-    return f"{_number(spread.median)} ({_number(spread.low)} - {_number(spread.high)})"
+    return f"{_number(spread.median)} ({_number(spread.low)} {_number(spread.high)})"
 
 
 def _plain(spread: Spread | None) -> str:

@@ -1,10 +1,12 @@
 """The measuring instruments themselves: what they would hide, they would hide in every number."""
 
 import asyncio
+import json
 import math
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from bench.connection import Connection, Response, ResponseError
 from bench.load import Load, closed_loop, open_loop
 from bench.prompts import Target, requests
 from bench.provider import Answer, Provider, provider
+from bench.record import write
 from bench.running import free_port, listens, running
+from bench.session import Result
 from bench.statistics import Spread, percentile, spreads
 
 
@@ -162,3 +166,13 @@ def _until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < ends_s
         time.sleep(0.005)
+
+
+def test_a_run_with_failures_is_written_whole(tmp_path: Path) -> None:
+    """What failed stands in the record, beside the figures of what did not."""
+    result = Result("1", {"saturation_per_s": Spread((1.0,))}, Counter({"status 500": 2}), 7, {}, {}, {})
+    data, picture = write(tmp_path, "full", {"direct": result, "meshgate": result}, {"rounds": 1})
+    record = json.loads(data.read_text())
+    assert {"status 500": 2} == record["subjects"]["meshgate"]["failures"]
+    assert 1.0 == record["subjects"]["meshgate"]["figures"]["saturation_per_s"]["median"]
+    assert picture.read_text().startswith("<svg")
