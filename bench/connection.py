@@ -28,6 +28,7 @@ class Response:
     ended_ns: int = 0
     first_token_ns: int = 0
     whole: bool = False
+    cache_hit: bool = False
     chunk_delays_ns: list[int] = field(default_factory=list)
 
 
@@ -68,6 +69,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(f"connection lost: {error}")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        if name.lower() == b"x-cache-status" and value == b"HIT":
+            self._response.cache_hit = True
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser with what a chunked transfer carries, already unwrapped."""

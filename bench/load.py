@@ -29,6 +29,7 @@ class Sample:
     first_tokens_ns: list[int] = field(default_factory=list)  # from the request to the first content
     chunk_delays_ns: list[int] = field(default_factory=list)  # from the provider's send to our read
     lateness_ns: list[int] = field(default_factory=list)  # of our own departures, open loop only
+    cache_hits: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -41,6 +42,7 @@ class Sample:
 
     def add(self, response: Response, since_ns: int) -> None:
         self.latencies_ns.append(response.ended_ns - since_ns)
+        self.cache_hits += response.cache_hit
         if response.first_token_ns:
             self.first_tokens_ns.append(response.first_token_ns - since_ns)
             self.chunk_delays_ns += response.chunk_delays_ns

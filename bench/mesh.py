@@ -5,6 +5,8 @@ PostgreSQL, cache lookup and store, metrics; tracing as asked.
 import http.client
 import importlib.util
 import json
+import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -60,6 +62,7 @@ def mesh(place: Place, variant: Variant) -> Iterator[Subject]:
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user
     with ExitStack() as stack:
         roots: dict[str, int] = {}
+        redis_port = 0
         told = {**environment(), "LITELLM_MASTER_KEY": MASTER_KEY, **variant.environment}
         if variant.redis:
             redis_port, roots[REDIS] = stack.enter_context(_redis(folder))
@@ -82,6 +85,7 @@ def mesh(place: Place, variant: Variant) -> Iterator[Subject]:
             variant.version,
             whole=variant.whole,
             has_cache=True,
+            lookups=(lambda: _lookups(redis_port)) if variant.redis else None,
             start_s=start_s,
         )
 
@@ -119,6 +123,16 @@ def _redis(folder: Path) -> Iterator[tuple[int, int]]:
     ]
     with running(command, folder / "redis.log", lambda: listens(port), folder=folder) as process:
         yield port, process.pid
+
+
+def _lookups(port: int) -> int:
+    """GET commands that Redis has carried out."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"INFO commandstats\r\n")
+        told = connection.makefile("rb")
+        body = told.read(int(told.readline()[1:])).decode()
+    found = re.search(r"cmdstat_get:calls=(\d+)", body)
+    return int(found[1]) if found else 0
 
 
 def _process_ids(folder: Path) -> dict[str, int]:

@@ -15,7 +15,10 @@ REDIS = "redis"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`roots`: name -> process id, as they are now. `whole`: all figures; else saturation alone."""
+    """`roots`: name -> process id, as they are now. `whole`: all figures; else saturation alone.
+
+    `lookups`: how often its cache has been asked so far, as the cache's store counts; None: not known.
+    """
 
     name: str
     plain: Target
@@ -24,6 +27,7 @@ class Subject:
     version: str
     whole: bool = True
     has_cache: bool = False
+    lookups: Callable[[], int] | None = None
     start_s: Mapping[str, float] = field(default_factory=dict)
 
 
