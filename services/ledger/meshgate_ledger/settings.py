@@ -18,13 +18,7 @@ PRISMA_PARAMETERS = frozenset(
 class LedgerSettings(ServiceSettings):
     """Only the database's URL is needed, here or in config.yaml."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MESHGATE_LEDGER_",
-        frozen=True,
-        extra="ignore",
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="MESHGATE_LEDGER_")
 
     listen: str = "127.0.0.1:50051"
 

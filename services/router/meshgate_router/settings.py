@@ -9,13 +9,7 @@ from meshgate_chassis.settings import ServiceSettings
 class RouterSettings(ServiceSettings):
     """Limits of provider calls; none of them is needed to start."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MESHGATE_ROUTER_",
-        frozen=True,
-        extra="ignore",
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="MESHGATE_ROUTER_")
 
     listen: str = "127.0.0.1:50054"
 

@@ -58,7 +58,7 @@ def test_lines_are_json_with_litellms_members(capsys: pytest.CaptureFixture[str]
     try:
         structlog.get_logger("x").info("hello", api_key="abc", number=1)
         structlog.get_logger("x").debug("not shown")
-        logging.getLogger("some.library").warning("with sk-abcdef1234567890")
+        logging.getLogger("some.dependency").warning("with sk-abcdef1234567890")
     finally:
         structlog.reset_defaults()
         logging.getLogger().handlers.clear()
