@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.machine import REPOSITORY, commit
 from bench.mesh import Variant, mesh, redis_program
-from bench.run import measured, ours, show
+from bench.run import direct, measured, ours, show
 from bench.session import Result
 from bench.table import changes
 from bench.turn import FULL, QUICK
@@ -26,10 +26,16 @@ def compare(base: str, *, quick: bool) -> int:
     with _checked_out(base) as folder:
         version = f"{commit(folder)}, {base}"
         theirs = Variant("meshgate-base", folder / ".venv/bin/python", version, redis)
-        starts = [lambda place: mesh(place, theirs), lambda place: mesh(place, ours("meshgate", redis=redis))]
+        starts = [
+            direct,
+            lambda place: mesh(place, theirs),
+            lambda place: mesh(place, ours("meshgate", redis=redis)),
+        ]
         results = measured(starts, QUICK if quick else FULL, 1 if quick else ROUNDS)
     show(results)
     print("\n" + _told(results))
+    if quick:
+        print("one short round: below 40 % it may be noise; without QUICK=1 there are three")
     return 1 if any(one.failures for one in results.values()) else 0
 
 

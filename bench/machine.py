@@ -1,5 +1,6 @@
 """Where and what was measured: machine, versions, commit, and how much else the machine was doing."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -24,6 +25,18 @@ def commit(folder: Path = REPOSITORY) -> str:
     """Short hash; "+" when what runs is not exactly that commit."""
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "services", "protos")
     return _git(folder, "rev-parse", "--short=9", "HEAD") + ("+" if changed else "")
+
+
+def fixed_work_ms() -> float:
+    """CPU time of the same work each time: it grows when the machine under us is slow or shared.
+
+    The kernel's accounts can not tell: CPU per request grows with it, in every process alike.
+    """
+    began_s = time.thread_time()
+    for _ in range(20):
+        hashlib.sha256(bytes(200_000)).digest()
+        sum(range(40_000))
+    return (time.thread_time() - began_s) * 1e3
 
 
 def other_load(seconds: float = 2.0) -> float:

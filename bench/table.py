@@ -12,6 +12,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("  CPU us/request", "saturation_cpu_us"),
     ("  wake-ups/request", "saturation_switches"),
     ("  cache lookups/request", "saturation_lookups"),
+    ("  machine: ms for the same work", "fixed_work_ms"),
     ("added ms at 50/s, p50", "rate50_p50_added_ms"),
     ("  p90", "rate50_p90_added_ms"),
     ("  p99", "rate50_p99_added_ms"),

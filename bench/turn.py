@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from bench import processes
 from bench.load import Load, Sample, closed_loop, open_loop
+from bench.machine import fixed_work_ms
 from bench.prompts import Target, requests
 from bench.statistics import percentile
 from bench.subject import PACED, PLAIN, Subject
@@ -95,10 +96,12 @@ class TurnRunner:
         turn.figures["idle_percent"] = (sum(processes.cpu_s(roots).values()) - before) / IDLE_S * 100
 
     async def _saturation(self, subject: Subject, turn: Turn) -> None:
+        before_ms = fixed_work_ms()
         async with self._cpu(subject, turn, "saturation") as counted:
             sample = await closed_loop(self._load(subject.plain), CLIENTS, self._durations.saturation)
             counted.append(sample.answered)
         turn.took(sample)
+        turn.figures["fixed_work_ms"] = (before_ms + fixed_work_ms()) / 2
         turn.figures["saturation_per_s"] = sample.per_second
         turn.percentiles_ms("saturation", sample.latencies_ns)
 
