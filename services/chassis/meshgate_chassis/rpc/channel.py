@@ -80,9 +80,13 @@ class MeshChannel:
         ) -> Response:
             timeout = outgoing_timeout_s(timeout_s)
             try:
-                response: Response = await multi(request, timeout=timeout, metadata=self._with(metadata))
+                response: Response | None = await multi(
+                    request, timeout=timeout, metadata=self._with(metadata)
+                )
             except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
+            if response is None:  # grpcio's tracing interceptor lost it at the deadline
+                raise MeshError(Code.UNAVAILABLE, "CONNECTION_LOST", "the answer was lost")
             return response
 
         return call
