@@ -85,7 +85,7 @@ class MeshChannel:
                 )
             except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
-            if response is None:  # grpcio's tracing interceptor lost it at the deadline
+            if response is None:  # grpcio, when a deadline meets the answer; it may have been carried out
                 raise MeshError(Code.UNAVAILABLE, "CONNECTION_LOST", "the answer was lost")
             return response
 
