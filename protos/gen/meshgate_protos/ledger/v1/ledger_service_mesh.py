@@ -24,6 +24,26 @@ LEDGER_SERVICE_VOID_SPEND = UnaryMethod(
     pb.VoidSpendRequest,
     pb.VoidSpendResponse,
 )
+LEDGER_SERVICE_TOP_UP_SPEND = UnaryMethod(
+    "/meshgate_protos.ledger.v1.LedgerService/TopUpSpend",
+    pb.TopUpSpendRequest,
+    pb.TopUpSpendResponse,
+)
+LEDGER_SERVICE_CLOSE_SPENDS = UnaryMethod(
+    "/meshgate_protos.ledger.v1.LedgerService/CloseSpends",
+    pb.CloseSpendsRequest,
+    pb.CloseSpendsResponse,
+)
+LEDGER_SERVICE_RENEW_LEASE = UnaryMethod(
+    "/meshgate_protos.ledger.v1.LedgerService/RenewLease",
+    pb.RenewLeaseRequest,
+    pb.RenewLeaseResponse,
+)
+LEDGER_SERVICE_WATCH_ACCOUNTS = StreamMethod(
+    "/meshgate_protos.ledger.v1.LedgerService/WatchAccounts",
+    pb.WatchAccountsRequest,
+    pb.WatchAccountsResponse,
+)
 LEDGER_SERVICE_AUTHENTICATE_KEY = UnaryMethod(
     "/meshgate_protos.ledger.v1.LedgerService/AuthenticateKey",
     pb.AuthenticateKeyRequest,
@@ -50,6 +70,10 @@ LEDGER_SERVICE = Service(
         "reserve_spend": LEDGER_SERVICE_RESERVE_SPEND,
         "settle_spend": LEDGER_SERVICE_SETTLE_SPEND,
         "void_spend": LEDGER_SERVICE_VOID_SPEND,
+        "top_up_spend": LEDGER_SERVICE_TOP_UP_SPEND,
+        "close_spends": LEDGER_SERVICE_CLOSE_SPENDS,
+        "renew_lease": LEDGER_SERVICE_RENEW_LEASE,
+        "watch_accounts": LEDGER_SERVICE_WATCH_ACCOUNTS,
         "authenticate_key": LEDGER_SERVICE_AUTHENTICATE_KEY,
         "create_key": LEDGER_SERVICE_CREATE_KEY,
         "get_key": LEDGER_SERVICE_GET_KEY,
@@ -65,6 +89,10 @@ class LedgerServiceClient:
         self.reserve_spend: UnaryCall[pb.ReserveSpendRequest, pb.ReserveSpendResponse] = channel.unary(LEDGER_SERVICE_RESERVE_SPEND)
         self.settle_spend: UnaryCall[pb.SettleSpendRequest, pb.SettleSpendResponse] = channel.unary(LEDGER_SERVICE_SETTLE_SPEND)
         self.void_spend: UnaryCall[pb.VoidSpendRequest, pb.VoidSpendResponse] = channel.unary(LEDGER_SERVICE_VOID_SPEND)
+        self.top_up_spend: UnaryCall[pb.TopUpSpendRequest, pb.TopUpSpendResponse] = channel.unary(LEDGER_SERVICE_TOP_UP_SPEND)
+        self.close_spends: UnaryCall[pb.CloseSpendsRequest, pb.CloseSpendsResponse] = channel.unary(LEDGER_SERVICE_CLOSE_SPENDS)
+        self.renew_lease: UnaryCall[pb.RenewLeaseRequest, pb.RenewLeaseResponse] = channel.unary(LEDGER_SERVICE_RENEW_LEASE)
+        self.watch_accounts: StreamCall[pb.WatchAccountsRequest, pb.WatchAccountsResponse] = channel.stream(LEDGER_SERVICE_WATCH_ACCOUNTS)
         self.authenticate_key: UnaryCall[pb.AuthenticateKeyRequest, pb.AuthenticateKeyResponse] = channel.unary(LEDGER_SERVICE_AUTHENTICATE_KEY)
         self.create_key: UnaryCall[pb.CreateKeyRequest, pb.CreateKeyResponse] = channel.unary(LEDGER_SERVICE_CREATE_KEY)
         self.get_key: UnaryCall[pb.GetKeyRequest, pb.GetKeyResponse] = channel.unary(LEDGER_SERVICE_GET_KEY)
@@ -84,6 +112,18 @@ class LedgerServiceServicer(ABC):
 
     @abstractmethod
     async def void_spend(self, request: pb.VoidSpendRequest, call: Call) -> pb.VoidSpendResponse: ...
+
+    @abstractmethod
+    async def top_up_spend(self, request: pb.TopUpSpendRequest, call: Call) -> pb.TopUpSpendResponse: ...
+
+    @abstractmethod
+    async def close_spends(self, request: pb.CloseSpendsRequest, call: Call) -> pb.CloseSpendsResponse: ...
+
+    @abstractmethod
+    async def renew_lease(self, request: pb.RenewLeaseRequest, call: Call) -> pb.RenewLeaseResponse: ...
+
+    @abstractmethod
+    def watch_accounts(self, request: pb.WatchAccountsRequest, call: Call) -> AsyncIterator[pb.WatchAccountsResponse]: ...
 
     @abstractmethod
     async def authenticate_key(self, request: pb.AuthenticateKeyRequest, call: Call) -> pb.AuthenticateKeyResponse: ...

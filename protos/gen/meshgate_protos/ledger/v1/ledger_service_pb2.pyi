@@ -137,6 +137,12 @@ class Denial(_message.Message):
         REASON_PRICE_UNKNOWN: Denial._Reason.ValueType  # 6
         REASON_MODEL_NOT_FOUND: Denial._Reason.ValueType  # 7
         """The configuration has no such model; checked before anything is held."""
+        REASON_RATE_LIMITED: Denial._Reason.ValueType  # 8
+        """Requests or tokens per time; `limit` says which."""
+        REASON_PARALLEL_LIMITED: Denial._Reason.ValueType  # 9
+        """Too many calls at a time; `limit` says whose."""
+        REASON_ACCOUNT_BLOCKED: Denial._Reason.ValueType  # 10
+        """The key's user, team or organisation, or the end user, is blocked."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Denial.Reason.ValueType  # 0
@@ -148,12 +154,19 @@ class Denial(_message.Message):
     REASON_PRICE_UNKNOWN: Denial.Reason.ValueType  # 6
     REASON_MODEL_NOT_FOUND: Denial.Reason.ValueType  # 7
     """The configuration has no such model; checked before anything is held."""
+    REASON_RATE_LIMITED: Denial.Reason.ValueType  # 8
+    """Requests or tokens per time; `limit` says which."""
+    REASON_PARALLEL_LIMITED: Denial.Reason.ValueType  # 9
+    """Too many calls at a time; `limit` says whose."""
+    REASON_ACCOUNT_BLOCKED: Denial.Reason.ValueType  # 10
+    """The key's user, team or organisation, or the end user, is blocked."""
 
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     SPEND_USD_NANOS_FIELD_NUMBER: _builtins.int
     MAX_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     reason: Global___Denial.Reason.ValueType
     message: _builtins.str
     """One sentence for the client; names no secret."""
@@ -163,6 +176,10 @@ class Denial(_message.Message):
     """For BUDGET_EXCEEDED."""
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def limit(self) -> Global___LimitState:
+        """The limit that refused: BUDGET_EXCEEDED, RATE_LIMITED, PARALLEL_LIMITED."""
+
     def __init__(
         self,
         *,
@@ -171,16 +188,99 @@ class Denial(_message.Message):
         retry_after: _duration_pb2.Duration | None = ...,
         spend_usd_nanos: _builtins.int = ...,
         max_budget_usd_nanos: _builtins.int = ...,
+        limit: Global___LimitState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_retry_after", b"_retry_after", "limit", b"limit", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after", "max_budget_usd_nanos", b"max_budget_usd_nanos", "message", b"message", "reason", b"reason", "retry_after", b"retry_after", "spend_usd_nanos", b"spend_usd_nanos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "_retry_after", b"_retry_after", "limit", b"limit", "max_budget_usd_nanos", b"max_budget_usd_nanos", "message", b"message", "reason", b"reason", "retry_after", b"retry_after", "spend_usd_nanos", b"spend_usd_nanos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__retry_after: _TypeAlias = _typing.Literal["retry_after"]  # noqa: Y015
     _WhichOneofArgType__retry_after: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after) -> _WhichOneofReturnType__retry_after | None: ...
 
 Global___Denial: _TypeAlias = Denial  # noqa: Y015
+
+@_typing.final
+class LimitState(_message.Message):
+    """One limit of an account that took part in a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Metric:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LimitState._Metric.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        METRIC_UNSPECIFIED: LimitState._Metric.ValueType  # 0
+        METRIC_SPEND: LimitState._Metric.ValueType  # 1
+        """nano-USD"""
+        METRIC_REQUESTS: LimitState._Metric.ValueType  # 2
+        METRIC_TOKENS: LimitState._Metric.ValueType  # 3
+        METRIC_PARALLEL: LimitState._Metric.ValueType  # 4
+        """Calls under way."""
+
+    class Metric(_Metric, metaclass=_MetricEnumTypeWrapper): ...
+    METRIC_UNSPECIFIED: LimitState.Metric.ValueType  # 0
+    METRIC_SPEND: LimitState.Metric.ValueType  # 1
+    """nano-USD"""
+    METRIC_REQUESTS: LimitState.Metric.ValueType  # 2
+    METRIC_TOKENS: LimitState.Metric.ValueType  # 3
+    METRIC_PARALLEL: LimitState.Metric.ValueType  # 4
+    """Calls under way."""
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SCOPE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
+    SOFT_EXCEEDED_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
+    """key, user, team, member, organization, customer, tag, gateway; with the model it is for, if for one."""
+    scope_id: _builtins.str
+    """Key hash, user id, ...; empty for gateway."""
+    model: _builtins.str
+    """Empty: for all models."""
+    metric: Global___LimitState.Metric.ValueType
+    period: _builtins.str
+    """"60s", "1d", ...; empty: for the account's whole life, and for PARALLEL."""
+    maximum: _builtins.int
+    remaining: _builtins.int
+    """After the decision; never negative."""
+    soft_exceeded: _builtins.bool
+    """SPEND: the soft budget is passed."""
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        scope: _builtins.str = ...,
+        scope_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        metric: Global___LimitState.Metric.ValueType = ...,
+        period: _builtins.str = ...,
+        maximum: _builtins.int = ...,
+        remaining: _builtins.int = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
+        soft_exceeded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reset_time", b"_reset_time", "reset_time", b"reset_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reset_time", b"_reset_time", "maximum", b"maximum", "metric", b"metric", "model", b"model", "period", b"period", "remaining", b"remaining", "reset_time", b"reset_time", "scope", b"scope", "scope_id", b"scope_id", "soft_exceeded", b"soft_exceeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reset_time: _TypeAlias = _typing.Literal["reset_time"]  # noqa: Y015
+    _WhichOneofArgType__reset_time: _TypeAlias = _typing.Literal["_reset_time", b"_reset_time"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reset_time) -> _WhichOneofReturnType__reset_time | None: ...
+
+Global___LimitState: _TypeAlias = LimitState  # noqa: Y015
 
 @_typing.final
 class Account(_message.Message):
@@ -218,6 +318,10 @@ class Account(_message.Message):
     MAX_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    USER_EMAIL_FIELD_NUMBER: _builtins.int
+    TEAM_ALIAS_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Cache and report scope: the team, else the key, else "master" or "open"."""
     key_hash: _builtins.str
@@ -229,6 +333,9 @@ class Account(_message.Message):
     spend_usd_nanos: _builtins.int
     """Posted, before this call."""
     max_budget_usd_nanos: _builtins.int
+    organization_id: _builtins.str
+    user_email: _builtins.str
+    team_alias: _builtins.str
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Models the key may use; empty = all."""
@@ -236,6 +343,10 @@ class Account(_message.Message):
     @_builtins.property
     def aliases(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The key's own model aliases: requested name -> model."""
+
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedCredential]:
+        """The tenant's own provider credentials: the key's, else its team's, else its user's; sealed."""
 
     def __init__(
         self,
@@ -250,16 +361,48 @@ class Account(_message.Message):
         max_budget_usd_nanos: _builtins.int | None = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
         aliases: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        organization_id: _builtins.str = ...,
+        user_email: _builtins.str = ...,
+        team_alias: _builtins.str = ...,
+        credentials: _abc.Iterable[Global___SealedCredential] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "spend_usd_nanos", b"spend_usd_nanos", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "credentials", b"credentials", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_budget_usd_nanos: _TypeAlias = _typing.Literal["max_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__max_budget_usd_nanos: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_budget_usd_nanos) -> _WhichOneofReturnType__max_budget_usd_nanos | None: ...
 
 Global___Account: _TypeAlias = Account  # noqa: Y015
+
+@_typing.final
+class SealedCredential(_message.Message):
+    """A provider credential, encrypted; only the router has the key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDENTIAL_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    credential_id: _builtins.str
+    provider: _builtins.str
+    sealed: _builtins.bytes
+    """nonce (12 bytes) + cipher text + tag."""
+    def __init__(
+        self,
+        *,
+        credential_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        sealed: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_id", b"credential_id", "provider", b"provider", "sealed", b"sealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedCredential: _TypeAlias = SealedCredential  # noqa: Y015
 
 @_typing.final
 class ReserveSpendRequest(_message.Message):
@@ -274,6 +417,9 @@ class ReserveSpendRequest(_message.Message):
     HOLD_DURATION_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CHOICE_COUNT_FIELD_NUMBER: _builtins.int
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    CAN_TOP_UP_FIELD_NUMBER: _builtins.int
+    USER_EMAIL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required, 1 to 64 characters, unique per call."""
     model: _builtins.str
@@ -286,6 +432,12 @@ class ReserveSpendRequest(_message.Message):
     """OpenAI's `user`; empty = none."""
     choice_count: _builtins.int
     """OpenAI's `n`; 0 = 1."""
+    edge_id: _builtins.str
+    """Holds a slot of max_parallel_requests as long as this edge renews its lease; empty: no lease."""
+    can_top_up: _builtins.bool
+    """A stream: a hold smaller than asked for is welcome, the caller tops it up."""
+    user_email: _builtins.str
+    """Unused by decisions; for reports."""
     @_builtins.property
     def principal(self) -> Global___Principal: ...
     @_builtins.property
@@ -308,10 +460,13 @@ class ReserveSpendRequest(_message.Message):
         hold_duration: _duration_pb2.Duration | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         choice_count: _builtins.int = ...,
+        edge_id: _builtins.str = ...,
+        can_top_up: _builtins.bool = ...,
+        user_email: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "principal", b"principal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "choice_count", b"choice_count", "end_user", b"end_user", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "model", b"model", "principal", b"principal", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "can_top_up", b"can_top_up", "choice_count", b"choice_count", "edge_id", b"edge_id", "end_user", b"end_user", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "model", b"model", "principal", b"principal", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tags", b"tags", "user_email", b"user_email"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
@@ -330,6 +485,9 @@ class ReserveSpendResponse(_message.Message):
     RESOLVED_MODEL_FIELD_NUMBER: _builtins.int
     REPEATED_FIELD_NUMBER: _builtins.int
     PROMPT_PRICE_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    COVERED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
@@ -337,6 +495,10 @@ class ReserveSpendResponse(_message.Message):
     """After the key's aliases; = model when there are none."""
     repeated: _builtins.bool
     """This request_id was decided before; the decision is that one."""
+    covered_output_tokens: _builtins.int
+    """Of all choices together, what the hold pays for."""
+    remaining_budget_usd_nanos: _builtins.int
+    """The smallest budget left after the hold; absent: none applies."""
     @_builtins.property
     def denial(self) -> Global___Denial:
         """Set iff DENIED."""
@@ -349,6 +511,10 @@ class ReserveSpendResponse(_message.Message):
     def prompt_price(self) -> Global___PromptPrice:
         """Of the model, at this prompt's size; absent = unknown or DENIED."""
 
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]:
+        """All that took part, for headers; at most 64. The tightest first."""
+
     def __init__(
         self,
         *,
@@ -359,14 +525,297 @@ class ReserveSpendResponse(_message.Message):
         resolved_model: _builtins.str = ...,
         repeated: _builtins.bool = ...,
         prompt_price: Global___PromptPrice | None = ...,
+        limits: _abc.Iterable[Global___LimitState] | None = ...,
+        covered_output_tokens: _builtins.int = ...,
+        remaining_budget_usd_nanos: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "denial", b"denial", "prompt_price", b"prompt_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "denial", b"denial", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "prompt_price", b"prompt_price", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
+    _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_budget_usd_nanos) -> _WhichOneofReturnType__remaining_budget_usd_nanos | None: ...
+
+Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
+
+@_typing.final
+class TopUpSpendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    deployment_id: _builtins.str
+    """Who answers; its price counts from now on. Empty: as reserved."""
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    prompt_tokens: _builtins.int
+    output_tokens: _builtins.int
+    """In total that the hold should pay for."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        prompt_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "request_id", b"request_id", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
+Global___TopUpSpendRequest: _TypeAlias = TopUpSpendRequest  # noqa: Y015
+
+@_typing.final
+class TopUpSpendResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COVERED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    HELD_USD_NANOS_FIELD_NUMBER: _builtins.int
+    DENIAL_FIELD_NUMBER: _builtins.int
+    covered_output_tokens: _builtins.int
+    """In total that it pays for now; less than asked: a budget is used up."""
+    held_usd_nanos: _builtins.int
+    @_builtins.property
+    def denial(self) -> Global___Denial:
+        """Set iff less than asked was granted."""
+
+    def __init__(
+        self,
+        *,
+        covered_output_tokens: _builtins.int = ...,
+        held_usd_nanos: _builtins.int = ...,
+        denial: Global___Denial | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denial", b"denial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covered_output_tokens", b"covered_output_tokens", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpSpendResponse: _TypeAlias = TopUpSpendResponse  # noqa: Y015
+
+@_typing.final
+class CloseSpendsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___CloseSpend]:
+        """1 to 256, of different request_ids."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___CloseSpend] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSpendsRequest: _TypeAlias = CloseSpendsRequest  # noqa: Y015
+
+@_typing.final
+class CloseSpend(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLE_FIELD_NUMBER: _builtins.int
+    VOID_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settle(self) -> Global___SettleSpendRequest: ...
+    @_builtins.property
+    def void(self) -> Global___VoidSpendRequest: ...
+    def __init__(
+        self,
+        *,
+        settle: Global___SettleSpendRequest | None = ...,
+        void: Global___VoidSpendRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "settle", b"settle", "void", b"void"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "settle", b"settle", "void", b"void"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_close: _TypeAlias = _typing.Literal["settle", "void"]  # noqa: Y015
+    _WhichOneofArgType_close: _TypeAlias = _typing.Literal["close", b"close"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_close) -> _WhichOneofReturnType_close | None: ...
+
+Global___CloseSpend: _TypeAlias = CloseSpend  # noqa: Y015
+
+@_typing.final
+class CloseSpendsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CloseSpendResult]:
+        """One for each item, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___CloseSpendResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSpendsResponse: _TypeAlias = CloseSpendsResponse  # noqa: Y015
+
+@_typing.final
+class CloseSpendResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLED_FIELD_NUMBER: _builtins.int
+    VOIDED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settled(self) -> Global___SettleSpendResponse: ...
+    @_builtins.property
+    def voided(self) -> Global___VoidSpendResponse: ...
+    @_builtins.property
+    def error(self) -> Global___CloseSpendError: ...
+    def __init__(
+        self,
+        *,
+        settled: Global___SettleSpendResponse | None = ...,
+        voided: Global___VoidSpendResponse | None = ...,
+        error: Global___CloseSpendError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "settled", b"settled", "voided", b"voided"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "settled", b"settled", "voided", b"voided"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["settled", "voided", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CloseSpendResult: _TypeAlias = CloseSpendResult  # noqa: Y015
+
+@_typing.final
+class CloseSpendError(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """google.rpc.Code."""
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSpendError: _TypeAlias = CloseSpendError  # noqa: Y015
+
+@_typing.final
+class RenewLeaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    edge_id: _builtins.str
+    """1 to 64 characters; unique for each process."""
+    release: _builtins.bool
+    """The edge ends: give its slots back now."""
+    def __init__(
+        self,
+        *,
+        edge_id: _builtins.str = ...,
+        release: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseRequest: _TypeAlias = RenewLeaseRequest  # noqa: Y015
+
+@_typing.final
+class RenewLeaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease_duration(self) -> _duration_pb2.Duration:
+        """Renew at a third of it."""
+
+    def __init__(
+        self,
+        *,
+        lease_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseResponse: _TypeAlias = RenewLeaseResponse  # noqa: Y015
+
+@_typing.final
+class WatchAccountsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAccountsRequest: _TypeAlias = WatchAccountsRequest  # noqa: Y015
+
+@_typing.final
+class WatchAccountsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Notices may have been lost: forget everything."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"key:<hash>", "user:<id>", "team:<id>", ...: forget what you know of them."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "all", b"all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAccountsResponse: _TypeAlias = WatchAccountsResponse  # noqa: Y015
 
 @_typing.final
 class PromptPrice(_message.Message):
@@ -453,6 +902,14 @@ class SettleSpendRequest(_message.Message):
     UNCOMPRESSED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
+    CALL_TYPE_FIELD_NUMBER: _builtins.int
+    API_BASE_FIELD_NUMBER: _builtins.int
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    REQUESTER_IP_ADDRESS_FIELD_NUMBER: _builtins.int
+    END_USER_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     outcome: Global___Outcome.ValueType
     deployment_id: _builtins.str
@@ -469,6 +926,16 @@ class SettleSpendRequest(_message.Message):
     """Set iff the prompt was compressed."""
     error_reason: _builtins.str
     """For FAILURE: the mesh error's reason."""
+    call_type: _builtins.str
+    """LiteLLM's: acompletion, aembedding, atext_completion; empty = acompletion."""
+    api_base: _builtins.str
+    response_id: _builtins.str
+    """The answer's id, as the client saw it."""
+    requester_ip_address: _builtins.str
+    end_user: _builtins.str
+    """As reserved; for a settlement whose hold was lost."""
+    offline: _builtins.bool
+    """Admitted while the ledger was away: there never was a hold, and no limit was checked."""
     @_builtins.property
     def tokens(self) -> Global___TokenCounts: ...
     @_builtins.property
@@ -481,6 +948,12 @@ class SettleSpendRequest(_message.Message):
     def principal(self) -> Global___Principal:
         """As in the reservation; see SettleSpend. Absent: the hold must exist."""
 
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpendLeg]:
+        """Further provider calls that are paid for with this one; at most 32."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -500,10 +973,18 @@ class SettleSpendRequest(_message.Message):
         uncompressed_prompt_tokens: _builtins.int | None = ...,
         error_reason: _builtins.str = ...,
         principal: Global___Principal | None = ...,
+        legs: _abc.Iterable[Global___SpendLeg] | None = ...,
+        call_type: _builtins.str = ...,
+        api_base: _builtins.str = ...,
+        response_id: _builtins.str = ...,
+        requester_ip_address: _builtins.str = ...,
+        end_user: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        offline: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "end_time", b"end_time", "first_token_time", b"first_token_time", "principal", b"principal", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "cache_key", b"cache_key", "deployment_id", b"deployment_id", "end_time", b"end_time", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "model_group", b"model_group", "outcome", b"outcome", "principal", b"principal", "provider", b"provider", "request_id", b"request_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time", "_uncompressed_prompt_tokens", b"_uncompressed_prompt_tokens", "api_base", b"api_base", "cache_key", b"cache_key", "call_type", b"call_type", "deployment_id", b"deployment_id", "end_time", b"end_time", "end_user", b"end_user", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "legs", b"legs", "model_group", b"model_group", "offline", b"offline", "outcome", b"outcome", "principal", b"principal", "provider", b"provider", "request_id", b"request_id", "requester_ip_address", b"requester_ip_address", "response_id", b"response_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tags", b"tags", "tokens", b"tokens", "uncompressed_prompt_tokens", b"uncompressed_prompt_tokens", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_token_time: _TypeAlias = _typing.Literal["first_token_time"]  # noqa: Y015
     _WhichOneofArgType__first_token_time: _TypeAlias = _typing.Literal["_first_token_time", b"_first_token_time"]  # noqa: Y015
@@ -515,6 +996,46 @@ class SettleSpendRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__uncompressed_prompt_tokens) -> _WhichOneofReturnType__uncompressed_prompt_tokens | None: ...
 
 Global___SettleSpendRequest: _TypeAlias = SettleSpendRequest  # noqa: Y015
+
+@_typing.final
+class SpendLeg(_message.Message):
+    """A provider call besides the one that answered: the loser of a hedge, a stream continued elsewhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_GROUP_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    model_group: _builtins.str
+    estimated: _builtins.bool
+    reason: _builtins.str
+    @_builtins.property
+    def tokens(self) -> Global___TokenCounts: ...
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        model_group: _builtins.str = ...,
+        tokens: Global___TokenCounts | None = ...,
+        estimated: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "estimated", b"estimated", "model_group", b"model_group", "provider", b"provider", "reason", b"reason", "tokens", b"tokens", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendLeg: _TypeAlias = SpendLeg  # noqa: Y015
 
 @_typing.final
 class SettleSpendResponse(_message.Message):

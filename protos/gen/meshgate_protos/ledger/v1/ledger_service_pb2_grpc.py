@@ -51,6 +51,26 @@ class LedgerServiceStub(object):
                 request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendResponse.FromString,
                 _registered_method=True)
+        self.TopUpSpend = channel.unary_unary(
+                '/meshgate_protos.ledger.v1.LedgerService/TopUpSpend',
+                request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendResponse.FromString,
+                _registered_method=True)
+        self.CloseSpends = channel.unary_unary(
+                '/meshgate_protos.ledger.v1.LedgerService/CloseSpends',
+                request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsResponse.FromString,
+                _registered_method=True)
+        self.RenewLease = channel.unary_unary(
+                '/meshgate_protos.ledger.v1.LedgerService/RenewLease',
+                request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseResponse.FromString,
+                _registered_method=True)
+        self.WatchAccounts = channel.unary_stream(
+                '/meshgate_protos.ledger.v1.LedgerService/WatchAccounts',
+                request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsResponse.FromString,
+                _registered_method=True)
         self.AuthenticateKey = channel.unary_unary(
                 '/meshgate_protos.ledger.v1.LedgerService/AuthenticateKey',
                 request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.AuthenticateKeyRequest.SerializeToString,
@@ -109,6 +129,39 @@ class LedgerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TopUpSpend(self, request, context):
+        """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
+        Not idempotent by itself, but a repeat asks for the same total, so it changes nothing.
+        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED, /ALREADY_VOIDED;
+        INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseSpends(self, request, context):
+        """Closes many holds in one call: each as SettleSpend or VoidSpend would, each with a result of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLease(self, request, context):
+        """An edge says that it lives. Slots of max_parallel_requests are given back when it has not said so for
+        `lease_duration`; its holds stay until they expire.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAccounts(self, request, context):
+        """Tells which remembered keys and accounts have changed or were blocked, as it happens, for whoever
+        remembers them; begins with one empty response. Ends with the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AuthenticateKey(self, request, context):
         """Who a credential belongs to, without any hold (for listings). An unknown key is a denial.
         """
@@ -156,6 +209,26 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.VoidSpend,
                     request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendRequest.FromString,
                     response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendResponse.SerializeToString,
+            ),
+            'TopUpSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopUpSpend,
+                    request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendRequest.FromString,
+                    response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendResponse.SerializeToString,
+            ),
+            'CloseSpends': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseSpends,
+                    request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsResponse.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseResponse.SerializeToString,
+            ),
+            'WatchAccounts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAccounts,
+                    request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsResponse.SerializeToString,
             ),
             'AuthenticateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.AuthenticateKey,
@@ -261,6 +334,114 @@ class LedgerService(object):
             '/meshgate_protos.ledger.v1.LedgerService/VoidSpend',
             meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendRequest.SerializeToString,
             meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.VoidSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopUpSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.ledger.v1.LedgerService/TopUpSpend',
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendRequest.SerializeToString,
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.TopUpSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseSpends(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.ledger.v1.LedgerService/CloseSpends',
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsRequest.SerializeToString,
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.CloseSpendsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.ledger.v1.LedgerService/RenewLease',
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseRequest.SerializeToString,
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.RenewLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/meshgate_protos.ledger.v1.LedgerService/WatchAccounts',
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsRequest.SerializeToString,
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,22 @@ class LedgerServiceStub:
     charged as estimated is paid back by a second entry.
     Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    TopUpSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]
+    """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
+    Not idempotent by itself, but a repeat asks for the same total, so it changes nothing.
+    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED, /ALREADY_VOIDED;
+    INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    CloseSpends: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.CloseSpendsRequest, _ledger_service_pb2.CloseSpendsResponse]
+    """Closes many holds in one call: each as SettleSpend or VoidSpend would, each with a result of its own."""
+    RenewLease: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.RenewLeaseRequest, _ledger_service_pb2.RenewLeaseResponse]
+    """An edge says that it lives. Slots of max_parallel_requests are given back when it has not said so for
+    `lease_duration`; its holds stay until they expire.
+    """
+    WatchAccounts: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.WatchAccountsRequest, _ledger_service_pb2.WatchAccountsResponse]
+    """Tells which remembered keys and accounts have changed or were blocked, as it happens, for whoever
+    remembers them; begins with one empty response. Ends with the call.
+    """
     AuthenticateKey: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.AuthenticateKeyRequest, _ledger_service_pb2.AuthenticateKeyResponse]
     """Who a credential belongs to, without any hold (for listings). An unknown key is a denial."""
     CreateKey: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.CreateKeyRequest, _ledger_service_pb2.CreateKeyResponse]
@@ -92,6 +108,22 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
     charged as estimated is paid back by a second entry.
     Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    TopUpSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]  # type: ignore[assignment]
+    """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
+    Not idempotent by itself, but a repeat asks for the same total, so it changes nothing.
+    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED, /ALREADY_VOIDED;
+    INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    CloseSpends: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.CloseSpendsRequest, _ledger_service_pb2.CloseSpendsResponse]  # type: ignore[assignment]
+    """Closes many holds in one call: each as SettleSpend or VoidSpend would, each with a result of its own."""
+    RenewLease: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.RenewLeaseRequest, _ledger_service_pb2.RenewLeaseResponse]  # type: ignore[assignment]
+    """An edge says that it lives. Slots of max_parallel_requests are given back when it has not said so for
+    `lease_duration`; its holds stay until they expire.
+    """
+    WatchAccounts: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.WatchAccountsRequest, _ledger_service_pb2.WatchAccountsResponse]  # type: ignore[assignment]
+    """Tells which remembered keys and accounts have changed or were blocked, as it happens, for whoever
+    remembers them; begins with one empty response. Ends with the call.
     """
     AuthenticateKey: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.AuthenticateKeyRequest, _ledger_service_pb2.AuthenticateKeyResponse]  # type: ignore[assignment]
     """Who a credential belongs to, without any hold (for listings). An unknown key is a denial."""
@@ -146,6 +178,46 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
         charged as estimated is paid back by a second entry.
         Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def TopUpSpend(
+        self,
+        request: _ledger_service_pb2.TopUpSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.TopUpSpendResponse, _abc.Awaitable[_ledger_service_pb2.TopUpSpendResponse]]:
+        """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
+        Not idempotent by itself, but a repeat asks for the same total, so it changes nothing.
+        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED, /ALREADY_VOIDED;
+        INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseSpends(
+        self,
+        request: _ledger_service_pb2.CloseSpendsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.CloseSpendsResponse, _abc.Awaitable[_ledger_service_pb2.CloseSpendsResponse]]:
+        """Closes many holds in one call: each as SettleSpend or VoidSpend would, each with a result of its own."""
+
+    @_abc_1.abstractmethod
+    def RenewLease(
+        self,
+        request: _ledger_service_pb2.RenewLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.RenewLeaseResponse, _abc.Awaitable[_ledger_service_pb2.RenewLeaseResponse]]:
+        """An edge says that it lives. Slots of max_parallel_requests are given back when it has not said so for
+        `lease_duration`; its holds stay until they expire.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchAccounts(
+        self,
+        request: _ledger_service_pb2.WatchAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.WatchAccountsResponse], _abc.AsyncIterator[_ledger_service_pb2.WatchAccountsResponse]]:
+        """Tells which remembered keys and accounts have changed or were blocked, as it happens, for whoever
+        remembers them; begins with one empty response. Ends with the call.
         """
 
     @_abc_1.abstractmethod

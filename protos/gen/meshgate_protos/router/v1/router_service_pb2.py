@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from meshgate_protos.chat.v1 import chat_pb2 as meshgate__protos_dot_chat_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.meshgate_protos/router/v1/router_service.proto\x12\x19meshgate_protos.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\x95\x01\n\x11\x43reateChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\x85\x01\n\x12\x43reateChatResponse\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\"\x95\x01\n\x11StreamChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\xc0\x01\n\x12StreamChatResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\".meshgate_protos.router.v1.StartedH\x00\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32 .meshgate_protos.router.v1.DeltaH\x00\x12\x37\n\x08\x66inished\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\";\n\x05\x44\x65lta\x12\x32\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\".meshgate_protos.chat.v1.ChatChunk\"_\n\x08\x46inished\x12\x32\n\x05usage\x18\x01 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.UsageH\x00\x88\x01\x01\x12\x15\n\rfinish_reason\x18\x02 \x01(\tB\x08\n\x06_usage\"\x88\x01\n\x0cRouteOptions\x12\x18\n\x0bnum_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x12\x11\n\tfallbacks\x18\x03 \x03(\tB\x0e\n\x0c_num_retriesB\n\n\x08_timeout\"\xb6\x02\n\x08ServedBy\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x10\n\x08\x61pi_base\x18\x05 \x01(\t\x12\x19\n\x11\x61ttempted_retries\x18\x06 \x01(\x05\x12\x1b\n\x13\x61ttempted_fallbacks\x18\x07 \x01(\x05\x12R\n\x10provider_headers\x18\x08 \x03(\x0b\x32\x38.meshgate_protos.router.v1.ServedBy.ProviderHeadersEntry\x1a\x36\n\x14ProviderHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x13\n\x11ListModelsRequest\"F\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .meshgate_protos.router.v1.Model\"4\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t2\xd2\x02\n\rRouterService\x12i\n\nCreateChat\x12,.meshgate_protos.router.v1.CreateChatRequest\x1a-.meshgate_protos.router.v1.CreateChatResponse\x12k\n\nStreamChat\x12,.meshgate_protos.router.v1.StreamChatRequest\x1a-.meshgate_protos.router.v1.StreamChatResponse0\x01\x12i\n\nListModels\x12,.meshgate_protos.router.v1.ListModelsRequest\x1a-.meshgate_protos.router.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.meshgate_protos/router/v1/router_service.proto\x12\x19meshgate_protos.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\x95\x01\n\x11\x43reateChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\x85\x01\n\x12\x43reateChatResponse\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\"\x95\x01\n\x11StreamChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\xc0\x01\n\x12StreamChatResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\".meshgate_protos.router.v1.StartedH\x00\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32 .meshgate_protos.router.v1.DeltaH\x00\x12\x37\n\x08\x66inished\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\";\n\x05\x44\x65lta\x12\x32\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\".meshgate_protos.chat.v1.ChatChunk\"\xaa\x01\n\x08\x46inished\x12\x32\n\x05usage\x18\x01 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.UsageH\x00\x88\x01\x01\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12;\n\tserved_by\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedByH\x01\x88\x01\x01\x42\x08\n\x06_usageB\x0c\n\n_served_by\"\xa2\x02\n\x0cRouteOptions\x12\x18\n\x0bnum_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x12\x11\n\tfallbacks\x18\x03 \x03(\t\x12\'\n\x1aremaining_budget_usd_nanos\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x42\n\x0b\x63redentials\x18\x06 \x03(\x0b\x32-.meshgate_protos.router.v1.ProviderCredentialB\x0e\n\x0c_num_retriesB\n\n\x08_timeoutB\x1d\n\x1b_remaining_budget_usd_nanos\"M\n\x12ProviderCredential\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\x12\x15\n\rcredential_id\x18\x03 \x01(\t\"\xe4\x02\n\x08ServedBy\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x10\n\x08\x61pi_base\x18\x05 \x01(\t\x12\x19\n\x11\x61ttempted_retries\x18\x06 \x01(\x05\x12\x1b\n\x13\x61ttempted_fallbacks\x18\x07 \x01(\x05\x12R\n\x10provider_headers\x18\x08 \x03(\x0b\x32\x38.meshgate_protos.router.v1.ServedBy.ProviderHeadersEntry\x12,\n\x04legs\x18\t \x03(\x0b\x32\x1e.meshgate_protos.router.v1.Leg\x1a\x36\n\x14ProviderHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc4\x01\n\x03Leg\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x13\n\x0bmodel_group\x18\x04 \x01(\t\x12-\n\x05usage\x18\x05 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.Usage\x12\x11\n\testimated\x18\x06 \x01(\x08\x12\x15\n\rreceived_text\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x13\n\x11ListModelsRequest\"F\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .meshgate_protos.router.v1.Model\"4\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t2\xd2\x02\n\rRouterService\x12i\n\nCreateChat\x12,.meshgate_protos.router.v1.CreateChatRequest\x1a-.meshgate_protos.router.v1.CreateChatResponse\x12k\n\nStreamChat\x12,.meshgate_protos.router.v1.StreamChatRequest\x1a-.meshgate_protos.router.v1.StreamChatResponse0\x01\x12i\n\nListModels\x12,.meshgate_protos.router.v1.ListModelsRequest\x1a-.meshgate_protos.router.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,20 +47,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTED']._serialized_end=845
   _globals['_DELTA']._serialized_start=847
   _globals['_DELTA']._serialized_end=906
-  _globals['_FINISHED']._serialized_start=908
-  _globals['_FINISHED']._serialized_end=1003
-  _globals['_ROUTEOPTIONS']._serialized_start=1006
-  _globals['_ROUTEOPTIONS']._serialized_end=1142
-  _globals['_SERVEDBY']._serialized_start=1145
-  _globals['_SERVEDBY']._serialized_end=1455
-  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_start=1401
-  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_end=1455
-  _globals['_LISTMODELSREQUEST']._serialized_start=1457
-  _globals['_LISTMODELSREQUEST']._serialized_end=1476
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1478
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1548
-  _globals['_MODEL']._serialized_start=1550
-  _globals['_MODEL']._serialized_end=1602
-  _globals['_ROUTERSERVICE']._serialized_start=1605
-  _globals['_ROUTERSERVICE']._serialized_end=1943
+  _globals['_FINISHED']._serialized_start=909
+  _globals['_FINISHED']._serialized_end=1079
+  _globals['_ROUTEOPTIONS']._serialized_start=1082
+  _globals['_ROUTEOPTIONS']._serialized_end=1372
+  _globals['_PROVIDERCREDENTIAL']._serialized_start=1374
+  _globals['_PROVIDERCREDENTIAL']._serialized_end=1451
+  _globals['_SERVEDBY']._serialized_start=1454
+  _globals['_SERVEDBY']._serialized_end=1810
+  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_start=1756
+  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_end=1810
+  _globals['_LEG']._serialized_start=1813
+  _globals['_LEG']._serialized_end=2009
+  _globals['_LISTMODELSREQUEST']._serialized_start=2011
+  _globals['_LISTMODELSREQUEST']._serialized_end=2030
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2032
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2102
+  _globals['_MODEL']._serialized_start=2104
+  _globals['_MODEL']._serialized_end=2156
+  _globals['_ROUTERSERVICE']._serialized_start=2159
+  _globals['_ROUTERSERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

@@ -183,24 +183,37 @@ class Finished(_message.Message):
 
     USAGE_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    SERVED_BY_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """Of the first choice; empty if the provider gave none."""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage:
         """As the provider reported; absent: it did not, and the caller has to count."""
 
+    @_builtins.property
+    def served_by(self) -> Global___ServedBy:
+        """Set iff the stream was continued by another deployment than Started named: the one that finished it.
+        Its `legs` are all of the request's.
+        """
+
     def __init__(
         self,
         *,
         usage: _chat_pb2.Usage | None = ...,
         finish_reason: _builtins.str = ...,
+        served_by: Global___ServedBy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_served_by", b"_served_by", "_usage", b"_usage", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "finish_reason", b"finish_reason", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_served_by", b"_served_by", "_usage", b"_usage", "finish_reason", b"finish_reason", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__served_by: _TypeAlias = _typing.Literal["served_by"]  # noqa: Y015
+    _WhichOneofArgType__served_by: _TypeAlias = _typing.Literal["_served_by", b"_served_by"]  # noqa: Y015
     _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
     _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__served_by) -> _WhichOneofReturnType__served_by | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Finished: _TypeAlias = Finished  # noqa: Y015
@@ -214,8 +227,13 @@ class RouteOptions(_message.Message):
     NUM_RETRIES_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     FALLBACKS_FIELD_NUMBER: _builtins.int
+    REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     num_retries: _builtins.int
     """0 to 10."""
+    remaining_budget_usd_nanos: _builtins.int
+    """Highest output the budget can pay for; budget-aware choice prefers deployments that fit. Absent: no budget."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Per provider call."""
@@ -224,27 +242,73 @@ class RouteOptions(_message.Message):
     def fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Model groups that replace the configured ones; at most 10."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For tag-based choice."""
+
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderCredential]:
+        """The tenant's own provider credentials, by provider name: replaces the deployment's key. Encrypted
+        (AES-256-GCM, see docs/ledger.md); only the router can read them.
+        """
+
     def __init__(
         self,
         *,
         num_retries: _builtins.int | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         fallbacks: _abc.Iterable[_builtins.str] | None = ...,
+        remaining_budget_usd_nanos: _builtins.int | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        credentials: _abc.Iterable[Global___ProviderCredential] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_timeout", b"_timeout", "num_retries", b"num_retries", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "num_retries", b"num_retries", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_timeout", b"_timeout", "fallbacks", b"fallbacks", "num_retries", b"num_retries", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "credentials", b"credentials", "fallbacks", b"fallbacks", "num_retries", b"num_retries", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__num_retries: _TypeAlias = _typing.Literal["num_retries"]  # noqa: Y015
     _WhichOneofArgType__num_retries: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries"]  # noqa: Y015
+    _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
+    _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__num_retries) -> _WhichOneofReturnType__num_retries | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_budget_usd_nanos) -> _WhichOneofReturnType__remaining_budget_usd_nanos | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
 Global___RouteOptions: _TypeAlias = RouteOptions  # noqa: Y015
+
+@_typing.final
+class ProviderCredential(_message.Message):
+    """A credential as the ledger stores it. The plain text is never outside the router."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_ID_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    sealed: _builtins.bytes
+    """nonce (12 bytes) + ciphertext + tag."""
+    credential_id: _builtins.str
+    """Authenticated with the cipher text."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        sealed: _builtins.bytes = ...,
+        credential_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_id", b"credential_id", "provider", b"provider", "sealed", b"sealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderCredential: _TypeAlias = ProviderCredential  # noqa: Y015
 
 @_typing.final
 class ServedBy(_message.Message):
@@ -280,6 +344,7 @@ class ServedBy(_message.Message):
     ATTEMPTED_RETRIES_FIELD_NUMBER: _builtins.int
     ATTEMPTED_FALLBACKS_FIELD_NUMBER: _builtins.int
     PROVIDER_HEADERS_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     """Configuration's model_info.id, else the SHA-256 of its parameters."""
     model_group: _builtins.str
@@ -297,6 +362,12 @@ class ServedBy(_message.Message):
     def provider_headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Response headers, lower case, at most 64; no cookies."""
 
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
+        """Further provider calls of this request that may have cost something: the loser of a hedge, a stream
+        that broke and was continued elsewhere. At most 32. Not: calls that failed before they answered.
+        """
+
     def __init__(
         self,
         *,
@@ -308,14 +379,63 @@ class ServedBy(_message.Message):
         attempted_retries: _builtins.int = ...,
         attempted_fallbacks: _builtins.int = ...,
         provider_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        legs: _abc.Iterable[Global___Leg] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_base", b"api_base", "attempted_fallbacks", b"attempted_fallbacks", "attempted_retries", b"attempted_retries", "deployment_id", b"deployment_id", "model_group", b"model_group", "provider", b"provider", "provider_headers", b"provider_headers", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_base", b"api_base", "attempted_fallbacks", b"attempted_fallbacks", "attempted_retries", b"attempted_retries", "deployment_id", b"deployment_id", "legs", b"legs", "model_group", b"model_group", "provider", b"provider", "provider_headers", b"provider_headers", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServedBy: _TypeAlias = ServedBy  # noqa: Y015
+
+@_typing.final
+class Leg(_message.Message):
+    """A provider call that did not give the answer, or not all of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_GROUP_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    RECEIVED_TEXT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    model_group: _builtins.str
+    estimated: _builtins.bool
+    """The provider did not report the usage; prompt_tokens may then be absent."""
+    received_text: _builtins.str
+    """What it had sent when it was cut and its usage is unknown; the edge counts it."""
+    reason: _builtins.str
+    """"hedge_lost", "stream_broken"."""
+    @_builtins.property
+    def usage(self) -> _chat_pb2.Usage:
+        """As reported, else as far as it was received; see `estimated`."""
+
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        model_group: _builtins.str = ...,
+        usage: _chat_pb2.Usage | None = ...,
+        estimated: _builtins.bool = ...,
+        received_text: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "estimated", b"estimated", "model_group", b"model_group", "provider", b"provider", "reason", b"reason", "received_text", b"received_text", "upstream_model", b"upstream_model", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Leg: _TypeAlias = Leg  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
