@@ -1,5 +1,8 @@
 """LedgerService over the ledger: converts, and decides nothing."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_ledger import convert
 from meshgate_ledger.key_store import KeyStore
@@ -10,6 +13,7 @@ from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceServicer
 from meshgate_protos.rpc import Call
 
 DELETED_KEYS_MAX = 1_000
+CLOSES_MAX = 256
 
 
 class LedgerServicer(LedgerServiceServicer):
@@ -32,6 +36,32 @@ class LedgerServicer(LedgerServiceServicer):
         request_id = convert.request_id_from(request.request_id)
         await self._ledger.void(request_id, convert.cut(request.reason), call.remaining_s())
         return pb.VoidSpendResponse()
+
+    async def top_up_spend(self, request: pb.TopUpSpendRequest, call: Call) -> pb.TopUpSpendResponse:
+        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "top-ups are not implemented")
+
+    async def close_spends(self, request: pb.CloseSpendsRequest, call: Call) -> pb.CloseSpendsResponse:
+        if not 1 <= len(request.items) <= CLOSES_MAX:
+            raise invalid_field("items", f"1 to {CLOSES_MAX} items are needed")
+        results = await asyncio.gather(*(self._close(item, call) for item in request.items))
+        return pb.CloseSpendsResponse(results=results)
+
+    async def _close(self, item: pb.CloseSpend, call: Call) -> pb.CloseSpendResult:
+        try:
+            if item.WhichOneof("close") == "settle":
+                return pb.CloseSpendResult(settled=await self.settle_spend(item.settle, call))
+            return pb.CloseSpendResult(voided=await self.void_spend(item.void, call))
+        except MeshError as error:
+            failure = pb.CloseSpendError(code=error.code.value, reason=error.reason, message=error.message)
+            return pb.CloseSpendResult(error=failure)
+
+    async def renew_lease(self, request: pb.RenewLeaseRequest, call: Call) -> pb.RenewLeaseResponse:
+        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "leases are not implemented")
+
+    def watch_accounts(
+        self, request: pb.WatchAccountsRequest, call: Call
+    ) -> AsyncIterator[pb.WatchAccountsResponse]:
+        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "watching is not implemented")
 
     async def authenticate_key(
         self, request: pb.AuthenticateKeyRequest, call: Call
