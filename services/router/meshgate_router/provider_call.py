@@ -6,20 +6,22 @@ Nothing here chooses or retries. Everything that goes wrong leaves as a Provider
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from meshgate_chassis.chat.sse import SseDecoder, SseEvent
+from meshgate_chassis.chat.sse import SseEvent
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Deployment
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.chat.v1 import chat_pb2 as pb
+from meshgate_router.framing import CONTENT_TYPES, framer
 from meshgate_router.providers.base import (
     ErrorKind,
     Exchange,
+    Framing,
     Provider,
     ProviderError,
     StreamDecoder,
@@ -48,13 +50,16 @@ class Answer:
 class OpenStream:
     """A streamed answer under way. Close it, in the task that opened it."""
 
-    def __init__(self, response: UpstreamResponse, decoder: StreamDecoder, span: Span) -> None:
+    def __init__(
+        self, response: UpstreamResponse, decoder: StreamDecoder, framing: Framing, span: Span
+    ) -> None:
         self.headers = told_headers(response.headers)
         self._response = response
         self._decoder = decoder
         self._span = span
         self._span_open = ExitStack()
-        self._events = SseDecoder(EVENT_BYTES_MAX)
+        self._events = framer(framing, EVENT_BYTES_MAX)
+        self.framing = framing
 
     @property
     def usage(self) -> pb.Usage | None:
@@ -161,7 +166,7 @@ class ProviderCaller:
             response = await self._open(provider, exchange, timeouts, request_id)
             first_chunk_s = timeouts.first_byte_s - (self._clock.monotonic_s() - start_s)
             try:
-                stream = OpenStream(response, provider.decoder(exchange), span)
+                stream = OpenStream(response, provider.decoder(exchange), exchange.request.framing, span)
                 chunks = await _first_chunks(stream, response, first_chunk_s)
             except BaseException:
                 response.close()
@@ -201,7 +206,7 @@ class ProviderCaller:
         if request_id:
             headers[REQUEST_ID_HEADER] = request_id
         self._telemetry.inject(headers)
-        return UpstreamRequest(request.method, request.url, headers, request.body, request.json_answer)
+        return replace(request, headers=headers)
 
     @contextmanager
     def _span(self, deployment: Deployment) -> Iterator[Span]:
@@ -233,11 +238,11 @@ async def _first_chunks(
     stream: OpenStream, response: UpstreamResponse, limit_s: float
 ) -> Sequence[pb.ChatChunk]:
     content_type = response.headers.get("content-type", "")
-    if content_type and not content_type.startswith("text/event-stream"):
+    if content_type and not content_type.startswith(CONTENT_TYPES[stream.framing]):
         # Some servers answer with one JSON object, often an error under status 200.
         text = await response.read_error()
         told = f": {text_of(details_of(text), 'message')}" if b'"error"' in text else ""
-        raise senseless(f"it is no event stream{told}")
+        raise senseless(f"it is no stream of {stream.framing.value}{told}")
     try:
         # Comments that keep the connection alive are no answer: the limit is for the first chunk.
         async with asyncio.timeout(limit_s):

@@ -16,6 +16,13 @@ from meshgate_protos.chat.v1 import chat_pb2 as pb
 USER_AGENT = "meshgate/0.1"
 
 
+class Framing(Enum):
+    """How a provider cuts its stream into events."""
+
+    SSE = "server-sent events"
+    LINES = "one JSON value a line"
+
+
 class ErrorKind(Enum):
     """What went wrong, as far as routing cares; the value is the reason that crosses RPC."""
 
@@ -63,7 +70,8 @@ class ProviderError(Exception):
 class UpstreamRequest:
     """An HTTP request, ready to send. `headers` hold the credential: never log them.
 
-    `json_answer`: the answer is to be found in the arguments of a tool that we added ourselves.
+    `json_answer`: the answer is to be found in the arguments of a tool that we added ourselves. `framing`:
+    of the answer, if it is a stream.
     """
 
     method: str
@@ -71,6 +79,7 @@ class UpstreamRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     json_answer: bool = False
+    framing: Framing = Framing.SSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class StreamDecoder(Protocol):
         """Nothing of the answer is missing, if the bytes end here."""
 
     def feed(self, event: SseEvent) -> Sequence[pb.ChatChunk]:
-        """The chunks an event amounts to. Raises ProviderError for an error event and for nonsense."""
+        """The chunks an event amounts to; a line of NDJSON is an event without a name. Raises ProviderError for an error event and for nonsense."""
 
 
 class Provider(Protocol):
