@@ -16,11 +16,14 @@ log = structlog.get_logger("meshgate.edge.circuit")
 
 @dataclass(frozen=True, slots=True)
 class CircuitRules:
-    """`failures_max`: in a row, before it opens. The pause between two trials doubles up to its maximum."""
+    """`failures_max`: in a row, before it opens. The pause between two trials doubles up to its maximum.
+
+    The maximum is short: three calls can also be late because this edge itself was, and a trial costs one
+    call its deadline."""
 
     failures_max: int = 3
-    pause_s: float = 1.0
-    pause_s_max: float = 30.0
+    pause_s: float = 0.5
+    pause_s_max: float = 2.0
 
 
 DEFAULT_RULES = CircuitRules()
