@@ -9,10 +9,12 @@ import structlog
 from meshgate_chassis.runtime import Runtime
 from meshgate_router.attempt import AttemptLoop, RoutingParts
 from meshgate_router.breaker import Breaker
+from meshgate_router.call_watch import CallWatch
 from meshgate_router.catalog import Catalog
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.providers.registry import providers
+from meshgate_router.selection import Selector
 from meshgate_router.servicer import RouterServicer
 from meshgate_router.settings import RouterSettings
 from meshgate_router.timing import TimeoutRules
@@ -39,17 +41,19 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
         )
     )
     caller = ProviderCaller(table, transport, runtime.telemetry, runtime.clock)
+    metrics, random = RouterMetrics(runtime.registry), Random()  # noqa: S311 - spreads load, keeps no secret
+    breaker = Breaker(config.router, runtime.clock)
     loop = AttemptLoop(
         RoutingParts(
             catalog=catalog,
-            breaker=Breaker(config.router, runtime.clock),
+            selector=Selector(breaker, CallWatch(breaker, metrics, runtime.clock), random),
             config=config.router,
             timeouts=TimeoutRules(
                 connect_s=settings.connect_timeout_s, between_reads_s=settings.between_reads_timeout_s
             ),
             clock=runtime.clock,
-            random=Random(),  # noqa: S311 - spreads load, keeps no secret
-            metrics=RouterMetrics(runtime.registry),
+            random=random,
+            metrics=metrics,
         )
     )
     async with AsyncExitStack() as stack:

@@ -5,8 +5,8 @@ soon as nothing may be repeated any more. Invariants: at most ATTEMPTS_MAX calls
 no pause before a fallback, no group twice.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Generic, TypeVar
 
@@ -16,68 +16,47 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Deployment, RouterConfig
 from meshgate_chassis.config.names import ModelGroup
 from meshgate_chassis.errors import MeshError
-from meshgate_router.breaker import Breaker
 from meshgate_router.catalog import Catalog
-from meshgate_router.failures import (
-    Counts,
-    Failure,
-    cooling_down,
-    error_of_failures,
-    model_not_found,
-    too_late,
-)
+from meshgate_router.deadline_split import share_s
+from meshgate_router.failures import cooling_down, error_of_failures, model_not_found, too_late
+from meshgate_router.journey import Journey, RouteTask
+from meshgate_router.lease import Lease, Terms
 from meshgate_router.metrics import RouterMetrics
-from meshgate_router.policy import choose
 from meshgate_router.providers.base import ErrorKind, ProviderError
 from meshgate_router.retry import Situation, Worth, pause_s, worth_of
-from meshgate_router.timing import CALL_S_MIN, RETURN_S, TimeoutRules, call_limits, configured_s
-from meshgate_router.transport import CallTimeouts
+from meshgate_router.selection import Selector, Wish
+from meshgate_router.timing import CALL_S_MIN, RETURN_S, TELLING_S, TimeoutRules, call_limits, configured_s
 
 ATTEMPTS_MAX: Final = 32  # calls for one request, whatever the configuration says
 
 T = TypeVar("T")
-Action = Callable[[Deployment, CallTimeouts], Awaitable[T]]
+Action = Callable[[Lease], Awaitable[tuple[T, Lease]]]
+"""Calls the lease's deployment within its timeouts; returns the value and the lease that gave it, which is
+another one when a hedge won. Raises ProviderError."""
 
 log = structlog.get_logger("meshgate.router")
 
 
 @dataclass(frozen=True, slots=True)
-class RouteTask:
-    """`deadline_s`: on the monotonic clock. `num_retries`, `timeout_s`: None: as configured. `fallbacks`: not
-    empty: instead of all configured ones."""
-
-    model: str
-    deadline_s: float
-    stream: bool
-    num_retries: int | None = None
-    timeout_s: float | None = None
-    fallbacks: Sequence[str] = ()
-    request_id: str = ""
-
-
-@dataclass(slots=True)
-class Journey:
-    """What happened to a request so far."""
-
-    failures: list[Failure] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    retries: int = 0
-    cooling_s: float | None = None  # until the first deployment that was skipped may be called
-
-    @property
-    def counts(self) -> Counts:
-        return Counts(self.retries, max(0, len(self.groups) - 1))
-
-
-@dataclass(frozen=True, slots=True)
 class Served(Generic[T]):
-    """The action's result, and where it came from. `retries`: within the group that answered."""
+    """The action's result, and where it came from. `retries`: within the group that answered. Whoever gets it
+    ends its lease."""
 
     value: T
-    group: ModelGroup
-    deployment: Deployment
+    lease: Lease
     retries: int
-    journey: Journey
+
+    @property
+    def group(self) -> ModelGroup:
+        return self.lease.group
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.lease.deployment
+
+    @property
+    def journey(self) -> Journey:
+        return self.lease.journey
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +64,7 @@ class RoutingParts:
     """What the loop works with; all of it shared by all requests."""
 
     catalog: Catalog
-    breaker: Breaker
+    selector: Selector
     config: RouterConfig
     timeouts: TimeoutRules
     clock: Clock
@@ -105,53 +84,90 @@ class AttemptLoop:
         group = self._parts.catalog.find(task.model)
         if group is None:
             raise model_not_found(task.model)
-        attempts = _Attempts(self._parts, task, action)
-        served = await attempts.group(group, depth=0, more_follow=False)
+        journey = Journey()
+        attempts = _Attempts(self._parts, task, action, journey)
+        served = await attempts.group(group, depth=0, following=())
         if served is None:
-            raise _error(group, attempts.journey)
+            raise _error(group, journey)
         return served
 
-    def broken(self, served: Served[T], error: ProviderError) -> Failure:
-        """Notes that a stream broke after its first chunks."""
-        failure = Failure(served.group.name, served.deployment, error)
-        note_failure(self._parts, served.group, failure)
-        return failure
+    async def resume(self, task: RouteTask, broken: Lease, action: Action[T]) -> Served[T]:
+        """Goes on after a stream broke: with the other deployments of its group, then with the fallbacks that
+        were not tried. `broken` has failed already. The journey is the same. Raises as `run`."""
+        journey = broken.journey
+        attempts = _Attempts(self._parts, task, action, journey)
+        earlier = list(enumerate(journey.groups))
+        depth = journey.counts.fallbacks
+        served = await attempts.group(broken.group, depth=depth, following=(), without=[broken.deployment])
+        for depth, name in reversed(earlier):
+            group = self._parts.catalog.find(name)
+            if served is None and group is not None and group.name != broken.group.name:
+                served = await attempts.fallbacks(group, depth=depth, following=())
+        if served is None:
+            raise _error(broken.group, journey)
+        return served
+
+    async def alternative(
+        self, task: RouteTask, lease: Lease, without: Collection[Deployment] = ()
+    ) -> Lease | None:
+        """Another deployment of the lease's group, to be asked at the same time: None when there is none that
+        may be called now, or too little time. End the lease; its failure is told in the same journey."""
+        attempts = _Attempts(self._parts, task, _nothing, lease.journey)
+        return await attempts.lease(lease.group, following=(), without=[lease.deployment, *without])
+
+
+async def _nothing(lease: Lease) -> tuple[None, Lease]:
+    return None, lease
 
 
 class _Attempts(Generic[T]):
     """The calls of one request."""
 
-    def __init__(self, parts: RoutingParts, task: RouteTask, action: Action[T]) -> None:
+    def __init__(self, parts: RoutingParts, task: RouteTask, action: Action[T], journey: Journey) -> None:
         self._parts = parts
         self._task = task
         self._action = action
-        self.journey = Journey()
+        self._journey = journey
 
-    async def group(self, group: ModelGroup, *, depth: int, more_follow: bool) -> Served[T] | None:
+    async def group(
+        self,
+        group: ModelGroup,
+        *,
+        depth: int,
+        following: Sequence[ModelGroup],
+        without: Sequence[Deployment] = (),
+    ) -> Served[T] | None:
         """The group itself, then its fallbacks, each with its own fallbacks in turn.
 
-        `more_follow`: if all of them fail, there is another group to try.
+        `following`: groups that are tried if all of these fail. `without`: deployments not to be called.
         """
-        self.journey.groups.append(group.name)
+        if group.name not in self._journey.groups:
+            self._journey.groups.append(group.name)
         targets = self._targets(group, depth)
-        served = await self._deployments(group, more_follow=more_follow or bool(targets))
-        if served is not None:
-            return served
-        targets = self._targets(group, depth)  # again: now it is known what went wrong
+        served = await self._deployments(group, [*targets, *following], without)
+        return served or await self.fallbacks(group, depth=depth, following=following)
+
+    async def fallbacks(
+        self, group: ModelGroup, *, depth: int, following: Sequence[ModelGroup]
+    ) -> Served[T] | None:
+        """The groups to turn to now that it is known what went wrong with this one."""
+        targets = self._targets(group, depth)
         for position, target in enumerate(targets):
-            if target.name in self.journey.groups or not self._may_go_on():
+            if target.name in self._journey.groups or not self._may_go_on():
                 continue
-            log.warning("fallback", from_model=group.name, to_model=target.name, reason=_reason(self.journey))
+            log.warning(
+                "fallback", from_model=group.name, to_model=target.name, reason=_reason(self._journey)
+            )
             self._parts.metrics.fallback()
-            more = more_follow or position + 1 < len(targets)
-            served = await self.group(target, depth=depth + 1, more_follow=more)
+            after = [*targets[position + 1 :], *following]
+            served = await self.group(target, depth=depth + 1, following=after)
             if served is not None:
                 return served
         return None
 
     def _targets(self, group: ModelGroup, depth: int) -> Sequence[ModelGroup]:
         """The groups to turn to when this one fails, without those already tried."""
-        catalog, journey = self._parts.catalog, self.journey
+        catalog, journey = self._parts.catalog, self._journey
         if depth >= self._parts.config.fallback_depth_max:
             return ()
         if self._task.fallbacks:
@@ -162,65 +178,81 @@ class _Attempts(Generic[T]):
         found = (catalog.find(name) for name in names)
         return [target for target in found if target is not None and target.name not in journey.groups]
 
-    async def _deployments(self, group: ModelGroup, *, more_follow: bool) -> Served[T] | None:
+    async def _deployments(
+        self, group: ModelGroup, following: Sequence[ModelGroup], without: Sequence[Deployment]
+    ) -> Served[T] | None:
         """Calls within one group: the first, and its retries."""
         configured = self._parts.config.num_retries
         retries_max = configured if self._task.num_retries is None else self._task.num_retries
         spent: list[Deployment] = []  # failed here
-        hopeless: list[Deployment] = []  # would fail again in the same way
+        hopeless = [*without]  # would fail again in the same way
         for retry in range(retries_max + 1):
-            candidates = self._candidates(group, hopeless)
-            if not candidates or not self._may_go_on():
+            lease = await self.lease(group, following=following, without=[*hopeless, *spent])
+            if lease is None and spent:
+                lease = await self.lease(group, following=following, without=hopeless)
+            if lease is None:
                 return None
-            fresh = [deployment for deployment in candidates if deployment not in spent]
-            deployment = choose(fresh or candidates, self._parts.random)
-            self.journey.retries += retry > 0
+            self._journey.retries += retry > 0
             try:
-                value = await self._call(group, deployment)
+                value, winner = await self._call(lease)
             except ProviderError as error:
-                spent.append(deployment)
+                spent.append(lease.deployment)
                 if worth_of(error.kind) is not Worth.ANYWHERE:
-                    hopeless.append(deployment)
+                    hopeless.append(lease.deployment)
                 left = self._candidates(group, hopeless)
                 situation = Situation(
                     retry=retry,
                     others=any(deployment not in spent for deployment in left),
-                    fallbacks=more_follow,
+                    fallbacks=bool(following),
                     retry_after_s=self._parts.config.retry_after_s,
                 )
                 if retry == retries_max or not left or not await self._pause(error, situation):
                     return None
             else:
-                return Served(value, group, deployment, retry, self.journey)
+                return Served(value, winner, retry)
         return None
 
-    async def _call(self, group: ModelGroup, deployment: Deployment) -> T:
-        parts, task = self._parts, self._task
-        limit_s = configured_s(deployment, parts.config, stream=task.stream)
-        limits = call_limits(limit_s, task.timeout_s, self._left_s(), parts.timeouts, stream=task.stream)
-        assert limits is not None, "the time left was checked"
-        start_s = parts.clock.monotonic_s()
-        try:
-            value = await self._action(deployment, limits.timeouts)
-        except ProviderError as error:
-            failure = Failure(group.name, deployment, error)
-            self.journey.failures.append(failure)
-            note_failure(parts, group, failure, shortened=limits.shortened)
-            raise
-        parts.breaker.succeeded(deployment)
-        parts.metrics.answered(deployment.provider, parts.clock.monotonic_s() - start_s)
-        return value
+    async def lease(
+        self, group: ModelGroup, *, following: Sequence[ModelGroup], without: Collection[Deployment]
+    ) -> Lease | None:
+        """A deployment to call now; None: there is none, or too little time."""
+        if not self._may_go_on():
+            return None
+        following_s = [self._longest_s(each) for each in following]
+        wish = Wish(self._task, group, self._journey, lambda where: self._terms(where, following_s), without)
+        return await self._parts.selector.lease(wish)
 
-    def _candidates(self, group: ModelGroup, hopeless: Sequence[Deployment]) -> Sequence[Deployment]:
-        candidates = []
-        for deployment in group.deployments:
-            cooling_s = self._parts.breaker.cooling_s(deployment)
-            if cooling_s > 0:
-                soonest_s = self.journey.cooling_s
-                self.journey.cooling_s = cooling_s if soonest_s is None else min(soonest_s, cooling_s)
-            elif deployment not in hopeless:
-                candidates.append(deployment)
-        return candidates
+    async def _call(self, lease: Lease) -> tuple[T, Lease]:
+        try:
+            value, winner = await self._action(lease)
+            winner.answered()
+            return value, winner
+        except ProviderError as error:
+            lease.failed(error)
+            raise
+        finally:
+            if not lease.has_answered:
+                lease.ended()  # It was cancelled, or another one won.
+
+    def _terms(self, deployment: Deployment, following_s: Sequence[float]) -> Terms:
+        parts, task = self._parts, self._task
+        configured = configured_s(deployment, parts.config, stream=task.stream)
+        left_s = self._left_s()
+        limit_s = min(configured, share_s(left_s - RETURN_S, following_s))
+        requested_s = None if task.timeout_s is None else min(task.timeout_s, limit_s)
+        limits = call_limits(limit_s, requested_s, left_s, parts.timeouts, stream=task.stream)
+        assert limits is not None, "the time left was checked"
+        shortened = limits.shortened or limit_s < min(configured, TELLING_S)
+        return Terms(limits.timeouts, shortened, task.stream)
+
+    def _longest_s(self, group: ModelGroup) -> float:
+        """How long the slowest deployment of a group may take."""
+        config, stream = self._parts.config, self._task.stream
+        return max(configured_s(each, config, stream=stream) for each in group.deployments)
+
+    def _candidates(self, group: ModelGroup, without: Collection[Deployment]) -> Sequence[Deployment]:
+        wish = Wish(self._task, group, self._journey, lambda where: self._terms(where, ()), without)
+        return self._parts.selector.candidates(wish)
 
     async def _pause(self, error: ProviderError, situation: Situation) -> bool:
         """Waits before another call in the group; False: there is to be none."""
@@ -233,31 +265,10 @@ class _Attempts(Generic[T]):
         return True
 
     def _may_go_on(self) -> bool:
-        return len(self.journey.failures) < ATTEMPTS_MAX and self._left_s() - RETURN_S >= CALL_S_MIN
+        return len(self._journey.failures) < ATTEMPTS_MAX and self._left_s() - RETURN_S >= CALL_S_MIN
 
     def _left_s(self) -> float:
         return self._task.deadline_s - self._parts.clock.monotonic_s()
-
-
-def note_failure(
-    parts: RoutingParts, group: ModelGroup, failure: Failure, *, shortened: bool = False
-) -> None:
-    """Tells the log, the metrics and the breaker. `shortened`: see CallLimits."""
-    deployment, error = failure.deployment, failure.error
-    parts.metrics.failed(deployment.provider, error.kind)
-    log.warning(
-        "provider call failed",
-        model=group.name,
-        provider=deployment.provider,
-        deployment_id=deployment.id,
-        reason=error.kind.value,
-        status=error.upstream_status,
-    )
-    if shortened and error.kind is ErrorKind.TIMEOUT:
-        return
-    if parts.breaker.failed(deployment, error, alternatives=len(group.deployments) > 1):
-        parts.metrics.cooldown(deployment.provider)
-        log.warning("deployment cools down", model=group.name, deployment_id=deployment.id)
 
 
 def _error(group: ModelGroup, journey: Journey) -> MeshError:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from meshgate_chassis.errors import invalid_field
 from meshgate_protos.router.v1 import router_service_pb2 as pb
-from meshgate_router.attempt import RouteTask, Served, T
+from meshgate_router.attempt import Served, T
 from meshgate_router.catalog import PublicModel
+from meshgate_router.journey import RouteTask
 from meshgate_router.stream import Delta, Event, Started
 
 NUM_RETRIES_MAX = 10

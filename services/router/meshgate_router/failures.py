@@ -66,9 +66,10 @@ def error_of_failures(group: str, failures: Sequence[Failure], counts: Counts) -
 
 
 def broken_stream(failure: Failure, counts: Counts, failures: Sequence[Failure]) -> MeshError:
-    """UNAVAILABLE/PROVIDER_STREAM_BROKEN: what was sent stands, and nothing more will come."""
+    """UNAVAILABLE/PROVIDER_STREAM_BROKEN: what was sent stands, and nothing more will come. `failures`: all
+    of the request, this one the last."""
     message = safe_text(failure.error.message, failure.deployment)
-    metadata = _metadata(failure, message, (*failures, failure), counts)
+    metadata = _metadata(failure, message, failures, counts)
     return MeshError(
         Code.UNAVAILABLE,
         "PROVIDER_STREAM_BROKEN",

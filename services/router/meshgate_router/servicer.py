@@ -10,8 +10,9 @@ from meshgate_protos.rpc import Call
 from meshgate_router import convert
 from meshgate_router.attempt import AttemptLoop
 from meshgate_router.catalog import Catalog
-from meshgate_router.provider_call import ProviderCaller
-from meshgate_router.stream import Started, stream_events
+from meshgate_router.lease import Lease
+from meshgate_router.provider_call import Answer, ProviderCaller
+from meshgate_router.stream import Started, stream_events, tokens_of
 
 
 class RouterServicer(RouterServiceServicer):
@@ -25,13 +26,14 @@ class RouterServicer(RouterServiceServicer):
 
     async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
         task = convert.route_task(request, self._deadline_s(call), stream=False)
-        served = await self._loop.run(
-            task,
-            lambda deployment, timeouts: self._caller.create(
-                request.chat, deployment, timeouts, task.request_id
-            ),
-        )
+
+        async def create(lease: Lease) -> tuple[Answer, Lease]:
+            where, timeouts = lease.deployment, lease.timeouts
+            return await self._caller.create(request.chat, where, timeouts, task.request_id), lease
+
+        served = await self._loop.run(task, create)
         answer = served.value
+        served.lease.ended(tokens_of(answer.response.usage if answer.response.HasField("usage") else None))
         api_base = self._caller.base(served.deployment)
         return pb.CreateChatResponse(
             served_by=convert.served_by(served, answer.headers, api_base), response=answer.response

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshgate_protos.chat.v1 import chat_pb2 as pb
-from meshgate_router.attempt import AttemptLoop, RouteTask, Served
+from meshgate_router.attempt import AttemptLoop, Served
 from meshgate_router.failures import broken_stream
+from meshgate_router.journey import RouteTask
+from meshgate_router.lease import Lease, Tokens
 from meshgate_router.provider_call import OpenStream, ProviderCaller
 from meshgate_router.providers.base import ProviderError
 
@@ -49,10 +51,11 @@ async def stream_events(
     loop: AttemptLoop, caller: ProviderCaller, task: RouteTask, chat: pb.ChatRequest
 ) -> AsyncGenerator[Event, None]:
     """Close it to end the provider's call. Raises MeshError; after Started only PROVIDER_STREAM_BROKEN."""
-    served = await loop.run(
-        task,
-        lambda deployment, timeouts: caller.open_stream(chat, deployment, timeouts, task.request_id),
-    )
+
+    async def open_stream(lease: Lease) -> tuple[Opened, Lease]:
+        return await caller.open_stream(chat, lease.deployment, lease.timeouts, task.request_id), lease
+
+    served = await loop.run(task, open_stream)
     stream, chunks = served.value
     broken: ProviderError | None = None
     try:
@@ -65,11 +68,17 @@ async def stream_events(
         await stream.finish()
     except ProviderError as error:
         broken = error
-        failure = loop.broken(served, error)
+        failure = served.lease.failed(error)
         journey = served.journey
         raise broken_stream(failure, journey.counts, journey.failures) from error
     finally:
         stream.close(broken)
+        served.lease.ended(tokens_of(stream.usage))
+
+
+def tokens_of(usage: pb.Usage | None) -> Tokens | None:
+    """What a lease wants to know of the usage."""
+    return None if usage is None else Tokens(usage.prompt_tokens, usage.completion_tokens)
 
 
 def _parts(chunks: Sequence[pb.ChatChunk]) -> Iterator[Sequence[pb.ChatChunk]]:

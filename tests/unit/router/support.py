@@ -15,12 +15,16 @@ from meshgate_chassis.clock import Clock, SystemClock
 from meshgate_chassis.config.model import Deployment, RouterConfig, Secret
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
-from meshgate_router.attempt import AttemptLoop, RouteTask, RoutingParts, Served
+from meshgate_router.attempt import AttemptLoop, RoutingParts, Served
 from meshgate_router.breaker import Breaker
+from meshgate_router.call_watch import CallWatch
 from meshgate_router.catalog import Catalog
+from meshgate_router.journey import RouteTask
+from meshgate_router.lease import Lease
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.provider_call import Answer, ProviderCaller
 from meshgate_router.providers.registry import providers
+from meshgate_router.selection import Selector
 from meshgate_router.stream import Delta, Event, Finished, Started, stream_events
 from meshgate_router.timing import TimeoutRules
 from meshgate_router.transport import Transport, TransportLimits
@@ -89,15 +93,16 @@ class RouterUnderTest:
         self.transport = Transport(limits)
         self.caller = ProviderCaller(table, self.transport, telemetry or Telemetry(None), self.clock)
         self.registry = CollectorRegistry()
+        metrics, breaker, random = RouterMetrics(self.registry), Breaker(config, self.clock), Random(1)
         self.loop = AttemptLoop(
             RoutingParts(
                 catalog=self.catalog,
-                breaker=Breaker(config, self.clock),
+                selector=Selector(breaker, CallWatch(breaker, metrics, self.clock), random),
                 config=config,
                 timeouts=TimeoutRules(connect_s=5.0, between_reads_s=10.0),
                 clock=self.clock,
-                random=Random(1),
-                metrics=RouterMetrics(self.registry),
+                random=random,
+                metrics=metrics,
             )
         )
 
@@ -108,7 +113,11 @@ class RouterUnderTest:
     async def served(self, request: chat_pb.ChatRequest, **changes: Any) -> Served[Answer]:
         """A whole answer."""
         task = self.task(request, stream=False, **changes)
-        return await self.loop.run(task, lambda where, timeouts: self.caller.create(request, where, timeouts))
+
+        async def create(lease: Lease) -> tuple[Answer, Lease]:
+            return await self.caller.create(request, lease.deployment, lease.timeouts), lease
+
+        return await self.loop.run(task, create)
 
     async def create(self, request: chat_pb.ChatRequest, **changes: Any) -> dict[str, Any]:
         """A whole answer, as JSON."""

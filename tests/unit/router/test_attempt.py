@@ -8,7 +8,9 @@ import pytest
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.config.model import Deployment, RouterConfig
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_router.attempt import ATTEMPTS_MAX, RouteTask, Served
+from meshgate_router.attempt import ATTEMPTS_MAX, Served
+from meshgate_router.journey import RouteTask
+from meshgate_router.lease import Lease
 from meshgate_router.providers.base import ErrorKind, ProviderError
 from meshgate_router.retry import JITTER_S_MAX
 from meshgate_router.transport import CallTimeouts
@@ -43,16 +45,16 @@ class Script:
         deadline = self.clock.monotonic_s() + deadline_s
         return await self._router.loop.run(RouteTask(model, deadline, stream=False, **task), self._call)
 
-    async def _call(self, where: Deployment, timeouts: CallTimeouts) -> str:
-        name = where.id.removeprefix("id-")
+    async def _call(self, lease: Lease) -> tuple[str, Lease]:
+        name = lease.deployment.id.removeprefix("id-")
         self.calls.append(name)
-        self.timeouts.append(timeouts)
-        self.clock.advance(min(self.call_s, timeouts.total_s))
+        self.timeouts.append(lease.timeouts)
+        self.clock.advance(min(self.call_s, lease.timeouts.total_s))
         outcomes = self._outcomes.get(name, ["fine"])
         outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
         if isinstance(outcome, ProviderError):
             raise outcome
-        return str(outcome)
+        return str(outcome), lease
 
 
 def one(**changes: Any) -> list[Deployment]:

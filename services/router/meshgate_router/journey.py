@@ -1,0 +1,52 @@
+"""One request on its way: what is asked for, and what happened so far. Values, no decisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshgate_router.failures import Counts, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTask:
+    """`deadline_s`: on the monotonic clock. `num_retries`, `timeout_s`: None: as configured. `fallbacks`: not
+    empty: instead of all configured ones. `remaining_budget_usd_nanos`: None: no budget. `prompt_tokens`:
+    estimated. `output_tokens_max`: None: not said."""
+
+    model: str
+    deadline_s: float
+    stream: bool
+    num_retries: int | None = None
+    timeout_s: float | None = None
+    fallbacks: Sequence[str] = ()
+    request_id: str = ""
+    tags: Sequence[str] = ()
+    remaining_budget_usd_nanos: int | None = None
+    prompt_tokens: int = 0
+    output_tokens_max: int | None = None
+
+
+@dataclass(slots=True)
+class Journey:
+    """What happened to a request so far. `cooling_s`, `limited_s`: seconds until the first deployment that
+    was skipped because of its cooldown, or of its limits, may be called."""
+
+    failures: list[Failure] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    retries: int = 0
+    cooling_s: float | None = None
+    limited_s: float | None = None
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.retries, max(0, len(self.groups) - 1))
+
+    def skipped(self, *, cooling_s: float | None = None, limited_s: float | None = None) -> None:
+        """Keeps the shortest of each."""
+        self.cooling_s = _least(self.cooling_s, cooling_s)
+        self.limited_s = _least(self.limited_s, limited_s)
+
+
+def _least(known_s: float | None, new_s: float | None) -> float | None:
+    if known_s is None or new_s is None:
+        return new_s if known_s is None else known_s
+    return min(known_s, new_s)
