@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
@@ -24,9 +25,32 @@ from meshgate_ledger.sweeper import Sweeper, SweepOptions
 ALLOWED_CALLERS = frozenset({"edge"})
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerCore:
+    """The ledger without its transport."""
+
+    database: Database
+    ledger: Ledger
+    keys: KeyStore
+
+
 @asynccontextmanager
 async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIterator[None]:
     """Serves while it is open. Waits for PostgreSQL first, and brings its schema up to date."""
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(ledger_core(settings, runtime))
+        server = runtime.server(settings, ALLOWED_CALLERS)
+        server.add(LedgerServicer(core.ledger, core.keys))
+        await stack.enter_async_context(server)
+        await stack.enter_async_context(
+            HealthWatch(core.database, server.set_serving, settings.health_interval_s, runtime.clock)
+        )
+        yield
+
+
+@asynccontextmanager
+async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterator[LedgerCore]:
+    """Everything but the server; the benchmark measures it alone."""
     metrics = LedgerMetrics(runtime.registry)
     clock = runtime.clock
     async with AsyncExitStack() as stack:
@@ -36,13 +60,12 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         store = PostgresStore(database, _store_options(settings), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         keys = KeyStore(database, clock)
-        policy = _policy(runtime)
         ledger = Ledger(
             LedgerParts(
                 store=store,
                 keys=keys,
                 memory=KeyMemory(settings.keys_remembered_max),
-                policy=policy,
+                policy=_policy(runtime),
                 hold_duration_s=runtime.config.ledger.hold_duration_s,
                 clock=clock,
                 metrics=metrics,
@@ -50,13 +73,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         )
         sweep_options = SweepOptions(settings.sweep_interval_s, hold_memory_s=settings.hold_memory_s)
         await stack.enter_async_context(Sweeper(store, sweep_options, clock, metrics))
-        server = runtime.server(settings, ALLOWED_CALLERS)
-        server.add(LedgerServicer(ledger, keys))
-        await stack.enter_async_context(server)
-        await stack.enter_async_context(
-            HealthWatch(database, server.set_serving, settings.health_interval_s, clock)
-        )
-        yield
+        yield LedgerCore(database, ledger, keys)
 
 
 def _database(settings: LedgerSettings, runtime: Runtime, metrics: LedgerMetrics) -> Database:
@@ -71,7 +88,11 @@ def _database(settings: LedgerSettings, runtime: Runtime, metrics: LedgerMetrics
 
 
 def _store_options(settings: LedgerSettings) -> StoreOptions:
-    limits = GroupLimits(items_max=settings.batch_items_max, queue_items_max=settings.queue_items_max)
+    limits = GroupLimits(
+        items_max=settings.batch_items_max,
+        queue_items_max=settings.queue_items_max,
+        batches_max=settings.batches_max,
+    )
     return StoreOptions(limits, durable_holds=settings.durable_holds)
 
 

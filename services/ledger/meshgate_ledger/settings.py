@@ -28,6 +28,7 @@ class LedgerSettings(ServiceSettings):
     use_timeout_s: float = Field(5.0, gt=0, le=60)  # of one round trip, however much time a caller has
     start_timeout_s: float = Field(60.0, ge=0, le=3_600)  # how long PostgreSQL may take to appear
     batch_items_max: int = Field(256, ge=1, le=4_096)  # in one round trip
+    batches_max: int = Field(1, ge=1, le=64)  # under way at once, of reservations and of endings
     queue_items_max: int = Field(4_096, ge=1, le=100_000)  # waiting for the next one
     durable_holds: bool = False  # true: reservations wait for the disk too
     keys_remembered_max: int = Field(10_000, ge=1)
