@@ -1,12 +1,11 @@
 """Content parts in OpenAI's shape -> Anthropic's content blocks: pure, JSON in and out."""
 
-import re
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.base import unfit
+from meshgate_router.providers.data_url import data_url
 
-_DATA_URL: Final = re.compile(r"data:([\w.+/-]+)(?:;[\w=.+-]+)*;base64,", re.ASCII)
 _PDF: Final = "application/pdf"
 
 
@@ -84,7 +83,5 @@ def _document(file: Any, path: str) -> JsonObject:
 
 
 def _base64(url: str, path: str) -> JsonObject:
-    match = _DATA_URL.match(url)
-    if match is None:
-        raise unfit(path, "must be a base64 data: URL")
-    return {"type": "base64", "media_type": match[1].lower(), "data": url[match.end() :]}
+    data = data_url(url, path)
+    return {"type": "base64", "media_type": data.media_type, "data": data.base64}

@@ -12,8 +12,12 @@ from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.anthropic_messages import conversation
 from meshgate_router.providers.anthropic_thinking import set_thinking
 from meshgate_router.providers.anthropic_tools import set_tools
-from meshgate_router.providers.base import unfit, unsupported
-from meshgate_router.providers.request_body import RequestBody
+from meshgate_router.providers.request_body import (
+    RequestBody,
+    passed_through,
+    stop_sequences,
+    token_limit,
+)
 
 MAX_TOKENS_DEFAULT: Final = 4_096
 
@@ -33,18 +37,6 @@ _UNSUPPORTED: Final[Mapping[str, Any]] = {
     "prediction": None,
     "web_search_options": None,
 }
-# Advice to OpenAI's own service, without meaning elsewhere.
-_DROPPED: Final = frozenset(
-    {
-        "store",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-        "verbosity",
-        "stream_options",
-    }
-)
 _TRANSLATED: Final = frozenset(
     {
         "messages",
@@ -74,14 +66,13 @@ def messages_body(request: RequestBody, *, stream: bool) -> tuple[JsonObject, bo
     Raises ProviderError UNSUPPORTED_PARAMETER or FIELD_INVALID naming the member.
     """
     source = request.body
-    body = _passed_through(source, drop_params=request.drop_params)
+    body = passed_through("anthropic", request, _TRANSLATED, _UNSUPPORTED)
     system, messages = conversation(source.get("messages") or ())
     if system:
         body["system"] = system
     body["messages"] = messages
     body["max_tokens"] = MAX_TOKENS_DEFAULT
-    limit = source.get("max_completion_tokens")
-    limit = source.get("max_tokens") if limit is None else limit
+    limit = token_limit(source)
     if limit is not None:
         body["max_tokens"] = limit
     _set_stop(body, source, drop_params=request.drop_params)
@@ -96,26 +87,8 @@ def messages_body(request: RequestBody, *, stream: bool) -> tuple[JsonObject, bo
     return body, json_answer
 
 
-def _passed_through(source: JsonObject, *, drop_params: bool) -> JsonObject:
-    body: JsonObject = {}
-    for name, value in source.items():
-        if name in _TRANSLATED or name in _DROPPED or value is None:
-            continue
-        if name in _UNSUPPORTED:
-            if not drop_params and value != _UNSUPPORTED[name]:
-                raise unsupported("anthropic", name)
-            continue
-        body[name] = value
-    return body
-
-
 def _set_stop(body: JsonObject, source: JsonObject, *, drop_params: bool) -> None:
-    stop = source.get("stop")
-    if stop is None:
-        return
-    sequences = [stop] if isinstance(stop, str) else stop
-    if not isinstance(sequences, list) or not all(isinstance(item, str) for item in sequences):
-        raise unfit("stop", "must be a string or a list of strings")
+    sequences = stop_sequences(source)
     if drop_params:
         sequences = [item for item in sequences if item.strip()]  # Anthropic refuses white space alone
     if sequences:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.base import unfit
+from meshgate_router.providers.request_body import json_schema
 
 JSON_TOOL: Final = "json_tool_call"
 _TOOL_MEMBERS: Final = frozenset({"type", "function", "name", "description", "parameters", "strict"})
@@ -18,7 +19,7 @@ def set_tools(body: JsonObject, source: JsonObject) -> bool:
     """Sets `tools` and `tool_choice`; True: the answer will be in JSON_TOOL's arguments."""
     tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(source.get("tools") or ())]
     choice = _choice(source.get("tool_choice"))
-    schema = _schema(source.get("response_format"))
+    schema = _schema(source)
     if schema is not None:
         choice = _choice_with_json_tool(choice, has_tools=bool(tools), thinks=_thinks(body))
         tools.append(schema)
@@ -74,12 +75,10 @@ def _choice(choice: Any) -> JsonObject | None:
     raise unfit("tool_choice", "has no equivalent at Anthropic")
 
 
-def _schema(response_format: Any) -> JsonObject | None:
-    if not isinstance(response_format, dict) or response_format.get("type") != "json_schema":
+def _schema(source: JsonObject) -> JsonObject | None:
+    described = json_schema(source)
+    if described is None:
         return None
-    described = response_format.get("json_schema")
-    if not isinstance(described, dict) or not isinstance(described.get("schema"), dict):
-        raise unfit("response_format.json_schema.schema", "is required")
     tool: JsonObject = {"name": JSON_TOOL, "input_schema": _input_schema(described["schema"])}
     tool["description"] = described.get("description") or "Give the answer by calling this tool."
     return tool

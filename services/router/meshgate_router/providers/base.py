@@ -110,7 +110,9 @@ class StreamDecoder(Protocol):
         """Nothing of the answer is missing, if the bytes end here."""
 
     def feed(self, event: SseEvent) -> Sequence[pb.ChatChunk]:
-        """The chunks an event amounts to; a line of NDJSON is an event without a name. Raises ProviderError for an error event and for nonsense."""
+        """The chunks an event amounts to; a line of NDJSON is an event without a name.
+
+        Raises ProviderError for an error event and for nonsense."""
 
 
 class Provider(Protocol):
