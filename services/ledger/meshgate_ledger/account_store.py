@@ -1,0 +1,169 @@
+"""Accounts and their limits as whoever manages keys, users and teams writes and reads them.
+
+Functions to be called inside of a transaction of the caller's. The order of locks is the ledger's: lock all
+accounts that the transaction will touch first, in one call of `lock_accounts`; rows of ledger.keys and of
+the entities' own tables come after that.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from meshgate_ledger.account_ids import account_kind
+from meshgate_ledger.limits import LimitSpec, LimitUse
+
+LOCK = """
+    SELECT account_id FROM ledger.accounts WHERE account_id = ANY ($1)
+    ORDER BY account_id FOR NO KEY UPDATE
+"""
+
+# An existing account is left alone when nothing would change: its version is not to move.
+UPSERT = """
+    INSERT INTO ledger.accounts (account_id, kind, blocked, models) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (account_id) DO UPDATE SET blocked = excluded.blocked, models = excluded.models
+    WHERE (accounts.blocked, accounts.models) IS DISTINCT FROM (excluded.blocked, excluded.models)
+"""
+
+TOUCH = "UPDATE ledger.accounts SET version = version WHERE account_id = ANY ($1)"  # a trigger counts
+
+# Also what a period that is replaced by another one had used: a budget does not begin anew because it is
+# written in other words. It begins when it is made, so that everybody knows when it ends.
+SET_LIMITS = """
+    WITH wanted AS (
+        SELECT * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+            AS w (metric, period, maximum, soft_maximum)
+    ), removed AS (
+        DELETE FROM ledger.limits l WHERE l.account_id = $1
+            AND NOT EXISTS (SELECT FROM wanted w WHERE (w.metric, w.period) = (l.metric, l.period))
+        RETURNING l.metric, l.base, l.ends_at
+    ), written AS (
+        INSERT INTO ledger.limits AS l (account_id, metric, period, maximum, soft_maximum, base, starts_at,
+            ends_at)
+        SELECT $1, w.metric, w.period, w.maximum, w.soft_maximum,
+            CASE WHEN w.metric = 'spend' THEN coalesce(
+                (SELECT min(CASE WHEN r.ends_at <= $6 THEN a.posted_nanos ELSE r.base END) FROM removed r
+                    WHERE r.metric = 'spend' HAVING count(*) = 1),
+                CASE w.period WHEN '' THEN 0 ELSE a.posted_nanos END) ELSE 0 END,
+            CASE WHEN w.metric = 'spend' THEN $6::timestamptz END,
+            CASE WHEN w.metric = 'spend' THEN ledger.period_end(w.period, $6, $7) END
+        FROM wanted w, ledger.accounts a WHERE a.account_id = $1
+        ON CONFLICT (account_id, metric, period) DO UPDATE
+        SET maximum = excluded.maximum, soft_maximum = excluded.soft_maximum
+        WHERE (l.maximum, l.soft_maximum) IS DISTINCT FROM (excluded.maximum, excluded.soft_maximum)
+        RETURNING l.metric
+    )
+    SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM written)
+"""
+
+READ_LIMITS = """
+    SELECT l.account_id, l.metric, l.period, l.maximum, l.soft_maximum, u.used, a.pending_nanos,
+        CASE WHEN u.is_over THEN NULL ELSE l.starts_at END AS starts_at,
+        CASE WHEN NOT u.is_over THEN l.ends_at
+            WHEN l.metric = 'spend' THEN ledger.period_end(l.period, $2, $3) END AS ends_at
+    FROM ledger.limits l
+    JOIN ledger.accounts a ON a.account_id = l.account_id
+    CROSS JOIN LATERAL (SELECT coalesce(l.ends_at <= $2, false) AS is_over) o
+    CROSS JOIN LATERAL (
+        SELECT o.is_over, CASE l.metric WHEN 'parallel' THEN a.open_calls ELSE
+            CASE WHEN o.is_over THEN 0 WHEN l.metric = 'spend' THEN a.posted_nanos - l.base
+            ELSE l.used END END AS used
+    ) u
+    WHERE l.account_id = ANY ($1)
+    ORDER BY l.account_id, l.metric, l.period
+"""
+
+SET_USED = """
+    UPDATE ledger.limits l SET base = a.posted_nanos - $2
+    FROM ledger.accounts a WHERE a.account_id = l.account_id AND l.account_id = $1 AND l.metric = 'spend'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What an account has spent, and the rules it carries."""
+
+    account_id: str
+    posted_nanos: int
+    pending_nanos: int
+    open_calls: int
+    blocked: bool
+    models: tuple[str, ...]
+
+
+async def lock_accounts(connection: asyncpg.Connection, account_ids: Collection[str]) -> None:
+    """Locks those that exist, in the one order."""
+    await connection.execute(LOCK, list(set(account_ids)))
+
+
+async def upsert_account(
+    connection: asyncpg.Connection, account_id: str, *, blocked: bool = False, models: Sequence[str] = ()
+) -> None:
+    """Makes an account, or changes its rules; a change counts from the next reservation on, everywhere.
+
+    Several in one transaction: in the order of their ids.
+    """
+    await connection.execute(UPSERT, account_id, account_kind(account_id), blocked, list(models))
+
+
+async def set_limits(
+    connection: asyncpg.Connection,
+    account_id: str,
+    limits: Sequence[LimitSpec],
+    now: datetime,
+    timezone: str = "UTC",
+) -> bool:
+    """Makes these the account's limits; says whether that changed any.
+
+    What is used stays with limits that stay, whatever their maximum; the others are removed. The account
+    must exist. At most one limit for each metric and period.
+    """
+    changed: int = await connection.fetchval(
+        SET_LIMITS,
+        account_id,
+        [limit.metric for limit in limits],
+        [limit.period for limit in limits],
+        [limit.maximum for limit in limits],
+        [limit.soft_maximum for limit in limits],
+        now,
+        timezone,
+    )
+    if changed:
+        await connection.execute(TOUCH, [account_id])
+    return changed > 0
+
+
+async def set_used_spend(connection: asyncpg.Connection, account_id: str, used_nanos: int) -> None:
+    """Makes all spend limits of the account count from this; entries and balances are untouched."""
+    await connection.execute(SET_USED, account_id, used_nanos)
+
+
+async def read_limits(
+    connection: asyncpg.Connection, account_ids: Collection[str], now: datetime, timezone: str = "UTC"
+) -> Mapping[str, tuple[LimitUse, ...]]:
+    """The limits of each account that has any, with what is used of them now; a period that is over counts
+    as empty."""
+    found: dict[str, tuple[LimitUse, ...]] = {}
+    for row in await connection.fetch(READ_LIMITS, list(account_ids), now, timezone):
+        use = LimitUse(
+            LimitSpec(row["metric"], row["period"], row["maximum"], row["soft_maximum"]),
+            used=row["used"],
+            pending_nanos=row["pending_nanos"] if row["metric"] == "spend" else 0,
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+        )
+        found[row["account_id"]] = (*found.get(row["account_id"], ()), use)
+    return found
+
+
+async def read_accounts(
+    connection: asyncpg.Connection, account_ids: Collection[str]
+) -> Mapping[str, AccountState]:
+    """Those that exist."""
+    rows = await connection.fetch(
+        "SELECT account_id, posted_nanos, pending_nanos, open_calls, blocked, models "
+        "FROM ledger.accounts WHERE account_id = ANY ($1)",
+        list(account_ids),
+    )
+    return {row["account_id"]: AccountState(**{**dict(row), "models": tuple(row["models"])}) for row in rows}
