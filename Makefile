@@ -75,6 +75,10 @@ bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn 
 bench-cache: .venv/.dev ## false hits, hits and latency of the semantic cache; writes docs/benchmarks/semantic-cache.json
 	@$(BIN)/python -m tools.bench_cache
 
+.PHONY: bench-ledger
+bench-ledger: .venv/.dev ## the ledger: pairs per second, CPU, latency, exactness over four replicas (QUICK=1)
+	@$(BIN)/python -m bench.ledger $(if $(QUICK),--quick)
+
 .PHONY: bench-profile
 bench-profile: .venv/.dev ## say where the CPU of one request goes
 	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)

@@ -1,0 +1,1 @@
+"""The ledger alone: reserve + settle pairs per second, what they cost, and whether limits are exact."""

@@ -1,0 +1,44 @@
+"""One process that calls the ledger: `python -m bench.ledger.child core|grpc ADDRESS`.
+
+Each line of stdin is an order {"callers", "seconds", "keys"}, each line of stdout what was measured. Ends
+with stdin.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+
+import uvloop
+
+from bench.ledger.load import run
+from bench.ledger.targets import open_target
+
+LATENCIES_MAX = 20_000  # told of one order
+
+
+async def serve(kind: str, address: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_target(kind, address) as target:
+        gc.freeze()  # as the service does
+        print("{}", flush=True)
+        while text := await loop.run_in_executor(None, sys.stdin.readline):
+            order = json.loads(text)
+            measured, cpu_s = await run(target, order["callers"], order["seconds"], order["keys"])
+            told = {
+                "pairs": measured.pairs,
+                "duration_s": measured.duration_s,
+                "cpu_s": cpu_s,
+                "reserve_us": _microseconds(measured.reserve_s),
+                "settle_us": _microseconds(measured.settle_s),
+            }
+            print(json.dumps(told), flush=True)
+
+
+def _microseconds(latencies_s: list[float]) -> list[int]:
+    step = max(1, len(latencies_s) // LATENCIES_MAX)
+    return [round(each * 1e6) for each in latencies_s[::step]]
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1], sys.argv[2]))
