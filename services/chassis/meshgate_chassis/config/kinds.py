@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meshgate_chassis.config.model import Secret
 from meshgate_chassis.config.node import Node, plain
@@ -228,6 +229,16 @@ def log_level(node: Node) -> str:
     value = text(node).upper()
     if value not in LOG_LEVELS:
         raise KindError(f"must be one of {', '.join(LOG_LEVELS)}", suggestion=nearest(value, LOG_LEVELS))
+    return value
+
+
+def time_zone(node: Node) -> str:
+    """The name of a time zone, such as America/Los_Angeles."""
+    value = text(node).strip()
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise KindError("must be a time zone, such as America/Los_Angeles") from None
     return value
 
 

@@ -29,6 +29,7 @@ from meshgate_chassis.config.kinds import (
     secret,
     share,
     text,
+    time_zone,
     timeout,
     url,
     words,
@@ -42,6 +43,7 @@ ROUTING_STRATEGIES = (
     "usage-based-routing",
     "usage-based-routing-v2",
     "cost-based-routing",
+    "budget-aware-routing",  # ours
     "provider-budget-routing",
 )
 CACHE_TYPES = (
@@ -78,10 +80,18 @@ PRICES: Table = {
     "cache_creation_input_token_cost": price,
 }
 
+STAGE_TIMEOUTS: Table = {  # ours
+    "connect_timeout": timeout,
+    "first_token_timeout": timeout,
+    "between_tokens_timeout": timeout,
+    "total_timeout": timeout,
+}
+
 # Members of litellm_params that the gateway takes for itself.
 DEPLOYMENT_PARAMS: Table = {
     **accepted(accepted_keys.LITELLM_PARAMS),
     **PRICES,
+    **STAGE_TIMEOUTS,
     "model": text,
     "api_key": secret,
     "api_base": url,
@@ -89,11 +99,23 @@ DEPLOYMENT_PARAMS: Table = {
     "organization": text,
     "custom_llm_provider": text,
     "rpm": count,
+    "rpd": count,
     "tpm": count,
+    "tpd": count,
+    "itpm": count,
+    "otpm": count,
+    "quota_time_zone": time_zone,  # ours
     "weight": amount,
     "order": number,
+    "tags": name_list,
+    "blocked": flag,
     "max_parallel_requests": count,
     "max_retries": count,
+    "num_retries": count,
+    "retry_policy": mapping,
+    "allowed_fails": count,
+    "allowed_fails_policy": mapping,
+    "cooldown_time": seconds,
     "timeout": timeout,
     "stream_timeout": timeout,
     "drop_params": flag,
@@ -137,6 +159,8 @@ MODEL_INFO: Table = {
     "max_input_tokens": count,
     "max_output_tokens": count,
     "access_groups": names,
+    "allowed_fails": count,
+    "cooldown_time": seconds,
 }
 
 # `router_settings`, and the members that `litellm_settings` shares with it.
@@ -154,8 +178,25 @@ SHARED_ROUTER_SETTINGS: Table = {
 ROUTER_SETTINGS: Table = {
     **accepted(accepted_keys.ROUTER_SETTINGS),
     **SHARED_ROUTER_SETTINGS,
+    **STAGE_TIMEOUTS,
+    "hedging": mapping,  # ours
+    "mid_stream_recovery": flag,  # ours
+    "enable_mid_stream_fallback_continuation": flag,  # LiteLLM's name for it
     "routing_strategy": choice(*ROUTING_STRATEGIES),
     "routing_strategy_args": mapping,
+    "retry_policy": mapping,
+    "model_group_retry_policy": mapping,
+    "allowed_fails_policy": mapping,
+    "default_max_parallel_requests": count,
+    "default_litellm_params": mapping,
+    "tag_filtering_match_any": flag,
+    "redis_url": redis_address,
+    "redis_host": text,
+    "redis_port": port,
+    "redis_username": text,
+    "redis_password": secret,
+    "redis_ssl": flag,
+    "redis_db": count,
     "retry_after": seconds,
     "timeout": timeout,
     "stream_timeout": timeout,
@@ -164,6 +205,33 @@ ROUTER_SETTINGS: Table = {
     "enable_pre_call_checks": flag,
     "enable_tag_filtering": flag,
 }
+
+HEDGING: Table = {
+    "enabled": flag,
+    "quantile": share,
+    "delay_min": seconds,
+    "extra_calls_max": share,
+    "same_deployment": flag,
+    "whole_answers": flag,
+}
+
+ROUTING_STRATEGY_ARGS: Table = {
+    "ttl": timeout,
+    "lowest_latency_buffer": amount,
+    "max_latency_list_size": count,
+}
+
+# Of errors, as policies name them: what comes before "ErrorRetries" and "ErrorAllowedFails".
+ERROR_CLASSES = {
+    "BadRequest": "bad_request",
+    "Authentication": "authentication",
+    "Timeout": "timeout",
+    "RateLimit": "rate_limit",
+    "ContentPolicyViolation": "content_policy",
+    "InternalServer": "internal_server",
+}
+RETRY_POLICY: Table = {f"{name}ErrorRetries": count for name in ERROR_CLASSES}
+ALLOWED_FAILS_POLICY: Table = {f"{name}ErrorAllowedFails": count for name in ERROR_CLASSES}
 
 CACHE_PARAMS: Table = {
     **accepted(accepted_keys.CACHE_PARAMS),
@@ -287,6 +355,11 @@ HEALTH_CHECK: Table = {
 
 PROMETHEUS: Table = {"enabled": flag, "port": port, "endpoint": text}
 
-MODEL_GROUP: Table = {"group_name": text, "models": listing, **accepted(("description", "routing_strategy"))}
+MODEL_GROUP: Table = {
+    "group_name": text,
+    "models": listing,
+    "routing_strategy": choice(*ROUTING_STRATEGIES),
+    **accepted(("description",)),
+}
 
 MODEL_GROUP_MEMBER: Table = {"model_name": text, "weight": amount}

@@ -15,7 +15,7 @@ from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
 from meshgate_chassis.config.sections.cache import read_cache
-from meshgate_chassis.config.sections.deployments import DeploymentReader
+from meshgate_chassis.config.sections.deployments import DeploymentReader, router_defaults
 from meshgate_chassis.config.sections.model_groups import read_model_groups
 from meshgate_chassis.config.sections.not_enforced import warn_not_enforced
 from meshgate_chassis.config.sections.others import (
@@ -26,7 +26,7 @@ from meshgate_chassis.config.sections.others import (
     read_log_level,
     read_logs,
 )
-from meshgate_chassis.config.sections.router import read_router
+from meshgate_chassis.config.sections.router import Surroundings, read_router
 from meshgate_chassis.config.store_urls import database_url
 from meshgate_chassis.config.substitute import substitute
 
@@ -86,10 +86,12 @@ def _build(
     check_others(sections, problems)
     defaults = GatewayConfig()
     size_mb = general.get("max_request_size_mb")
+    cache = read_cache(sections, litellm, environ, problems)
+    groups = [each.model_group for each in deployments]
     config = GatewayConfig(
         deployments=deployments,
-        router=read_router(sections, litellm, [each.model_group for each in deployments], problems),
-        cache=read_cache(sections, litellm, environ, problems),
+        router=read_router(sections, Surroundings(litellm, groups, environ, cache.redis_url), problems),
+        cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
         ledger=read_ledger(general, (*blocked, *litellm.get("blocked_user_list", ()))),
         master_key=general.get("master_key") or _secret(environ, "LITELLM_MASTER_KEY"),
@@ -109,7 +111,9 @@ def _deployments(
     litellm: Mapping[str, Any],
     problems: Problems,
 ) -> tuple[Deployment, ...]:
-    reader = DeploymentReader(environ, problems, litellm.get("drop_params", False))
+    reader = DeploymentReader(
+        environ, problems, litellm.get("drop_params", False), **router_defaults(sections)
+    )
     deployments = reader.read(sections.get("model_list"))
     return (*deployments, *read_model_groups(sections.get("model_groups"), deployments, problems))
 

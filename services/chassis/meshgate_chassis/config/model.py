@@ -33,6 +33,40 @@ class DeploymentPrice:
     cache_creation_nanos_per_mtok: int | None = None
 
 
+ErrorCounts = Mapping[str, int]
+"""A number for some classes of errors: bad_request, authentication, timeout, rate_limit, content_policy,
+internal_server."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentLimits:
+    """What a deployment may be asked for, by the minute and by the day; None: no limit."""
+
+    rpm: int | None = None
+    rpd: int | None = None
+    tpm: int | None = None
+    tpd: int | None = None
+    itpm: int | None = None  # prompt tokens
+    otpm: int | None = None  # answer tokens
+    max_parallel_requests: int | None = None
+    time_zone: str = "UTC"  # where a day begins at midnight (ours: quota_time_zone)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return self != DeploymentLimits(time_zone=self.time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimeouts:
+    """Limits of a provider call's stages (ours), of a deployment or of all. None: not said."""
+
+    connect_s: float | None = None  # connect_timeout
+    first_token_s: float | None = None  # first_token_timeout: of a stream, instead of stream_timeout
+    between_tokens_s: float | None = None  # between_tokens_timeout: of a stream; comments are no tokens
+    total_s: float | None = None  # total_timeout: the whole of a call, a stream as well
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One entry of `model_list`: a model at a provider under a public name."""
@@ -54,6 +88,35 @@ class Deployment:
     drop_params: bool
     mode: str  # chat, embedding, ...
     model_info: Mapping[str, object] = field(repr=False)  # all of it, as written
+    stages: StageTimeouts = StageTimeouts()
+    same_as: str | None = None  # the id of the entry it is a copy of: they share limits and health
+    limits: DeploymentLimits = DeploymentLimits()
+    blocked: bool = False
+    order: float | None = None  # of a group only those with the least order are asked, as long as they can be
+    tags: Sequence[str] = ()
+    max_input_tokens: int | None = None
+    num_retries: int | None = None
+    retry_policy: ErrorCounts = field(default_factory=dict)
+    allowed_fails: int | None = None
+    allowed_fails_policy: ErrorCounts = field(default_factory=dict)
+    cooldown_time_s: float | None = None
+
+    @property
+    def account(self) -> str:
+        """Whose limits and health it has."""
+        return self.same_as or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class HedgingConfig:
+    """`router_settings.hedging` (ours): a second deployment is asked when the first one is unusually slow."""
+
+    enabled: bool = False
+    quantile: float = 0.95  # of the group's times to the first token: later than it is slow
+    delay_min_s: float = 0.05  # delay_min: never ask sooner
+    extra_calls_max: float = 0.05  # share of the calls that may be asked twice
+    same_deployment: bool = False  # ask the same one again when a group has no other
+    whole_answers: bool = False  # also calls that are not streamed, by their total time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +124,10 @@ class RouterConfig:
     """`router_settings`, and the same members of `litellm_settings`."""
 
     routing_strategy: str = "simple-shuffle"
+    group_strategies: Mapping[str, str] = field(default_factory=dict)  # of single groups
+    latency_memory_s: float = 3_600.0  # routing_strategy_args.ttl
+    latency_buffer: float = 0.0  # lowest_latency_buffer: this share above the best is as good
+    latency_samples_max: int = 10  # max_latency_list_size
     num_retries: int = 2
     retry_after_s: float = 0.0
     timeout_s: float = 600.0
@@ -70,10 +137,21 @@ class RouterConfig:
     context_window_fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     content_policy_fallbacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     fallback_depth_max: int = 5  # max_fallbacks
+    retry_policy: ErrorCounts = field(default_factory=dict)
+    group_retry_policies: Mapping[str, ErrorCounts] = field(default_factory=dict)
     allowed_fails: int | None = None
+    allowed_fails_policy: ErrorCounts = field(default_factory=dict)
     cooldown_time_s: float = 5.0
+    cooldowns: bool = True  # not disable_cooldowns
+    pre_call_checks: bool = False  # leave out deployments whose context window is too small
+    tag_filtering: bool = False
+    tags_match_any: bool = True  # one tag in common is enough
+    redis_url: Secret | None = None  # state shared with other replicas; None: each has its own
     model_group_alias: Mapping[str, str] = field(default_factory=dict)
     hidden_aliases: Collection[str] = frozenset()  # they work, but are not listed
+    stages: StageTimeouts = StageTimeouts()
+    hedging: HedgingConfig = HedgingConfig()
+    mid_stream_recovery: bool = True  # ours: a broken stream goes on elsewhere where it can be prefilled
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,16 @@ FOUR_PRICES_ALONE = (
     "only input_ and output_cost_per_token and the two cache_* prices of input tokens are charged"
 )
 SHUFFLED = "simple-shuffle is used"
-UNSHARED = "each router process has its own cooldowns, in memory"
-ALL_ELIGIBLE = "all deployments of the group are eligible"
-ROUTER_RETRIES = (
-    "num_retries, allowed_fails and cooldown_time of router_settings hold for all errors and models"
+STRATEGIES = (
+    "simple-shuffle",
+    "least-busy",
+    "latency-based-routing",
+    "usage-based-routing",
+    "usage-based-routing-v2",
+    "cost-based-routing",
+    "budget-aware-routing",
 )
+ALL_ELIGIBLE = "all deployments of the group are eligible"
 NOBODY_TOLD = "nobody is told; /metrics has the numbers"
 METRICS_ONLY = "nothing is sent; /metrics is always there"
 
@@ -72,15 +77,8 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("litellm_settings.priority_reservation*", NO_RATE_LIMITS),
     NotYet("general_settings.*max_parallel_requests", NO_RATE_LIMITS),
     NotYet("general_settings.max_response_size_mb", "MESHGATE_ROUTER_RESPONSE_BYTES_MAX limits an answer"),
-    NotYet("router_settings.*max_parallel_requests", NO_RATE_LIMITS),
-    NotYet("model_list[].litellm_params.rpm", "it only weighs simple-shuffle"),
-    NotYet("model_list[].litellm_params.tpm", "it only weighs simple-shuffle"),
-    NotYet("model_list[].litellm_params.rpd", NO_RATE_LIMITS),
-    NotYet("model_list[].litellm_params.tpd", NO_RATE_LIMITS),
-    NotYet("model_list[].litellm_params.itpm", NO_RATE_LIMITS),
-    NotYet("model_list[].litellm_params.otpm", NO_RATE_LIMITS),
+    NotYet("router_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),
-    NotYet("model_list[].litellm_params.max_parallel_requests", NO_RATE_LIMITS),
     # Access
     NotYet("*_settings.default_key_generate_params", NEW_KEYS),
     NotYet("*_settings.upperbound_key_generate_params", NEW_KEYS),
@@ -99,7 +97,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("general_settings.custom_auth", OWN_KEYS),
     NotYet("general_settings.litellm_key_header_name", "keys are read from the usual headers"),
     NotYet("litellm_settings.require_auth_for_metrics_endpoint", "/metrics answers anybody"),
-    NotYet("model_list[].litellm_params.blocked", ALL_ELIGIBLE),
     NotYet("model_list[].litellm_params.access_windows", ALL_ELIGIBLE),
     NotYet("model_list[].model_info.team_id", "every team may use the entry; limit it by the models of keys"),
     # Content
@@ -110,28 +107,14 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("litellm_settings.*_call_rules", UNCHECKED),
     NotYet("model_list[].litellm_params.guardrails", UNCHECKED),
     # Routing
-    NotYet("router_settings.routing_strategy", SHUFFLED, acted_on=("simple-shuffle",)),
-    NotYet("load_balancing_settings.routing_algorithm", SHUFFLED, acted_on=("simple-shuffle",)),
-    NotYet("model_groups[].routing_strategy", SHUFFLED, acted_on=("simple-shuffle",)),
-    NotYet("router_settings.routing_groups", SHUFFLED),
-    NotYet("router_settings.retry_policy", ROUTER_RETRIES),
-    NotYet("router_settings.model_group_retry_policy", ROUTER_RETRIES),
-    NotYet("router_settings.allowed_fails_policy", ROUTER_RETRIES),
-    NotYet("router_settings.disable_cooldowns", "set allowed_fails so high that no cooldown begins"),
-    NotYet("router_settings.enable_pre_call_checks", ALL_ELIGIBLE),
+    NotYet("router_settings.routing_strategy", SHUFFLED, acted_on=STRATEGIES),
+    NotYet("load_balancing_settings.routing_algorithm", SHUFFLED, acted_on=STRATEGIES),
+    NotYet("model_groups[].routing_strategy", SHUFFLED, acted_on=STRATEGIES),
+    NotYet("router_settings.routing_groups", "routing_strategy holds for all models"),
     NotYet("router_settings.optional_pre_call_checks", ALL_ELIGIBLE),
-    NotYet("router_settings.enable_tag_filtering", ALL_ELIGIBLE),
     NotYet("router_settings.enable_health_check_routing", ALL_ELIGIBLE),
-    NotYet("router_settings.redis_*", UNSHARED),
-    NotYet("model_list[].litellm_params.order", ALL_ELIGIBLE),
-    NotYet("model_list[].litellm_params.tags", ALL_ELIGIBLE),
     NotYet("model_list[].litellm_params.tag_regex", ALL_ELIGIBLE),
     NotYet("model_list[].litellm_params.fallbacks", "write them under router_settings"),
-    NotYet("model_list[].litellm_params.*num_retries", ROUTER_RETRIES),
-    NotYet("model_list[].litellm_params.max_retries", ROUTER_RETRIES),
-    NotYet("model_list[].litellm_params.*_policy", ROUTER_RETRIES),
-    NotYet("model_list[].*.cooldown_time", ROUTER_RETRIES),
-    NotYet("model_list[].*.allowed_fails", ROUTER_RETRIES),
     NotYet("*_settings.http*_proxy", "providers are called directly"),
     # Messages to people and other systems
     NotYet("general_settings.alerting", NOBODY_TOLD),

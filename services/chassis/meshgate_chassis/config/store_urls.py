@@ -8,6 +8,7 @@ from urllib.parse import quote
 from meshgate_chassis.config.kinds import boolean
 from meshgate_chassis.config.model import Secret
 
+ENVIRONMENT = "(environment)"  # the path of a node that no file holds
 REDIS_PORT = 6379
 POSTGRES_PORT = "5432"
 

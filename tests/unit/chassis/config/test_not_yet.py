@@ -20,7 +20,7 @@ TABLES: dict[str, Table] = {
     "model_list().litellm_params.": known_keys.LITELLM_PARAMS,
 }
 # Free keys of LiteLLM's, in places where any key may stand.
-FREE = frozenset({"model_list[].model_info.team_id", "model_list[].*.allowed_fails"})
+FREE = frozenset({"model_list[].model_info.team_id"})
 
 EVERYTHING_ACTED_ON = """\
     model_list:
@@ -28,14 +28,26 @@ EVERYTHING_ACTED_ON = """\
         litellm_params:
           {model: openai/x, api_base: "http://x", timeout: 1, stream_timeout: 1, weight: 1, drop_params: true,
            input_cost_per_token: 1e-6, output_cost_per_token: 1e-6, cache_read_input_token_cost: 1e-7,
-           cache_creation_input_token_cost: 1e-6, organization: o, extra_headers: {a: b}, max_tokens: 1}
-        model_info: {id: one, mode: chat, access_groups: [g], base_model: openai/x}
-    model_groups: [{group_name: g, models: [{model_name: a, weight: 1}]}]
+           cache_creation_input_token_cost: 1e-6, organization: o, extra_headers: {a: b}, max_tokens: 1,
+           rpm: 1, rpd: 1, tpm: 1, tpd: 1, itpm: 1, otpm: 1, max_parallel_requests: 1, blocked: true,
+           quota_time_zone: America/Los_Angeles, order: 1, tags: [x], num_retries: 1, max_retries: 1,
+           retry_policy: {TimeoutErrorRetries: 1}, allowed_fails_policy: {TimeoutErrorAllowedFails: 1},
+           allowed_fails: 1, cooldown_time: 1}
+        model_info:
+          {id: one, mode: chat, access_groups: [g], base_model: openai/x, max_input_tokens: 1,
+           allowed_fails: 1, cooldown_time: 1}
+    model_groups:
+      [{group_name: g, routing_strategy: least-busy, models: [{model_name: a, weight: 1}]}]
     router_settings:
       {routing_strategy: simple-shuffle, num_retries: 1, retry_after: 1, timeout: 1, stream_timeout: 1,
        fallbacks: [{a: [g]}], default_fallbacks: [g], context_window_fallbacks: [{a: [g]}],
        content_policy_fallbacks: [{a: [g]}], max_fallbacks: 1, allowed_fails: 1, cooldown_time: 1,
-       model_group_alias: {b: a}, enable_pre_call_checks: false, enable_tag_filtering: "False"}
+       model_group_alias: {b: a}, enable_pre_call_checks: true, enable_tag_filtering: true,
+       tag_filtering_match_any: false, disable_cooldowns: true, retry_policy: {RateLimitErrorRetries: 3},
+       model_group_retry_policy: {a: {InternalServerErrorRetries: 3}}, redis_host: h, redis_port: 1,
+       allowed_fails_policy: {AuthenticationErrorAllowedFails: 0}, default_max_parallel_requests: 9,
+       routing_strategy_args: {ttl: 60, lowest_latency_buffer: 0.5, max_latency_list_size: 5},
+       default_litellm_params: {temperature: 0}, optional_pre_call_checks: [], routing_groups: []}
     litellm_settings:
       {request_timeout: 1, drop_params: true, cache: true, cache_params: {type: local, ttl: 1},
        json_logs: true, allowed_origins: [x], callbacks: [prometheus], success_callback: prometheus,
@@ -84,8 +96,8 @@ LIMITS = words(
     general_settings.litellm_key_budget_duration general_settings.max_parallel_requests
     general_settings.global_max_parallel_requests general_settings.max_response_size_mb
     general_settings.allowed_ips general_settings.allowed_routes general_settings.admin_only_routes
-    general_settings.enable_jwt_auth router_settings.provider_budget_config router_settings.redis_host
-    router_settings.retry_policy router_settings.enable_pre_call_checks router_settings.enable_tag_filtering
+    general_settings.enable_jwt_auth router_settings.provider_budget_config
+    router_settings.redis_cluster_nodes router_settings.optional_pre_call_checks
     """
 )
 
@@ -94,7 +106,7 @@ LIMITS = words(
 def test_a_limit_that_nothing_keeps_is_said(folder: Folder, key: str) -> None:
     """A wrong type may be an error as well; nothing is accepted in silence."""
     section, _, name = key.partition(".")
-    value = "{a: b}" if name in ("provider_budget_config", "retry_policy") else 1
+    value = "{a: b}" if name == "provider_budget_config" else 1
     assert [key] == [line.partition(":")[0] for line in said(folder, f"{section}: {{{name}: {value}}}")]
 
 
@@ -109,16 +121,16 @@ def test_many_deployments_are_one_warning(folder: Folder) -> None:
     text = """\
         model_list:
           - {model_name: a, litellm_params: {model: openai/x}}
-          - {model_name: b, litellm_params: {model: openai/x, rpm: 1, max_budget: 2}}
-          - {model_name: b, litellm_params: {model: openai/y, rpm: 0, order: 1}}
+          - {model_name: b, litellm_params: {model: openai/x, tag_regex: [x], max_budget: 2}}
+          - {model_name: b, litellm_params: {model: openai/y, tag_regex: [y], access_windows: [1]}}
           - {model_name: c, litellm_params: {model: openai/y}, model_info: {input_cost_per_second: 1}}
         """
     at = "model_list[1].litellm_params"
     assert said(folder, text) == [
         f"{at}.max_budget: only a key's own max_budget limits what is spent",
         f"model_list[3].model_info.input_cost_per_second: {FOUR_PRICES_ALONE}",
-        f"{at}.rpm: it only weighs simple-shuffle (the first of 2 places)",
-        "model_list[2].litellm_params.order: all deployments of the group are eligible",
+        "model_list[2].litellm_params.access_windows: all deployments of the group are eligible",
+        f"{at}.tag_regex: all deployments of the group are eligible (the first of 2 places)",
     ]
 
 
@@ -127,9 +139,10 @@ def test_many_deployments_are_one_warning(folder: Folder) -> None:
 )
 @pytest.mark.parametrize("strategy", known_keys.ROUTING_STRATEGIES)
 def test_strategies(folder: Folder, section: str, strategy: str) -> None:
-    """Every strategy but the one there is."""
+    """The one that is missing."""
     name, _, key = section.partition(".")
-    expected = [] if strategy == "simple-shuffle" else [f"{section}: simple-shuffle is used"]
+    missing = strategy == "provider-budget-routing"
+    expected = [f"{section}: simple-shuffle is used"] if missing else []
     assert expected == said(folder, f"{name}: {{{key}: {strategy}}}")
 
 

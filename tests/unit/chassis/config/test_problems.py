@@ -45,7 +45,7 @@ def test_every_problem_at_once(folder: Folder) -> None:
         (
             "error config.yaml:13: router_settings.routing_strategy: must be one of simple-shuffle,"
             " least-busy, latency-based-routing, usage-based-routing, usage-based-routing-v2,"
-            " cost-based-routing, provider-budget-routing (did you mean 'least-busy'?)"
+            " cost-based-routing, budget-aware-routing, provider-budget-routing (did you mean 'least-busy'?)"
         ),
         (
             "warning config.yaml:14: router_settings.num_retrys: unknown key: it has no effect"

@@ -8,9 +8,8 @@ from meshgate_chassis.config.model import CacheConfig, Secret
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
-from meshgate_chassis.config.store_urls import redis_url
+from meshgate_chassis.config.store_urls import ENVIRONMENT, redis_url
 
-ENVIRONMENT = "(environment)"
 DEFAULT_TTL_KEYS = {"local": "default_in_memory_ttl", "redis": "default_in_redis_ttl"}
 
 

@@ -4,9 +4,10 @@ Invariant: ids are unique, and every service computes the same ones from the sam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from meshgate_chassis.config.kinds import count
 from meshgate_chassis.config.known_keys import LITELLM_PARAMS, MODEL_ENTRY, REQUEST_PARAMS
 from meshgate_chassis.config.model import Deployment, DeploymentPrice, Secret
 from meshgate_chassis.config.node import Node, plain
@@ -22,6 +23,8 @@ from meshgate_chassis.config.providers import (
 from meshgate_chassis.config.schema import is_empty, kind_of, read_table
 from meshgate_chassis.config.sections.deployment_id import computed_id
 from meshgate_chassis.config.sections.model_info import ModelInfo, read_model_info
+from meshgate_chassis.config.sections.policies import read_deployment_rules
+from meshgate_chassis.config.sections.resilience import stage_timeouts
 
 UNKNOWN_PARAM = "unknown key: it goes to the provider as it is"
 NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
@@ -29,11 +32,15 @@ NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
 
 @dataclass(frozen=True, slots=True)
 class DeploymentReader:
-    """Reads entries of `model_list`. `drop_params`: for entries that do not say (litellm_settings)."""
+    """Reads entries of `model_list`. For entries that do not say: `drop_params` (litellm_settings), and
+    `default_params` and `parallel_max` (router_settings.default_litellm_params and
+    default_max_parallel_requests)."""
 
     environ: Mapping[str, str]
     problems: Problems
     drop_params: bool
+    default_params: Mapping[str, Node] = field(default_factory=dict)
+    parallel_max: int | None = None
 
     def read(self, model_list: Node | None) -> tuple[Deployment, ...]:
         """The deployments, in the order of the file, without the entries that are wrong (reported)."""
@@ -49,7 +56,8 @@ class DeploymentReader:
 
     def _deployment(self, entry: Node, explicit_ids: set[str]) -> Deployment | None:
         values = read_table(entry, MODEL_ENTRY, self.problems)
-        node = entry.mapping().get("litellm_params")
+        written = entry.mapping().get("litellm_params")
+        node = self._with_defaults(written)
         params = read_table(node, LITELLM_PARAMS, self.problems, UNKNOWN_PARAM)
         info = read_model_info(entry.mapping().get("model_info"), self.problems)
         self._check_complete(entry)
@@ -61,7 +69,7 @@ class DeploymentReader:
             return None
         mode = info.mode or mode_of(at.upstream_model)
         return Deployment(
-            id=info.id or computed_id(node),
+            id=info.id or computed_id(written or node),
             model_group=values["model_name"],
             provider=at.provider,
             upstream_model=at.upstream_model,
@@ -74,11 +82,22 @@ class DeploymentReader:
             rpm=params.get("rpm"),
             tpm=params.get("tpm"),
             weight=params.get("weight"),
-            price=self._price(entry, {**info.prices, **params}, mode),
+            price=self._price(entry, {**info.values, **params}, mode),
             drop_params=params.get("drop_params", self.drop_params),
             mode=mode,
             model_info=info.members,
+            stages=stage_timeouts(params),
+            **read_deployment_rules(node, params, info.values, self.problems),
         )
+
+    def _with_defaults(self, written: Node | None) -> Node | None:
+        if written is None or not isinstance(written.value, dict):
+            return written
+        parallel = {}
+        if self.parallel_max is not None:
+            parallel = {"max_parallel_requests": replace(written, value=self.parallel_max)}
+        members = {**parallel, **self.default_params, **written.value}
+        return replace(written, value=members)
 
     def _check_complete(self, entry: Node) -> None:
         """Reports what no entry can be without. What is there but wrong was reported already."""
@@ -153,6 +172,19 @@ class DeploymentReader:
             value = first_set(KEY_VARIABLES.get(at.provider, ()), self.environ)
             key = Secret(value) if value else None
         return key
+
+
+def router_defaults(sections: Mapping[str, Node]) -> dict[str, Any]:
+    """What router_settings say for all entries, as members of DeploymentReader. What is wrong with them is
+    reported with their section."""
+    section = sections.get("router_settings")
+    members = {} if section is None else section.mapping()
+    params = members.get("default_litellm_params")
+    values = read_table(section, {"default_max_parallel_requests": count}, Problems())
+    return {
+        "default_params": {} if params is None else params.mapping(),
+        "parallel_max": values.get("default_max_parallel_requests"),
+    }
 
 
 def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, object]:

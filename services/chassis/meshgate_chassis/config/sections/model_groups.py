@@ -1,7 +1,7 @@
 """`model_groups`, a section of a reference deployment: one public name over several others, by weight.
 
-Each member's deployments are listed again under the group's name. A copy has its own id and its member's
-share of the weight, so that the router needs to know nothing about this section.
+Each member's deployments are listed again under the group's name. A copy has its own id, its member's share
+of the weight, and the health and limits of what it is a copy of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,13 @@ def _members(
             continue
         weight = values.get("weight", WEIGHT) / len(by_group[name])
         copies.extend(
-            replace(deployment, id=f"{deployment.id}@{group}", model_group=group, weight=weight)
+            replace(
+                deployment,
+                id=f"{deployment.id}@{group}",
+                same_as=deployment.account,
+                model_group=group,
+                weight=weight,
+            )
             for deployment in by_group[name]
         )
     return copies

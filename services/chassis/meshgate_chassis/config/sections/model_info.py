@@ -12,12 +12,13 @@ from meshgate_chassis.config.schema import read_table
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is said about a model. `members`: all of it, as written, for `/model/info`."""
+    """What is said about a model. `values`: what is known, checked. `members`: all of it, as written, for
+    `/model/info`."""
 
     id: str | None
     id_node: Node | None
     mode: str | None
-    prices: Mapping[str, Any]
+    values: Mapping[str, Any]
     members: Mapping[str, object]
 
 
@@ -32,6 +33,6 @@ def read_model_info(node: Node | None, problems: Problems) -> ModelInfo:
         id=values.get("id"),
         id_node=members.get("id"),
         mode=values.get("mode"),
-        prices=values,
+        values=values,
         members={key: plain(member) for key, member in members.items()},
     )
