@@ -21,7 +21,7 @@ CASES = [case for path in sorted(FOLDER.glob("*_requests.json")) for case in jso
 
 
 def sent(case: dict[str, Any]) -> UpstreamRequest:
-    where = deployment("group", case["provider"], upstream_model="model-1", **case["deployment"])
+    where = deployment("group", case["provider"], **{"upstream_model": "model-1", **case["deployment"]})
     request = request_from_json(case["request"])
     return providers()[case["provider"]].request(request, where, stream=case["stream"])
 

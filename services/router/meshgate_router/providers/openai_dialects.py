@@ -77,10 +77,4 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     # By their OpenAI-compatible endpoints, until they get translations of their own.
     Dialect("ollama", "http://localhost:11434", path="/v1/chat/completions"),
     Dialect("ollama_chat", "http://localhost:11434", path="/v1/chat/completions"),
-    Dialect(
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta",
-        path="/openai/chat/completions",
-        message_members_dropped=_REASONING,
-    ),
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from meshgate_router.providers.anthropic import AnthropicProvider
 from meshgate_router.providers.base import Provider
+from meshgate_router.providers.gemini import GeminiProvider
 from meshgate_router.providers.openai import OpenAIProvider
 from meshgate_router.providers.openai_dialects import DIALECTS
 
@@ -12,4 +13,5 @@ def providers() -> Mapping[str, Provider]:
     """Every provider the router can speak to."""
     table: dict[str, Provider] = {dialect.name: OpenAIProvider(dialect) for dialect in DIALECTS}
     table["anthropic"] = AnthropicProvider()
+    table["gemini"] = GeminiProvider()
     return table
