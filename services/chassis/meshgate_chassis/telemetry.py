@@ -81,11 +81,13 @@ class Telemetry:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue] | None = None,
         headers: Mapping[str, str] | None = None,
+        end: bool = True,
     ) -> Iterator[Span]:
         """A span around the block; `headers` of an incoming request continue its trace.
 
         Must be entered and left in the same task. An exception marks the span as failed by its type; its
-        text is not recorded, because it may quote a prompt.
+        text is not recorded, because it may quote a prompt. `end` False: the span is current in the block,
+        and whoever has it ends it later, in any task.
         """
         if self._provider is None:
             yield trace.INVALID_SPAN
@@ -98,6 +100,7 @@ class Telemetry:
             attributes=attributes,
             record_exception=False,
             set_status_on_exception=False,
+            end_on_exit=end,
         ) as span:
             try:
                 yield span

@@ -25,7 +25,15 @@ from meshgate_router.metrics import RouterMetrics
 from meshgate_router.providers.base import ErrorKind, ProviderError
 from meshgate_router.retry import Situation, Worth, pause_s, worth_of
 from meshgate_router.selection import Selector, Wish
-from meshgate_router.timing import CALL_S_MIN, RETURN_S, TELLING_S, TimeoutRules, call_limits, configured_s
+from meshgate_router.timing import (
+    CALL_S_MIN,
+    RETURN_S,
+    TELLING_S,
+    TimeoutRules,
+    call_limits,
+    configured_s,
+    rules_for,
+)
 
 ATTEMPTS_MAX: Final = 32  # calls for one request, whatever the configuration says
 
@@ -240,7 +248,8 @@ class _Attempts(Generic[T]):
         left_s = self._left_s()
         limit_s = min(configured, share_s(left_s - RETURN_S, following_s))
         requested_s = None if task.timeout_s is None else min(task.timeout_s, limit_s)
-        limits = call_limits(limit_s, requested_s, left_s, parts.timeouts, stream=task.stream)
+        rules = rules_for(parts.timeouts, deployment, parts.config)
+        limits = call_limits(limit_s, requested_s, left_s, rules, stream=task.stream)
         assert limits is not None, "the time left was checked"
         shortened = limits.shortened or limit_s < min(configured, TELLING_S)
         return Terms(limits.timeouts, shortened, task.stream)

@@ -14,7 +14,8 @@ from meshgate_router.attempt import AttemptLoop, Served
 from meshgate_router.failures import broken_stream
 from meshgate_router.journey import RouteTask
 from meshgate_router.lease import Lease, Tokens
-from meshgate_router.provider_call import OpenStream, ProviderCaller
+from meshgate_router.open_stream import OpenStream
+from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.providers.base import ProviderError
 
 DELTA_CHUNKS_MAX: Final = 64

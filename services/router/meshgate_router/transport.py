@@ -37,12 +37,25 @@ class TransportLimits:
 @dataclass(frozen=True, slots=True)
 class CallTimeouts:
     """Of one provider call. `connect_s` includes waiting for a free connection; `first_byte_s` is until the
-    first chunk of a stream, else until the headers; `between_reads_s`: while the body comes."""
+    first token of a stream, else until the headers; `between_reads_s`: silence while the body comes;
+    `between_tokens_s`: the same, when comments and empty chunks count as silence; None: unlimited."""
 
     connect_s: float
     first_byte_s: float
     between_reads_s: float
     total_s: float
+    between_tokens_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`at_s`: on the event loop's clock. `message`: what to say when it is passed."""
+
+    at_s: float
+    message: str
+
+
+UNLIMITED: Final = Limit(math.inf, "")
 
 
 class Transport:
@@ -74,9 +87,13 @@ class Transport:
                         ceil_threshold=math.inf,
                     ),
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except aiohttp.ConnectionTimeoutError as error:
+            raise late(f"no connection to the provider within {connect_s:g} s", sent=False) from error
+        except TimeoutError as error:
+            raise late(f"the provider did not begin to answer within {first_byte_s:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _error_of(error) from error
-        return UpstreamResponse(response, self._limits, timeouts.between_reads_s, end_s)
+        return UpstreamResponse(response, self._limits, timeouts, end_s)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -117,11 +134,11 @@ class UpstreamResponse:
     """One response. `headers` have lower-case names; of repeated ones the first counts."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, limits: TransportLimits, between_reads_s: float, end_s: float
+        self, response: aiohttp.ClientResponse, limits: TransportLimits, timeouts: CallTimeouts, end_s: float
     ) -> None:
         self._response = response
         self._limits = limits
-        self._between_reads_s = between_reads_s
+        self._timeouts = timeouts
         self._end_s = end_s
         self._size_bytes = 0
         self.status = response.status
@@ -130,18 +147,33 @@ class UpstreamResponse:
             headers.setdefault(name.lower(), value)
         self.headers: Mapping[str, str] = headers
 
-    async def read_some(self) -> bytes:
-        """All bytes that are waiting, at least one; b"" at the proper end. Raises ProviderError."""
-        left_s = self._end_s - asyncio.get_running_loop().time()
+    async def read_some(self, limit: Limit = UNLIMITED, *, begun: bool = True) -> bytes:
+        """All bytes that are waiting, at least one; b"" at the proper end. Raises ProviderError.
+
+        `limit`: the reader's own. `begun`: silence is limited as well.
+        """
+        now_s = asyncio.get_running_loop().time()
+        silent_at_s = now_s + self._timeouts.between_reads_s if begun else math.inf
+        at_s = min(silent_at_s, self._end_s, limit.at_s)
         try:
-            async with asyncio.timeout(min(self._between_reads_s, left_s)):
+            async with asyncio.timeout_at(at_s):
                 data = await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except TimeoutError as error:
+            raise late(self._passed(at_s, limit)) from error
+        except (aiohttp.ClientError, OSError) as error:
             raise _error_of(error) from error
         self._size_bytes += len(data)
         if self._size_bytes > self._limits.response_bytes_max:
             raise senseless(f"it exceeds {self._limits.response_bytes_max} bytes")
         return data
+
+    def _passed(self, at_s: float, limit: Limit) -> str:
+        """Which limit it was."""
+        if at_s == limit.at_s:
+            return limit.message
+        if at_s == self._end_s:
+            return f"the provider's answer was not whole within {self._timeouts.total_s:g} s"
+        return f"the provider was silent for {self._timeouts.between_reads_s:g} s in the middle of its answer"
 
     async def read_all(self) -> bytes:
         """The whole body. Raises ProviderError."""
@@ -179,12 +211,13 @@ class UpstreamResponse:
             self._response.close()
 
 
+def late(message: str, *, sent: bool = True) -> ProviderError:
+    """A limit was passed; the message tells which."""
+    return ProviderError(ErrorKind.TIMEOUT, message, 408, sent=sent)
+
+
 def _error_of(error: Exception) -> ProviderError:
     """The connection's failure in our words; aiohttp's would tell addresses."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return ProviderError(ErrorKind.TIMEOUT, "no connection to the provider in time", 408, sent=False)
-    if isinstance(error, TimeoutError):
-        return ProviderError(ErrorKind.TIMEOUT, "the provider did not answer in time", 408)
     if isinstance(error, aiohttp.ClientConnectorError):
         message = f"no connection to the provider ({type(error.os_error).__name__})"
         return ProviderError(ErrorKind.UNAVAILABLE, message, 500, sent=False)
