@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from meshgate_protos.ledger.v1 import limits_pb2 as _limits_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1225,6 +1226,15 @@ class Key(_message.Message):
     BLOCKED_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
     SETTINGS_JSON_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    BUDGET_ID_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_LIMITS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    UPDATED_BY_FIELD_NUMBER: _builtins.int
     key_hash: _builtins.str
     key_name: _builtins.str
     """"sk-..." and the last four characters."""
@@ -1240,6 +1250,11 @@ class Key(_message.Message):
     metadata_json: _builtins.str
     settings_json: _builtins.str
     """Members of /key/generate that later versions act on, as given."""
+    organization_id: _builtins.str
+    budget_id: _builtins.str
+    """A budget whose limits hold where the key has none of its own."""
+    created_by: _builtins.str
+    updated_by: _builtins.str
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1248,6 +1263,22 @@ class Key(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of every call with this key; at most 64."""
+
+    @_builtins.property
+    def limits(self) -> _limits_pb2.Limits:
+        """Its own. In a CreateKey without it `max_budget_usd_nanos` counts."""
+
+    @_builtins.property
+    def effective_limits(self) -> _limits_pb2.Limits:
+        """Its own over the budget's; said, never taken, as all below."""
+
+    @_builtins.property
+    def usage(self) -> _limits_pb2.Usage: ...
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -1266,10 +1297,19 @@ class Key(_message.Message):
         blocked: _builtins.bool = ...,
         metadata_json: _builtins.str = ...,
         settings_json: _builtins.str = ...,
+        organization_id: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        budget_id: _builtins.str = ...,
+        limits: _limits_pb2.Limits | None = ...,
+        effective_limits: _limits_pb2.Limits | None = ...,
+        usage: _limits_pb2.Usage | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        updated_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "create_time", b"create_time", "expire_time", b"expire_time", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "create_time", b"create_time", "effective_limits", b"effective_limits", "expire_time", b"expire_time", "limits", b"limits", "max_budget_usd_nanos", b"max_budget_usd_nanos", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "blocked", b"blocked", "create_time", b"create_time", "expire_time", b"expire_time", "held_usd_nanos", b"held_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "settings_json", b"settings_json", "spend_usd_nanos", b"spend_usd_nanos", "team_id", b"team_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "blocked", b"blocked", "budget_id", b"budget_id", "create_time", b"create_time", "created_by", b"created_by", "effective_limits", b"effective_limits", "expire_time", b"expire_time", "held_usd_nanos", b"held_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "limits", b"limits", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "settings_json", b"settings_json", "spend_usd_nanos", b"spend_usd_nanos", "tags", b"tags", "team_id", b"team_id", "update_time", b"update_time", "updated_by", b"updated_by", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
@@ -1288,7 +1328,10 @@ class CreateKeyRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    changed_by: _builtins.str
+    """Who asks; at most 256 characters."""
     @_builtins.property
     def key(self) -> Global___Key:
         """spend, held and create_time are ignored."""
@@ -1298,10 +1341,11 @@ class CreateKeyRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         key: Global___Key | None = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
