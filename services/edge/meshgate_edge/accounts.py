@@ -1,6 +1,6 @@
 """Opens and closes the account of each call: every hold ends in exactly one settlement or release.
 
-Closing never waits and cannot be cancelled: a settlement runs in a task of its own (settlement.py).
+Closing never waits and cannot be cancelled: settlements are posted by tasks of their own (settlement.py).
 """
 
 import asyncio
@@ -67,11 +67,11 @@ class Accounts:
         run.settled = True
         run.info.outcome = "cache_hit" if outcome == pb.OUTCOME_CACHE_HIT else "success"
         try:
-            task = self._settlement.settle(request)
+            closing = self._settlement.settle(request)
         except MeshError as error:  # the limit of settlements under way: the hold will expire, charged
             log.error("settlement not started", request_id=request.request_id, error=error.reason)
             return
-        posting = await self._settlement.posted(task, SETTLE_WAIT_S)
+        posting = await self._settlement.posted(closing, SETTLE_WAIT_S)
         if posting is not None:
             run.posted(posting)
 

@@ -44,7 +44,7 @@ from meshgate_edge.observer import CallObserver
 from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.settings import EdgeSettings
-from meshgate_edge.settlement import Settlement
+from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_edge.tokens import TokenCounter
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
@@ -85,12 +85,13 @@ class _Edge:
             runtime.registry, [each.model_group for each in config.deployments]
         )
         self.observer = _Observers(self.metrics, compression_metrics, CallLog())
-        self.settlements = TaskOwner("settlements", settings.settlements_max)
         self.stores = TaskOwner("stores", settings.stores_max)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
-        settlement = Settlement(clients.ledger, self.settlements, runtime.clock, limits.settle_s)
+        self.settlement = Settlement(
+            clients.ledger, runtime.clock, SettlementLimits(limits.settle_s, settings.settlements_max)
+        )
         counter = TokenCounter(vocabularies.o200k_base())
-        accounts = Accounts(settlement, counter, self.observer, runtime.clock)
+        accounts = Accounts(self.settlement, counter, self.observer, runtime.clock)
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s),
             cache=CacheStep(
@@ -115,7 +116,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         edge = _Edge(settings, runtime, _clients(channels))
         if edge.authenticator.open:
             log.warning("no master key: everyone who can connect may call", host=edge.host)
-        stack.push_async_callback(edge.settlements.drain, settings.drain_grace_s)
+        stack.push_async_callback(edge.settlement.drain, settings.drain_grace_s)
         stack.push_async_callback(edge.stores.drain, 1.0)
         watch = MeshWatch(channels)
         background = TaskOwner("watch", 1)

@@ -1,13 +1,18 @@
-"""Posting what calls cost: at least once, in the background of the answer, never lost silently.
+"""Posting what calls cost: at least once, many in one RPC, behind the answer, never lost silently.
 
-The ledger makes a repeat harmless (request_id), so a settlement is retried until it is posted or its
-attempts are used up; then the hold expires at the ledger, which charges the estimate and flags it.
-Invariant: a task that settles outlives the request it settles for, and is awaited at drain.
+What waits while a batch is under way goes into the next one, together; nothing waits for company. The ledger
+makes a repeat harmless (request_id), so a closing is repeated until it is done or its attempts are used
+up; then the spool keeps it. Without one its hold expires at the ledger, which charges the estimate and flags
+it.
+Invariant: a closing outlives the request it is for, and is awaited at drain.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import contextvars
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -20,60 +25,208 @@ from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
 log = structlog.get_logger("meshgate.edge.settlement")
 
-T = TypeVar("T")
-
 ATTEMPTS_MAX = 8
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 RETRIED = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL})
 
 
+class ClosingSpool(Protocol):
+    """Keeps closings that could not be posted, until they can."""
+
+    async def keep(self, items: Sequence[pb.CloseSpend]) -> None:
+        """Returns when they are safe. Raises MeshError."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLimits:
+    """`timeout_s`: of one batch. `open_max`: closings that are not done yet, those under way included."""
+
+    timeout_s: float = 5.0
+    open_max: int = 20_000
+    items_max: int = 128  # in a batch; the contract allows 256
+    batches_max: int = 2  # under way at a time
+
+
+@dataclass(slots=True, eq=False)
+class Closing:
+    """A settlement or a release on its way. `posting`: of a settlement that is done; None also for a release
+    and for what was given up. `done`: it is over, either way."""
+
+    item: pb.CloseSpend
+    request_id: str
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    posting: pb.SettleSpendResponse | None = None
+    attempts: int = 0
+
+
 class Settlement:
-    """Settles and voids holds."""
+    """Settles and releases holds."""
 
-    def __init__(self, ledger: LedgerServiceClient, tasks: TaskOwner, clock: Clock, timeout_s: float) -> None:
+    def __init__(
+        self,
+        ledger: LedgerServiceClient,
+        clock: Clock,
+        limits: SettlementLimits,
+        spool: ClosingSpool | None = None,
+    ) -> None:
         self._ledger = ledger
-        self._tasks = tasks
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._limits = limits
+        self._spool = spool
+        self._queue: deque[Closing] = deque()
+        self._open: set[Closing] = set()
+        self._all_done = asyncio.Event()
+        self._starting = False  # a worker that has not taken its batch yet takes this one, too
+        self._workers = TaskOwner("settlement", limits.batches_max)
+        self._pauses = TaskOwner("settlement-pauses", limits.open_max)
 
-    def settle(self, request: pb.SettleSpendRequest) -> "asyncio.Task[pb.SettleSpendResponse | None]":
-        """Starts posting; the task's result is None when every attempt failed."""
+    def settle(self, request: pb.SettleSpendRequest) -> Closing:
+        """Starts posting. Raises RESOURCE_EXHAUSTED/QUEUE_FULL."""
+        return self._start(Closing(pb.CloseSpend(settle=request), request.request_id))
 
-        async def post() -> pb.SettleSpendResponse:
-            return await self._ledger.settle_spend(request, timeout_s=self._timeout_s)
+    def void(self, request_id: str, reason: str) -> Closing:
+        """Starts releasing a hold for which no provider was called. Raises RESOURCE_EXHAUSTED/QUEUE_FULL."""
+        void = pb.VoidSpendRequest(request_id=request_id, reason=reason[:64])
+        return self._start(Closing(pb.CloseSpend(void=void), request_id))
 
-        return self._tasks.start(self._until_done(post, request.request_id), "settle")
-
-    def void(self, request_id: str, reason: str) -> "asyncio.Task[pb.VoidSpendResponse | None]":
-        """Starts releasing a hold for which no provider was called."""
-
-        async def post() -> pb.VoidSpendResponse:
-            request = pb.VoidSpendRequest(request_id=request_id, reason=reason[:64])
-            return await self._ledger.void_spend(request, timeout_s=self._timeout_s)
-
-        return self._tasks.start(self._until_done(post, request_id), "void")
-
-    async def posted(
-        self, task: "asyncio.Task[pb.SettleSpendResponse | None]", wait_s: float
-    ) -> pb.SettleSpendResponse | None:
+    async def posted(self, closing: Closing, wait_s: float) -> pb.SettleSpendResponse | None:
         """The posting when it is done within `wait_s`, else None: the answer does not wait for ever."""
-        done, _ = await asyncio.wait({task}, timeout=wait_s)
-        return task.result() if done else None
+        try:
+            async with asyncio.timeout(wait_s):
+                await closing.done.wait()
+        except TimeoutError:
+            return None
+        return closing.posting
 
-    async def _until_done(self, post: Callable[[], Awaitable[T]], request_id: str) -> T | None:
-        backoff_s = BACKOFF_FIRST_S
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+    async def drain(self, grace_s: float) -> int:
+        """Waits up to `grace_s` for all closings; hands the rest to the spool; returns their number."""
+        if self._open:
+            self._all_done.clear()
             try:
-                with detached_scope(self._timeout_s):
-                    return await post()
-            except MeshError as error:
-                if error.reason == "HOLD_UNKNOWN":  # a reservation that never arrived: nothing to close
-                    log.info("nothing was held", request_id=request_id)
-                    return None
-                if error.code not in RETRIED or attempt == ATTEMPTS_MAX:
-                    log.error("not settled", request_id=request_id, error=str(error), attempts=attempt)
-                    return None
-            await self._clock.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
-        return None
+                async with asyncio.timeout(grace_s):
+                    await self._all_done.wait()
+            except TimeoutError:
+                log.warning("settlements are late", count=len(self._open))
+        await self._workers.drain(0.0)
+        await self._pauses.drain(0.0)
+        left = list(self._open)
+        if left:
+            await self._give_up(left, "DRAINED")
+        return len(left)
+
+    def _start(self, closing: Closing) -> Closing:
+        if len(self._open) >= self._limits.open_max:
+            message = f"{self._limits.open_max} settlements are under way"
+            raise MeshError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", message)
+        self._open.add(closing)
+        self._queue.append(closing)
+        self._wake()
+        return closing
+
+    def _wake(self) -> None:
+        if self._starting or not self._queue or self._workers.count >= self._limits.batches_max:
+            return
+        self._starting = True
+        # A context of its own: a batch belongs to none of its calls, nor to their trace or deadline.
+        task = contextvars.Context().run(self._workers.start, self._work(), "worker")
+        task.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            self._wake()
+
+    async def _work(self) -> None:
+        self._starting = False
+        while self._queue:
+            await self._send(self._take())
+
+    def _take(self) -> list[Closing]:
+        """The next batch: of different requests, as the contract wants it."""
+        batch: dict[str, Closing] = {}
+        while self._queue and len(batch) < self._limits.items_max:
+            if self._queue[0].request_id in batch:
+                break
+            closing = self._queue.popleft()
+            batch[closing.request_id] = closing
+        return list(batch.values())
+
+    async def _send(self, batch: Sequence[Closing]) -> None:
+        request = pb.CloseSpendsRequest(items=[closing.item for closing in batch])
+        try:
+            with detached_scope(self._limits.timeout_s):
+                answer = await self._ledger.close_spends(request, timeout_s=self._limits.timeout_s)
+            results: Sequence[pb.CloseSpendResult] = answer.results
+        except MeshError as error:
+            if error.code not in RETRIED and len(batch) > 1:  # because of one of them: find out which
+                await self._send(batch[: len(batch) // 2])
+                await self._send(batch[len(batch) // 2 :])
+                return
+            failure = pb.CloseSpendError(code=error.code.value, reason=error.reason, message=error.message)
+            results = [pb.CloseSpendResult(error=failure)] * len(batch)
+        if len(results) != len(batch):
+            failure = pb.CloseSpendError(code=Code.INTERNAL.value, reason="RESULTS_MISSING")
+            results = [pb.CloseSpendResult(error=failure)] * len(batch)
+        await self._sort(batch, results)
+
+    async def _sort(self, batch: Sequence[Closing], results: Sequence[pb.CloseSpendResult]) -> None:
+        again: list[Closing] = []
+        failed: list[Closing] = []
+        for closing, result in zip(batch, results, strict=True):
+            closing.attempts += 1
+            if result.WhichOneof("result") != "error":
+                closing.posting = result.settled if result.HasField("settled") else None
+                self._finish(closing)
+            elif result.error.reason == "HOLD_UNKNOWN":  # a reservation that never arrived: nothing to close
+                log.info("nothing was held", request_id=closing.request_id)
+                self._finish(closing)
+            elif not _is_retried(result.error):
+                self._refused(closing, result.error)
+            elif closing.attempts >= ATTEMPTS_MAX:
+                self._refused(closing, result.error, given_up=True)
+                failed.append(closing)
+            else:
+                again.append(closing)
+        if again:
+            self._pauses.start(self._later(again), "pause")
+        if failed:
+            await self._give_up(failed, "ATTEMPTS_USED_UP")
+
+    async def _later(self, closings: Sequence[Closing]) -> None:
+        attempts = min(closing.attempts for closing in closings)
+        await self._clock.sleep(min(BACKOFF_FIRST_S * 2 ** (attempts - 1), BACKOFF_MAX_S))
+        self._queue.extend(closings)
+        self._wake()
+
+    def _refused(self, closing: Closing, error: pb.CloseSpendError, *, given_up: bool = False) -> None:
+        log.error(
+            "not settled",
+            request_id=closing.request_id,
+            reason=error.reason,
+            error=error.message,
+            attempts=closing.attempts,
+        )
+        if not given_up:
+            self._finish(closing)
+
+    async def _give_up(self, closings: Sequence[Closing], why: str) -> None:
+        """To the spool; without one, or when it fails, their holds expire at the ledger, charged."""
+        try:
+            if self._spool is not None:
+                await self._spool.keep([closing.item for closing in closings])
+            else:
+                log.error("settlements given up: their holds expire", count=len(closings), why=why)
+        except MeshError as error:
+            log.error("settlements not spooled", count=len(closings), why=why, error=error.reason)
+        for closing in closings:
+            self._finish(closing)
+
+    def _finish(self, closing: Closing) -> None:
+        self._open.discard(closing)
+        closing.done.set()
+        if not self._open:
+            self._all_done.set()
+
+
+def _is_retried(error: pb.CloseSpendError) -> bool:
+    return error.code in {code.value for code in RETRIED}

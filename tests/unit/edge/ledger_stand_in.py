@@ -1,6 +1,6 @@
 """A ledger in memory, behind the contract's client: enough for the key endpoints. No money, no holds."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from meshgate_chassis.errors import Code, MeshError
@@ -30,7 +30,12 @@ class LedgerStandIn:
         return call
 
     def stream(self, method: StreamMethod[Request, Response]) -> StreamCall[Request, Response]:
-        raise NotImplementedError
+        def call(
+            request: Any, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
+        ) -> AsyncGenerator[Any, None]:
+            raise NotImplementedError
+
+        return call
 
     def _CreateKey(self, request: pb.CreateKeyRequest) -> pb.CreateKeyResponse:
         key = pb.Key()
