@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
 from meshgate_ledger.admission import AdmissionPolicy
+from meshgate_ledger.credential_servicer import CredentialServicer
+from meshgate_ledger.credentials import CredentialBook, CredentialStore
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.group_commit import GroupLimits
 from meshgate_ledger.health import HealthWatch
@@ -21,6 +23,7 @@ from meshgate_ledger.price_library import PriceLibrary
 from meshgate_ledger.servicer import LedgerServicer
 from meshgate_ledger.settings import LedgerSettings, database_dsn
 from meshgate_ledger.sweeper import Sweeper, SweepOptions
+from meshgate_ledger.watch import AccountWatch, WatchOptions
 
 ALLOWED_CALLERS = frozenset({"edge"})
 
@@ -39,9 +42,16 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
     """Serves while it is open. Waits for PostgreSQL first, and brings its schema up to date."""
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(ledger_core(settings, runtime))
+        credentials = CredentialStore(core.database, runtime.clock)
+        book = CredentialBook(credentials)
+        dsn = database_dsn(settings, runtime.config.database_url)
+        watch = AccountWatch(dsn, runtime.clock, book.load, WatchOptions())
+        await book.load()
         server = runtime.server(settings, ALLOWED_CALLERS)
-        server.add(LedgerServicer(core.ledger, core.keys))
+        server.add(LedgerServicer(core.ledger, core.keys, watch, book))
+        server.add(CredentialServicer(credentials))
         await stack.enter_async_context(server)
+        await stack.enter_async_context(watch)  # ends first: the server waits for the streams of listeners
         await stack.enter_async_context(
             HealthWatch(core.database, server.set_serving, settings.health_interval_s, runtime.clock)
         )

@@ -1,13 +1,17 @@
 """LedgerService over the ledger: converts, and decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_ledger import convert
+from meshgate_ledger.credential_servicer import add_credentials
+from meshgate_ledger.credentials import CredentialBook
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.records import Denial
+from meshgate_ledger.watch import AccountWatch
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceServicer
 from meshgate_protos.rpc import Call
@@ -19,14 +23,21 @@ CLOSES_MAX = 256
 class LedgerServicer(LedgerServiceServicer):
     """Errors and limits as in the contract."""
 
-    def __init__(self, ledger: Ledger, keys: KeyStore) -> None:
+    def __init__(
+        self, ledger: Ledger, keys: KeyStore, watch: AccountWatch, credentials: CredentialBook
+    ) -> None:
         self._ledger = ledger
         self._keys = keys
+        self._watch = watch
+        self._credentials = credentials
 
     async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse:
         command = convert.reserve_command_from(request)
         decision = await self._ledger.reserve(command, call.remaining_s())
-        return convert.decision_to(command.principal, decision)
+        answer = convert.decision_to(command.principal, decision)
+        if answer.HasField("account"):
+            add_credentials(answer.account, self._credentials)
+        return answer
 
     async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse:
         command = convert.settle_command_from(request)
@@ -58,10 +69,12 @@ class LedgerServicer(LedgerServiceServicer):
     async def renew_lease(self, request: pb.RenewLeaseRequest, call: Call) -> pb.RenewLeaseResponse:
         raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "leases are not implemented")
 
-    def watch_accounts(
+    async def watch_accounts(
         self, request: pb.WatchAccountsRequest, call: Call
-    ) -> AsyncIterator[pb.WatchAccountsResponse]:
-        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "watching is not implemented")
+    ) -> AsyncGenerator[pb.WatchAccountsResponse, None]:
+        async with aclosing(self._watch.follow()) as changes:
+            async for changed in changes:
+                yield pb.WatchAccountsResponse(account_ids=changed.account_ids, all=changed.everything)
 
     async def authenticate_key(
         self, request: pb.AuthenticateKeyRequest, call: Call
@@ -71,9 +84,9 @@ class LedgerServicer(LedgerServiceServicer):
         if isinstance(state, Denial):
             return pb.AuthenticateKeyResponse(decision=pb.DECISION_DENIED, denial=convert.denial_to(state))
         record, posted_nanos = (None, 0) if state is None else (state.record, state.posted_nanos)
-        return pb.AuthenticateKeyResponse(
-            decision=pb.DECISION_GRANTED, account=convert.account_to(principal, record, posted_nanos)
-        )
+        account = convert.account_to(principal, record, posted_nanos)
+        add_credentials(account, self._credentials)
+        return pb.AuthenticateKeyResponse(decision=pb.DECISION_GRANTED, account=account)
 
     async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         request_id = convert.request_id_from(request.request_id)
