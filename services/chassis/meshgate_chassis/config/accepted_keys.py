@@ -24,7 +24,7 @@ SECTIONS = words(
 LITELLM_PARAMS = words(
     """
     access_windows adaptive_router_* allow_client_keepalive_override allow_fail_open
-    annotation_cost_per_* anthropic_* api_version auto_router_* aws_* azure_* base_model bedrock_*
+    annotation_cost_per_* anthropic_* auto_router_* aws_* azure_* base_model bedrock_*
     bucket_name cache_control_injection_points cache_creation_input_* cache_read_input_* chatgpt_auth_file
     citation_cost_per_token client_id client_secret complexity_router_*
     configurable_clientside_auth_params cost_per_ptu_per_hour cost_per_second

@@ -97,6 +97,8 @@ DEPLOYMENT_PARAMS: Table = {
     "api_base": url,
     "base_url": url,
     "organization": text,
+    "api_version": text,
+    "azure_ad_token": secret,
     "custom_llm_provider": text,
     "rpm": count,
     "rpd": count,

@@ -100,6 +100,7 @@ class Deployment:
     allowed_fails: int | None = None
     allowed_fails_policy: ErrorCounts = field(default_factory=dict)
     cooldown_time_s: float | None = None
+    api_version: str | None = None  # of Azure's API
 
     @property
     def account(self) -> str:

@@ -45,17 +45,23 @@ BARE_NAMES: Mapping[str, tuple[str, ...]] = {
 # Where a missing api_key comes from; the first variable that is set and not empty counts.
 KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
-    "azure": ("AZURE_API_KEY",),
+    "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     "cerebras": ("CEREBRAS_API_KEY",),
     "cohere": ("COHERE_API_KEY",),
+    "dashscope": ("DASHSCOPE_API_KEY",),
     "deepinfra": ("DEEPINFRA_API_KEY",),
     "deepseek": ("DEEPSEEK_API_KEY",),
     "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "groq": ("GROQ_API_KEY",),
     "hosted_vllm": ("HOSTED_VLLM_API_KEY",),
+    "hyperbolic": ("HYPERBOLIC_API_KEY",),
+    "litellm_proxy": ("LITELLM_PROXY_API_KEY",),
+    "lm_studio": ("LM_STUDIO_API_KEY",),
     "mistral": ("MISTRAL_API_KEY",),
     "moonshot": ("MOONSHOT_API_KEY",),
+    "nebius": ("NEBIUS_API_KEY",),
+    "novita": ("NOVITA_API_KEY",),
     "nvidia_nim": ("NVIDIA_NIM_API_KEY",),
     "ollama": ("OLLAMA_API_KEY",),
     "ollama_chat": ("OLLAMA_API_KEY",),
@@ -71,12 +77,19 @@ KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
 # Where a missing api_base comes from.
 BASE_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"),
-    "azure": ("AZURE_API_BASE",),
+    "azure": ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
     "hosted_vllm": ("HOSTED_VLLM_API_BASE",),
+    "litellm_proxy": ("LITELLM_PROXY_API_BASE",),
+    "lm_studio": ("LM_STUDIO_API_BASE",),
     "ollama": ("OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
     "ollama_chat": ("OLLAMA_API_BASE", "OLLAMA_BASE_URL"),
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     "text-completion-openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+}
+
+# Where a missing api_version comes from.
+VERSION_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "azure": ("AZURE_API_VERSION", "OPENAI_API_VERSION"),
 }
 
 

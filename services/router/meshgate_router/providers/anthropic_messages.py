@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from meshgate_chassis.chat.json import JsonObject, loads
-from meshgate_chassis.errors import MeshError
+from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.anthropic_parts import blocks_of, marked, text_block
 from meshgate_router.providers.base import unfit
+from meshgate_router.providers.tool_calls import call_arguments
 
 _SYSTEM_ROLES: Final = ("system", "developer")
 _FIRST_TURN: Final = "Begin."  # Anthropic wants a user's turn first; said only when there is none
@@ -72,21 +72,9 @@ def _tool_use(call: Any, path: str) -> JsonObject:
         "type": "tool_use",
         "id": _call_id(call.get("id"), f"{path}.id"),
         "name": function.get("name"),
-        "input": _arguments(function.get("arguments"), f"{path}.function.arguments"),
+        "input": call_arguments(function.get("arguments"), f"{path}.function.arguments"),
     }
     return marked([block], call)[0]
-
-
-def _arguments(text: Any, path: str) -> JsonObject:
-    if text is None or text == "":
-        return {}
-    try:
-        value = loads(text) if isinstance(text, str) else None
-    except MeshError:
-        value = None
-    if not isinstance(value, dict):
-        raise unfit(path, "must be the text of a JSON object")
-    return value
 
 
 def _tool_result(message: JsonObject, path: str) -> JsonObject:

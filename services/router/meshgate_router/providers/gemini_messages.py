@@ -9,10 +9,10 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Final
 
-from meshgate_chassis.chat.json import JsonObject, loads
-from meshgate_chassis.errors import MeshError
+from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.base import unfit
 from meshgate_router.providers.gemini_parts import parts_of, text_of_parts
+from meshgate_router.providers.tool_calls import call_arguments
 
 _SYSTEM_ROLES: Final = ("system", "developer")
 _FIRST_TURN: Final = "Begin."  # Gemini wants a user's turn first; said only when there is none
@@ -80,7 +80,7 @@ def _call(call: Any, path: str, names: dict[str, str]) -> JsonObject:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise unfit(f"{path}.function.name", "is required")
     said: JsonObject = {"name": function["name"]}
-    said["args"] = _arguments(function.get("arguments"), f"{path}.function.arguments")
+    said["args"] = call_arguments(function.get("arguments"), f"{path}.function.arguments")
     if isinstance(call.get("id"), str):
         said["id"] = call["id"]
         names[call["id"]] = function["name"]
@@ -96,18 +96,6 @@ def _extra(owner: JsonObject) -> JsonObject:
     fields, content = owner.get("provider_specific_fields"), owner.get("extra_content")
     google = content.get("google") if isinstance(content, dict) else None
     return {**(google if isinstance(google, dict) else {}), **(fields if isinstance(fields, dict) else {})}
-
-
-def _arguments(text: Any, path: str) -> JsonObject:
-    if text is None or text == "":
-        return {}
-    try:
-        value = loads(text) if isinstance(text, str) else None
-    except MeshError:
-        value = None
-    if not isinstance(value, dict):
-        raise unfit(path, "must be the text of a JSON object")
-    return value
 
 
 def _result(message: JsonObject, path: str, names: dict[str, str]) -> JsonObject:

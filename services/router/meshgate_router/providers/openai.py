@@ -16,6 +16,8 @@ from meshgate_router.providers.error_kinds import details_of, error_of
 from meshgate_router.providers.openai_answer import OpenAIStreamDecoder, whole_answer
 from meshgate_router.providers.openai_dialects import COMPATIBLE, Dialect
 from meshgate_router.providers.openai_request import dialect_body, without_cache_marks
+from meshgate_router.providers.openai_text import PATH as TEXT_PATH
+from meshgate_router.providers.openai_text import text_body
 from meshgate_router.providers.request_body import request_body
 
 
@@ -36,13 +38,18 @@ class OpenAIProvider:
         dialect = self._dialect
         if dialect.name == COMPATIBLE.name and deployment.api_base not in (None, dialect.base):
             dialect = COMPATIBLE
-        body = dialect_body(request_body(chat, deployment), dialect, stream=stream)
+        text = dialect.text or deployment.mode == "completion"
+        wanted = request_body(chat, deployment)
+        if text:
+            body = text_body(wanted, stream=stream)
+        else:
+            body = dialect_body(wanted, dialect, stream=stream)
         encoded = dumps(body)
-        if not dialect.cache_marks_kept and b'"cache_control"' in encoded:
+        if not text and not dialect.cache_marks_kept and b'"cache_control"' in encoded:
             encoded = dumps(without_cache_marks(body))
         return UpstreamRequest(
             method="POST",
-            url=self.base(deployment).rstrip("/") + dialect.path,
+            url=self.base(deployment).rstrip("/") + (TEXT_PATH if text else dialect.path),
             headers=self._headers(deployment, stream=stream),
             body=encoded,
         )

@@ -1,7 +1,8 @@
 """Answers of OpenAI-compatible providers in OpenAI's own terms: pure.
 
 Two things differ among them: where the reasoning is (`reasoning`, or thinking parts inside a content
-list), and where a stream's usage is (groq: `x_groq.usage`).
+list), and how usage is told (openai_usage.py). What is read need not be perfect: unknown members, events and
+finish reasons pass, nulls and empty events are nothing.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from meshgate_chassis.errors import MeshError
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.base import ProviderError, senseless
 from meshgate_router.providers.error_kinds import error_of, text_of
+from meshgate_router.providers.openai_text import as_chat
+from meshgate_router.providers.openai_usage import usage_in
 
 STREAM_ERROR_STATUS = 500  # of an error event that names no status of its own
 
@@ -22,8 +25,8 @@ STREAM_ERROR_STATUS = 500  # of an error event that names no status of its own
 def whole_answer(body: bytes) -> pb.ChatResponse:
     """Raises ProviderError when the body is no chat completion."""
     answer = _object(body)
-    if answer.get("error"):
-        raise stream_error(answer["error"])
+    _refuse_error(answer)
+    as_chat(answer, "message")
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
         raise senseless("it has no choices")
@@ -31,6 +34,9 @@ def whole_answer(body: bytes) -> pb.ChatResponse:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise senseless("a choice has no message")
         normalize(choice["message"])
+    usage = usage_in(answer)
+    if usage is not None:
+        answer["usage"] = usage
     return response_from_json(answer)
 
 
@@ -59,26 +65,38 @@ class OpenAIStreamDecoder:
         return self._done or (bool(self._finish_reasons) and all(self._finish_reasons.values()))
 
     def feed(self, event: SseEvent) -> Sequence[pb.ChatChunk]:
-        if event.data == DONE_DATA:
+        data = event.data.strip()
+        if data == DONE_DATA:
             self._done = True
+        if not data or self._done:
             return ()
-        body = _object(event.data)
-        usage = body.get("usage") or _inner(body, "x_groq", "usage")
-        if isinstance(usage, dict):
+        body = _object(data)
+        usage = usage_in(body)
+        if usage is not None:
             self._usage = usage_from_json(usage)
-        if body.get("error"):
-            if self.whole:
-                return ()  # Too late to matter; OpenRouter does so when a limit of tokens ended the answer.
-            raise stream_error(body["error"])
+            if isinstance(body.get("usage"), dict):
+                body["usage"] = usage
+        if (
+            not self.whole
+        ):  # Later it does not matter; OpenRouter does so when a limit of tokens ended the answer.
+            _refuse_error(body, named=event.event == "error")
+        if body.get("choices") is None and usage is None:
+            return ()  # a sign of life, or news yet to be invented
+        as_chat(body, "delta")
         for choice in body.get("choices") or ():
-            if not isinstance(choice, dict):
-                raise senseless("a choice is no object")
-            if choice.get("error"):
-                raise stream_error(choice["error"])
-            if isinstance(delta := choice.get("delta"), dict):
-                normalize(delta)
-            self._note_finish(choice)
+            self._read(choice)
         return (chunk_from_json(body),)
+
+    def _read(self, choice: Any) -> None:
+        if not isinstance(choice, dict):
+            raise senseless("a choice is no object")
+        if choice.get("error"):
+            raise stream_error(choice["error"])
+        if isinstance(delta := choice.get("delta"), dict):
+            normalize(delta)
+        if choice.get("finish_reason") == "":
+            choice["finish_reason"] = None
+        self._note_finish(choice)
 
     def _note_finish(self, choice: JsonObject) -> None:
         index, reason = choice.get("index", 0), choice.get("finish_reason")
@@ -116,16 +134,17 @@ def _texts(parts: Sequence[Any]) -> tuple[str, str]:
 def stream_error(error: Any) -> ProviderError:
     """The ProviderError of an error object inside an answer that began with 200."""
     details = error if isinstance(error, dict) else {"message": error}
-    code = details.get("code")
-    status = code if isinstance(code, int) and 400 <= code < 600 else STREAM_ERROR_STATUS
+    told = (details.get(name) for name in ("status_code", "status", "code"))
+    status = next((code for code in told if isinstance(code, int) and 400 <= code < 600), STREAM_ERROR_STATUS)
     return error_of(status, details, {})
 
 
-def _inner(body: JsonObject, *names: str) -> Any:
-    value: Any = body
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _refuse_error(body: JsonObject, *, named: bool = False) -> None:
+    """`named`: the event says itself that it is an error. vLLM has errors that are the whole body."""
+    if body.get("error"):
+        raise stream_error(body["error"])
+    if named or body.get("object") == "error":
+        raise stream_error(body)
 
 
 def _object(text: bytes) -> JsonObject:

@@ -21,7 +21,8 @@ class Dialect:
     refused, or left out with drop_params. `message_members_dropped`: of each message. `required_choice`:
     its word for tool_choice "required". `text_parts_joined`: content that is only text parts becomes one
     string. `usage_asked`: send stream_options.include_usage. `developer_known`: it has that role; else such
-    messages are system messages. `cache_marks_kept`: it knows cache_control.
+    messages are system messages. `cache_marks_kept`: it knows cache_control. `model_prefix`: of model names
+    without a slash. `text`: legacy text completions only.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Dialect:
     usage_asked: bool = True
     developer_known: bool = False
     cache_marks_kept: bool = False
+    model_prefix: str = ""
+    text: bool = False
 
 
 # Any server behind `openai/` and an api_base of its own: nothing is known of it, nothing is changed.
@@ -74,7 +77,23 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     Dialect("vllm", None, key_default="fake-api-key", dropped=frozenset({"user"})),
     Dialect("openai_like", None, developer_known=True, cache_marks_kept=True),
     Dialect("custom_openai", None, developer_known=True, cache_marks_kept=True),
-    # By their OpenAI-compatible endpoints, until they get translations of their own.
-    Dialect("ollama", "http://localhost:11434", path="/v1/chat/completions"),
-    Dialect("ollama_chat", "http://localhost:11434", path="/v1/chat/completions"),
+    Dialect("litellm_proxy", None, developer_known=True, cache_marks_kept=True),
+    Dialect("lm_studio", None, key_default="fake-api-key"),
+    Dialect("text-completion-openai", "https://api.openai.com/v1", text=True),
+    # Nothing is known of these but the address.
+    Dialect("cerebras", "https://api.cerebras.ai/v1"),
+    Dialect("dashscope", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    Dialect("deepinfra", "https://api.deepinfra.com/v1/openai"),
+    Dialect(
+        "fireworks_ai", "https://api.fireworks.ai/inference/v1", model_prefix="accounts/fireworks/models/"
+    ),
+    Dialect("hyperbolic", "https://api.hyperbolic.xyz/v1"),
+    Dialect("moonshot", "https://api.moonshot.ai/v1"),
+    Dialect("nebius", "https://api.studio.nebius.ai/v1"),
+    Dialect("novita", "https://api.novita.ai/v3/openai"),
+    Dialect("nvidia_nim", "https://integrate.api.nvidia.com/v1"),
+    Dialect("perplexity", "https://api.perplexity.ai"),
+    Dialect("sambanova", "https://api.sambanova.ai/v1"),
+    Dialect("together_ai", "https://api.together.xyz/v1"),
+    Dialect("xai", "https://api.x.ai/v1", developer_known=True),
 )

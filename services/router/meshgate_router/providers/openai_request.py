@@ -33,6 +33,8 @@ def dialect_body(request: RequestBody, dialect: Dialect, *, stream: bool) -> Jso
         body["tool_choice"] = dialect.required_choice
     if dialect is not COMPATIBLE:
         body["messages"] = [_message(message, dialect) for message in body.get("messages") or ()]
+    if dialect.model_prefix and "/" not in str(body["model"]):
+        body["model"] = dialect.model_prefix + body["model"]
     _set_stream(body, dialect, stream=stream)
     body.update(request.extra)
     return body

@@ -16,6 +16,7 @@ from meshgate_chassis.config.providers import (
     BASE_VARIABLES,
     KEY_VARIABLES,
     KNOWN_PREFIXES,
+    VERSION_VARIABLES,
     ProviderModel,
     first_set,
     provider_of,
@@ -27,7 +28,9 @@ from meshgate_chassis.config.sections.policies import read_deployment_rules
 from meshgate_chassis.config.sections.resilience import stage_timeouts
 
 UNKNOWN_PARAM = "unknown key: it goes to the provider as it is"
-NEED_API_BASE = frozenset({"hosted_vllm", "custom_openai", "openai_like"})
+NEED_API_BASE = frozenset(
+    {"azure", "hosted_vllm", "custom_openai", "openai_like", "litellm_proxy", "lm_studio"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class DeploymentReader:
             mode=mode,
             model_info=info.members,
             stages=stage_timeouts(params),
+            api_version=params.get("api_version")
+            or first_set(VERSION_VARIABLES.get(at.provider, ()), self.environ),
             **read_deployment_rules(node, params, info.values, self.problems),
         )
 
@@ -201,7 +206,9 @@ def request_defaults(params_node: Node, params: Mapping[str, Any]) -> dict[str, 
 def extra_headers(params: Mapping[str, Any]) -> dict[str, str]:
     """Headers for the provider."""
     organization = {"OpenAI-Organization": params["organization"]} if "organization" in params else {}
-    return {**organization, **params.get("headers", {}), **params.get("extra_headers", {})}
+    token = params.get("azure_ad_token")
+    login = {"Authorization": f"Bearer {token.value}"} if token else {}
+    return {**organization, **login, **params.get("headers", {}), **params.get("extra_headers", {})}
 
 
 def is_missing(node: Node | None) -> bool:

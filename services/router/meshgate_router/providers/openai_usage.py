@@ -1,0 +1,58 @@
+"""Usage as OpenAI-compatible providers tell it -> OpenAI's own terms: pure.
+
+Invariant: cached and cache-creation tokens are part of the prompt's, reasoning tokens of the completion's.
+"""
+
+from typing import Any, Final
+
+from meshgate_chassis.chat.json import JsonObject
+
+# Other names for the cached tokens: DeepSeek, Moonshot, Mistral.
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+
+
+def usage_in(body: JsonObject) -> JsonObject | None:
+    """The usage of an answer or an event, wherever it stands: groq and Moonshot have places of their own."""
+    groq = body.get("x_groq")
+    places = [body, groq if isinstance(groq, dict) else {}]
+    choices = body.get("choices")
+    places += [
+        choice for choice in (choices if isinstance(choices, list) else ()) if isinstance(choice, dict)
+    ]
+    found = next((place["usage"] for place in places if isinstance(place.get("usage"), dict)), None)
+    return None if not found else normal_usage(found)
+
+
+def normal_usage(usage: JsonObject) -> JsonObject:
+    """The same, with what is known under other names; everything else stays."""
+    normal = dict(usage)
+    prompt_details = _object(usage.get("prompt_tokens_details"))
+    cached = next((usage[name] for name in _CACHED if isinstance(usage.get(name), int)), None)
+    added: JsonObject = {}
+    if cached is not None and prompt_details.get("cached_tokens") is None:
+        added["cached_tokens"] = cached
+    if isinstance(written := prompt_details.get("cache_write_tokens"), int):  # OpenRouter
+        added["cache_creation_tokens"] = written
+    if added:
+        normal["prompt_tokens_details"] = {**prompt_details, **added}
+    _count_reasoning(normal)
+    return normal
+
+
+def _count_reasoning(usage: JsonObject) -> None:
+    """xAI counts reasoning beside the completion; the total gives it away."""
+    reasoning = _object(usage.get("completion_tokens_details")).get("reasoning_tokens")
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
+    if (
+        not isinstance(reasoning, int)
+        or reasoning <= 0
+        or not all(isinstance(count, int) for count in counts)
+    ):
+        return
+    prompt, completion, total = (int(count or 0) for count in counts)
+    if total == prompt + completion + reasoning:
+        usage["completion_tokens"] = completion + reasoning
+
+
+def _object(value: Any) -> JsonObject:
+    return value if isinstance(value, dict) else {}
