@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from meshgate_ledger.entities.plan import plan_from_json
 from meshgate_ledger.records import KeyRecord
 
 KEY_VERSION_NONE_KNOWN = -1
@@ -152,6 +153,14 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
         metadata_json=row["metadata"],
         settings_json=row["settings"],
         version=row["version"],
+        organization_id=row["organization_id"],
+        tags=tuple(row["tags"]),
+        budget_id=row["budget_id"],
+        limits=plan_from_json(row["limits"]),
+        account_id=row["account_id"],
+        created_by=row["created_by"],
+        updated_by=row["updated_by"],
+        updated_at=_time(row["updated_at"]),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 
+from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
 from meshgate_ledger.price import Cost, Price, Rates, TokenCounts
 
 NANOS_PER_USD = 1_000_000_000
@@ -54,6 +55,14 @@ class KeyRecord:
     metadata_json: str = ""
     settings_json: str = ""
     version: int = 0
+    organization_id: str = ""
+    tags: tuple[str, ...] = ()  # of every call
+    budget_id: str = ""
+    limits: LimitPlan = NO_LIMITS  # its own; what results with the budget's is in ledger.limits
+    account_id: str = ""  # who pays; another than key_account_id's when the key has got another secret
+    created_by: str = ""
+    updated_by: str = ""
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
