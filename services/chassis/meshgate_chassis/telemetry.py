@@ -2,6 +2,9 @@
 
 Without an endpoint nothing is installed: no interceptors, no spans, no cost. Attribute names follow the
 OpenTelemetry semantic conventions (rpc, http, gen_ai).
+
+A hop has one span, the answering side's: the calling side only passes the context on. A trace that is not
+sampled costs a header on each hop and no span anywhere.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -9,13 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.grpc import (
-    aio_client_interceptors,
-    aio_server_interceptor,
-    filters,
-)
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -25,6 +25,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never waited for
 BATCH_SPANS_MAX = 512
 EXPORT_TIMEOUT_MS = 5_000
+TRACEPARENT = "traceparent"
+NOT_SAMPLED_SUFFIX = "-00"  # W3C Trace Context: trace-flags
 
 AttributeValue = str | int | float | bool | Sequence[str]
 
@@ -53,23 +55,14 @@ class Telemetry:
         """False: `span` and `inject` do nothing."""
         return self._provider is not None
 
-    def client_interceptors(self) -> list[Any] | None:
-        """For grpc.aio channels."""
-        if self._provider is None:
-            return None
-        return list(
-            aio_client_interceptors(  # type: ignore[no-untyped-call]
-                tracer_provider=self._provider, filter_=filters.negate(filters.health_check())
-            )
-        )
-
     def server_interceptors(self) -> list[Any] | None:
         """For grpc.aio servers."""
         if self._provider is None:
             return None
         return [
             aio_server_interceptor(  # type: ignore[no-untyped-call]
-                tracer_provider=self._provider, filter_=filters.negate(filters.health_check())
+                tracer_provider=self._provider,
+                filter_=filters.all_of(filters.negate(filters.health_check()), _may_be_sampled),
             )
         ]
 
@@ -114,6 +107,14 @@ class Telemetry:
         if self._provider is not None:
             propagate.inject(headers)
 
+    def adopt(self, headers: Mapping[str, str]) -> None:
+        """Continues the trace of an incoming call, unless a span of it is current: for calls that get none,
+        so that what is below them is left out of sampling as well. For the rest of the running task."""
+        if self._provider is None or trace.get_current_span().get_span_context().is_valid:
+            return
+        if TRACEPARENT in headers:
+            otel_context.attach(propagate.extract(dict(headers)))
+
     def shutdown(self) -> None:
         """Exports what waits, within the export timeout."""
         if self._provider is not None:
@@ -139,6 +140,12 @@ def build_telemetry(options: TelemetryOptions) -> Telemetry:
         )
     )
     return Telemetry(provider)
+
+
+def _may_be_sampled(call: Any) -> bool:
+    """False when the caller of an RPC (grpc.HandlerCallDetails) decided that its trace is not sampled."""
+    parents = (value for key, value in call.invocation_metadata or () if key == TRACEPARENT)
+    return not str(next(parents, "")).endswith(NOT_SAMPLED_SUFFIX)
 
 
 def _exporter(options: TelemetryOptions) -> SpanExporter:

@@ -44,26 +44,24 @@ def connect(
     Needs a running event loop; connects when it is first used. Close it with `close`.
     """
     require_private(target, identity.tls, plaintext_allowed=plaintext_allowed)
-    interceptors = telemetry.client_interceptors()
     if identity.tls is None:
-        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL, interceptors=interceptors)
+        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL)
     else:
         channel = grpc.aio.secure_channel(
             target,
             _channel_credentials(identity.tls),
             options=(*options.CHANNEL, ("grpc.ssl_target_name_override", callee)),
-            interceptors=interceptors,
         )
-    return MeshChannel(channel, credentials(identity, callee), callee)
+    return MeshChannel(channel, credentials(identity, callee), telemetry)
 
 
 class MeshChannel:
     """Implements `meshgate_protos.rpc.Channel` on grpcio."""
 
-    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, callee: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, telemetry: Telemetry | None) -> None:
         self._channel = channel
         self._metadata = metadata
-        self._callee = callee
+        self._telemetry = telemetry if telemetry is not None and telemetry.enabled else None
 
     def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
         multi = self._channel.unary_unary(
@@ -130,7 +128,11 @@ class MeshChannel:
         await self._channel.close()
 
     def _with(self, metadata: Mapping[str, str] | None) -> Metadata:
-        return self._metadata if not metadata else (*self._metadata, *metadata.items())
+        if self._telemetry is None:
+            return self._metadata if not metadata else (*self._metadata, *metadata.items())
+        context: dict[str, str] = {}
+        self._telemetry.inject(context)
+        return (*self._metadata, *context.items(), *(metadata or {}).items())
 
 
 async def check_health(target: str, *, tls: TlsFiles | None, server_name: str, timeout_s: float) -> bool:
@@ -140,7 +142,7 @@ async def check_health(target: str, *, tls: TlsFiles | None, server_name: str, t
     else:
         override = (*options.CHANNEL, ("grpc.ssl_target_name_override", server_name))
         channel = grpc.aio.secure_channel(target, _channel_credentials(tls), options=override)
-    probe = MeshChannel(channel, (), server_name)
+    probe = MeshChannel(channel, (), None)
     try:
         async with asyncio.timeout(timeout_s):
             return await probe.serving(timeout_s)

@@ -66,6 +66,7 @@ class Server:
         require_private(settings.listen, settings.identity.tls, plaintext_allowed=settings.plaintext_allowed)
         self._settings = settings
         self._metrics = metrics
+        self._telemetry = telemetry
         self._server = grpc.aio.server(
             options=options.SERVER,
             interceptors=telemetry.server_interceptors(),
@@ -136,7 +137,7 @@ class Server:
         *,
         public: bool,
     ) -> "grpc.RpcMethodHandler[Any, Any]":
-        around = _Around(self._settings, self._metrics.method(service, name), public)
+        around = _Around(self._settings, self._metrics.method(service, name), self._telemetry, public)
         if isinstance(method, StreamMethod):
             return grpc.unary_stream_rpc_method_handler(
                 around.stream(behaviour),
@@ -153,9 +154,10 @@ class Server:
 class _Around:
     """Wraps the methods of one RPC; see the module."""
 
-    def __init__(self, settings: ServerOptions, metrics: Any, public: bool) -> None:
+    def __init__(self, settings: ServerOptions, metrics: Any, telemetry: Telemetry, public: bool) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._telemetry = telemetry
         self._public = public
 
     def unary(self, behaviour: Callable[[Any, ServerCall], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -202,6 +204,7 @@ class _Around:
         metadata = {
             key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
         }
+        self._telemetry.adopt(metadata)
         if self._public:
             limit_s = self._settings.public_deadline_s_max
             return ServerCall("", metadata), limit_s if timeout_s is None else min(timeout_s, limit_s)
