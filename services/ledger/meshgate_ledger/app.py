@@ -20,6 +20,9 @@ from meshgate_ledger.migrate import migrate
 from meshgate_ledger.postgres_store import PostgresStore, StoreOptions
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.price_library import PriceLibrary
+from meshgate_ledger.reports.partitions import PartitionKeeper, PartitionOptions
+from meshgate_ledger.reports.reader import ReportLimits, ReportReader
+from meshgate_ledger.reports.servicer import ReportParts, ReportServicer
 from meshgate_ledger.servicer import LedgerServicer
 from meshgate_ledger.settings import LedgerSettings, database_dsn
 from meshgate_ledger.sweeper import Sweeper, SweepOptions
@@ -35,6 +38,7 @@ class LedgerCore:
     database: Database
     ledger: Ledger
     keys: KeyStore
+    policy: AdmissionPolicy
 
 
 @asynccontextmanager
@@ -50,6 +54,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         server = runtime.server(settings, ALLOWED_CALLERS)
         server.add(LedgerServicer(core.ledger, core.keys, watch, book))
         server.add(CredentialServicer(credentials))
+        server.add(await stack.enter_async_context(_reports(settings, runtime, core)))
         await stack.enter_async_context(server)
         await stack.enter_async_context(watch)  # ends first: the server waits for the streams of listeners
         await stack.enter_async_context(
@@ -70,12 +75,13 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         store = PostgresStore(database, _store_options(settings), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         keys = KeyStore(database, clock)
+        policy = _policy(runtime)
         ledger = Ledger(
             LedgerParts(
                 store=store,
                 keys=keys,
                 memory=KeyMemory(settings.keys_remembered_max),
-                policy=_policy(runtime),
+                policy=policy,
                 hold_duration_s=runtime.config.ledger.hold_duration_s,
                 clock=clock,
                 metrics=metrics,
@@ -83,7 +89,26 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         )
         sweep_options = SweepOptions(settings.sweep_interval_s, hold_memory_s=settings.hold_memory_s)
         await stack.enter_async_context(Sweeper(store, sweep_options, clock, metrics))
-        yield LedgerCore(database, ledger, keys)
+        yield LedgerCore(database, ledger, keys, policy)
+
+
+@asynccontextmanager
+async def _reports(
+    settings: LedgerSettings, runtime: Runtime, core: LedgerCore
+) -> AsyncIterator[ReportServicer]:
+    """Reports, and the care for partitions: on connections of their own, so that no call waits for them."""
+    limits = ReportLimits(query_s=settings.report_timeout_s, at_once_max=settings.report_connections_max)
+    options = DatabaseOptions(
+        connections_max=settings.report_connections_max + 1, connect_timeout_s=settings.connect_timeout_s
+    )
+    dsn = database_dsn(settings, runtime.config.database_url)
+    partitions = PartitionOptions(runtime.config.ledger.entries_kept_s, settings.partition_interval_s)
+    async with (
+        Database(dsn, options, runtime.clock) as database,
+        PartitionKeeper(database, partitions, runtime.clock),
+    ):
+        reader = ReportReader(database, limits)
+        yield ReportServicer(ReportParts(reader, core.database, core.policy.prices, runtime.clock))
 
 
 def _database(settings: LedgerSettings, runtime: Runtime, metrics: LedgerMetrics) -> Database:

@@ -35,6 +35,9 @@ class LedgerSettings(ServiceSettings):
     sweep_interval_s: float = Field(5.0, gt=0, le=3_600)
     hold_memory_s: float = Field(7 * 86_400.0, ge=60)  # how long a request_id answers repeats
     health_interval_s: float = Field(2.0, gt=0, le=60)
+    report_connections_max: int = Field(2, ge=1, le=50)  # of this replica; as many reports run at once
+    report_timeout_s: float = Field(4.0, gt=0, le=60)  # a report that takes longer is refused
+    partition_interval_s: float = Field(3_600.0, ge=1, le=86_400)  # how often partitions are cared for
 
 
 def database_dsn(settings: LedgerSettings, configured: Secret | None) -> str:

@@ -291,6 +291,7 @@ GENERAL_SETTINGS: Table = {
     "default_output_tokens": count,  # ours
     "hold_duration": timeout,  # ours
     "require_pricing": flag,  # ours
+    "maximum_spend_logs_retention_period": timeout,
     "alerting_threshold": seconds,
     "max_parallel_requests": count,
     "global_max_parallel_requests": count,

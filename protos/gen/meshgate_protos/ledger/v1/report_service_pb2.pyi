@@ -332,7 +332,7 @@ class ListDailyActivityRequest(_message.Message):
     page: _builtins.int
     """From 1."""
     page_days: _builtins.int
-    """1 to 100."""
+    """1 to 31; 0 = 31."""
     @_builtins.property
     def filter(self) -> Global___SpendFilter:
         """start_day and end_day are required, at most 366 days apart."""

@@ -1,0 +1,145 @@
+# ruff: noqa: S608 - column names are ours, values are parameters
+"""Postings one by one, newest first.
+
+Filters without an index of their own (models, tags, outcomes) would read everything; the daily sums tell
+which days have what is asked for, and only those are read.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
+
+import asyncpg
+
+from meshgate_ledger.reports.filters import Dimension, SpendFilter, table_of
+from meshgate_ledger.reports.sql import Conditions
+
+COUNT_MAX = 10_000
+OUTCOME_COLUMNS = {
+    "failure": "failures",
+    "void": "failures",
+    "cancelled": "cancelled",
+    "cache_hit": "cache_hits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQuery:
+    """`request_id`: ours or the answer's. Amounts in nano-USD."""
+
+    wanted: SpendFilter
+    start: datetime | None = None
+    end: datetime | None = None  # not included
+    request_id: str = ""
+    outcomes: tuple[str, ...] = ()
+    amount_min: int | None = None
+    amount_max: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """`count`: None unless asked for; more than COUNT_MAX: at least that many."""
+
+    rows: tuple[asyncpg.Record, ...]
+    count: int | None
+
+
+async def list_entries(connection: asyncpg.Connection, query: EntryQuery, count: bool) -> EntryPage:
+    """One page."""
+    enough = COUNT_MAX + 1 if count else query.offset + query.limit
+    narrowed = await _narrowed(connection, query, enough)
+    if narrowed is None:
+        return EntryPage((), 0 if count else None)
+    conditions = _conditions(narrowed)
+    total = None
+    if count:
+        total = await connection.fetchval(
+            f"SELECT count(*) FROM (SELECT FROM ledger.entries e {conditions.where} LIMIT {COUNT_MAX + 1}) c",
+            *conditions.parameters,
+        )
+    limit, offset = conditions.parameter(query.limit), conditions.parameter(query.offset)
+    rows = await connection.fetch(
+        f"SELECT e.*, k.key_alias FROM (SELECT * FROM ledger.entries e {conditions.where} "
+        f"ORDER BY e.created_at DESC, e.entry_id DESC LIMIT {limit} OFFSET {offset}) e "
+        "LEFT JOIN ledger.keys k ON k.key_hash = e.key_hash ORDER BY e.created_at DESC, e.entry_id DESC",
+        *conditions.parameters,
+    )
+    return EntryPage(tuple(rows), total)
+
+
+def _conditions(query: EntryQuery) -> Conditions:
+    conditions = Conditions()
+    conditions.compare("e.created_at", ">=", query.start)
+    conditions.compare("e.created_at", "<", query.end)
+    if query.request_id:
+        name = conditions.parameter(query.request_id)
+        # Each arm has its index, also the empty response_id of a partial one.
+        conditions.clauses.append(
+            f"(e.request_id = {name} OR (e.response_id = {name} AND e.response_id <> ''))"
+        )
+    wanted = query.wanted
+    for column, values in wanted.common():
+        if column == "model":  # as in the daily sums
+            conditions.among("coalesce(nullif(e.upstream_model, ''), e.model)", values)
+            continue
+        if values and column in ("key_hash", "user_id", "team_id"):
+            conditions.clauses.append(f"e.{column} <> ''" if "" not in values else "true")
+        conditions.among(f"e.{column}", values)
+    if wanted.end_users:
+        conditions.clauses.append("e.end_user <> ''")
+        conditions.among("e.end_user", wanted.end_users)
+    conditions.overlap("e.tags", wanted.tags)
+    conditions.among("e.outcome", query.outcomes)
+    conditions.compare("e.amount_nanos", ">=", query.amount_min)
+    conditions.compare("e.amount_nanos", "<=", query.amount_max)
+    return conditions
+
+
+async def _narrowed(connection: asyncpg.Connection, query: EntryQuery, enough: int) -> EntryQuery | None:
+    """The query within the newest days that have `enough` of what it asks for; None: there is nothing."""
+    wanted = query.wanted
+    indexed = (wanted.key_hashes, wanted.user_ids, wanted.team_ids, wanted.end_users)
+    rare = (wanted.models, wanted.model_groups, wanted.providers, wanted.organization_ids, wanted.tags)
+    if query.request_id or any(indexed) or not (any(rare) or query.outcomes):
+        return query
+    days = await _days(connection, query)
+    if not days:
+        return None
+    first, found = days[0]["day"], 0
+    for row in days:
+        first, found = row["day"], found + row["found"]
+        if found >= enough:
+            break
+    begin = datetime.combine(first, time(), UTC)
+    end = datetime.combine(days[0]["day"], time(), UTC) + timedelta(days=1)
+    return replace(
+        query,
+        start=begin if query.start is None else max(begin, query.start),
+        end=end if query.end is None else min(end, query.end),
+    )
+
+
+async def _days(connection: asyncpg.Connection, query: EntryQuery) -> list[asyncpg.Record]:
+    """Days that may have entries of the query, newest first, and how many at least."""
+    wanted = replace(
+        query.wanted,
+        start_day=None if query.start is None else query.start.astimezone(UTC).date(),
+        end_day=None if query.end is None else query.end.astimezone(UTC).date(),
+    )
+    label = Dimension.TAG if wanted.tags else None
+    conditions = wanted.on_days(label)
+    conditions.clauses.append("NOT imported")
+    columns = {OUTCOME_COLUMNS.get(outcome, "requests") for outcome in query.outcomes} or {"requests"}
+    column = columns.pop() if len(columns) == 1 else "requests"
+    # An amount is not in the sums: any number of a day's entries may have another.
+    found = "0" if query.amount_min is not None or query.amount_max is not None else f"sum({column})"
+    # Entries that took each other back leave a row of zeros, so such a day is looked at nevertheless.
+    having = "" if column == "requests" else f"HAVING sum({column}) <> 0"
+    return list(
+        await connection.fetch(
+            f"SELECT day, {found}::bigint AS found FROM {table_of(label)} {conditions.where} "
+            f"GROUP BY day {having} ORDER BY day DESC",
+            *conditions.parameters,
+        )
+    )

@@ -1,0 +1,152 @@
+"""What a report is asked for, checked: filters, dimensions, days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+
+from meshgate_chassis.errors import invalid_field
+from meshgate_ledger.reports.sql import Conditions
+from meshgate_protos.ledger.v1 import report_service_pb2 as pb
+
+VALUES_MAX = 100
+CHARACTERS_MAX = 512
+DAYS_MAX = 366
+
+
+class Dimension(Enum):
+    """A way to tell spend apart; the value is its column. Labels have a table of their own."""
+
+    DAY = "day"
+    KEY = "key_hash"
+    USER = "user_id"
+    TEAM = "team_id"
+    ORGANIZATION = "organization_id"
+    MODEL = "model"
+    MODEL_GROUP = "model_group"
+    PROVIDER = "provider"
+    END_USER = "end_user"
+    TAG = "tag"
+
+    @property
+    def is_label(self) -> bool:
+        return self in (Dimension.END_USER, Dimension.TAG)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendFilter:
+    """All that is set must hold; of one list, any value."""
+
+    start_day: date | None = None
+    end_day: date | None = None  # included
+    key_hashes: tuple[str, ...] = ()
+    user_ids: tuple[str, ...] = ()
+    team_ids: tuple[str, ...] = ()
+    organization_ids: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    model_groups: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    end_users: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def label(self, wanted: Sequence[Dimension] = ()) -> Dimension | None:
+        """Which label it is about, if any, together with the dimensions wanted.
+
+        Raises `invalid_field` for both at once: which calls have both is only in the entries.
+        """
+        has_tag = bool(self.tags) or Dimension.TAG in wanted
+        has_end_user = bool(self.end_users) or Dimension.END_USER in wanted
+        if has_tag and has_end_user:
+            raise invalid_field("filter.tags", "tags and end users can not be told apart together")
+        return Dimension.TAG if has_tag else Dimension.END_USER if has_end_user else None
+
+    def on_days(self, label: Dimension | None) -> Conditions:
+        """The condition on a row of the daily sums, those of `label` if there is one."""
+        conditions = Conditions()
+        if label is not None:
+            conditions.compare("kind", "=", label.value)
+            conditions.among("label", self.tags if label is Dimension.TAG else self.end_users)
+        conditions.compare("day", ">=", self.start_day)
+        conditions.compare("day", "<=", self.end_day)
+        for column, values in self.common():
+            conditions.among(column, values)
+        return conditions
+
+    def common(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The columns that entries and daily sums share, but for the model."""
+        return (
+            ("key_hash", self.key_hashes),
+            ("user_id", self.user_ids),
+            ("team_id", self.team_ids),
+            ("organization_id", self.organization_ids),
+            ("model", self.models),
+            ("model_group", self.model_groups),
+            ("provider", self.providers),
+        )
+
+
+def table_of(label: Dimension | None) -> str:
+    return "ledger.daily_spend" if label is None else "ledger.daily_label_spend"
+
+
+def column_of(dimension: Dimension) -> str:
+    """Its column in the table that has it."""
+    return "label" if dimension.is_label else dimension.value
+
+
+def filter_from(message: pb.SpendFilter) -> SpendFilter:
+    """Raises `invalid_field`."""
+    start, end = _day("start_day", message.start_day), _day("end_day", message.end_day)
+    if start is not None and end is not None and start > end:
+        raise invalid_field("filter.start_day", "start_day is after end_day")
+    return SpendFilter(
+        start,
+        end,
+        *(
+            _values(name, getattr(message, name))
+            for name in (
+                "key_hashes",
+                "user_ids",
+                "team_ids",
+                "organization_ids",
+                "models",
+                "model_groups",
+                "providers",
+                "end_users",
+                "tags",
+            )
+        ),
+    )
+
+
+def dimension_from(field: str, value: int) -> Dimension:
+    """Raises `invalid_field`."""
+    for dimension in Dimension:
+        if pb.Dimension.Value(f"DIMENSION_{dimension.name}") == value:
+            return dimension
+    raise invalid_field(field, "is not a dimension")
+
+
+def bounded(field: str, value: int, default: int, maximum: int) -> int:
+    """0 is the default. Raises `invalid_field`."""
+    if not 0 <= value <= maximum:
+        raise invalid_field(field, f"must be 1 to {maximum}")
+    return value or default
+
+
+def _day(field: str, text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a moment
+    except ValueError:
+        raise invalid_field(f"filter.{field}", "must be a day like 2026-11-20") from None
+
+
+def _values(field: str, values: Sequence[str]) -> tuple[str, ...]:
+    if len(values) > VALUES_MAX:
+        raise invalid_field(f"filter.{field}", f"has more than {VALUES_MAX} values")
+    for value in values:
+        if len(value) > CHARACTERS_MAX or "\0" in value:
+            raise invalid_field(f"filter.{field}", "has a value that can not be")
+    return tuple(values)

@@ -1,0 +1,161 @@
+# ruff: noqa: S608 - column names are ours, values are parameters
+"""Sums over the daily totals: by any dimensions, by day with its parts, and what accounts spent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import asyncpg
+
+from meshgate_ledger.reports.filters import Dimension, SpendFilter, column_of, table_of
+
+SUM_COLUMNS = (
+    "spend_nanos",
+    "saved_nanos",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+    "requests",
+    "failures",
+    "cancelled",
+    "cache_hits",
+    "duration_us",
+    "timed_requests",
+)
+SUMS = ", ".join(f"coalesce(sum({column}), 0)::bigint AS {column}" for column in SUM_COLUMNS)
+PARTS_MAX = 100  # of one dimension on one day
+TAGS_MAX = 10_000
+PAYERS = "('master', 'open', 'key')"  # a sum over other accounts counts calls twice
+
+ACTIVITY_DIMENSIONS = (Dimension.MODEL, Dimension.MODEL_GROUP, Dimension.PROVIDER, Dimension.KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class DayPage:
+    """Days with postings, newest first, and their parts; totals are of all pages."""
+
+    days: tuple[asyncpg.Record, ...]
+    parts: tuple[asyncpg.Record, ...]
+    total: asyncpg.Record
+
+
+async def summarize(
+    connection: asyncpg.Connection,
+    wanted: SpendFilter,
+    group_by: Sequence[Dimension],
+    by_day: bool,
+    limit: int,
+) -> list[asyncpg.Record]:
+    """One row for each combination of `group_by`, at most `limit` + 1; the extra one says there are more."""
+    label = wanted.label(group_by)
+    conditions = wanted.on_days(label)
+    columns = [column_of(each) for each in group_by]
+    order = "spend_nanos DESC, requests DESC"
+    if by_day and Dimension.DAY in group_by:
+        order = f"day, {order}"
+    keys = "LEFT JOIN ledger.keys k ON k.key_hash = s.key_hash" if Dimension.KEY in group_by else ""
+    names = ", k.key_alias, k.key_name" if keys else ""
+    group = f"GROUP BY {', '.join(columns)}" if columns else ""
+    named = "".join(f"{column}, " for column in columns)
+    return list(
+        await connection.fetch(
+            f"SELECT s.*{names} FROM (SELECT {named}{SUMS} FROM {table_of(label)} {conditions.where} "
+            f"{group} ORDER BY {order} LIMIT {conditions.parameter(limit + 1)}) s {keys} ORDER BY {order}",
+            *conditions.parameters,
+        )
+    )
+
+
+async def daily_activity(
+    connection: asyncpg.Connection, wanted: SpendFilter, entity: Dimension, page: int, page_days: int
+) -> DayPage:
+    """One page of days. `page` counts from 1."""
+    label = wanted.label((entity,))
+    conditions = wanted.on_days(label)
+    table = table_of(label)
+    total = await connection.fetchrow(
+        f"SELECT count(DISTINCT day) AS day_count, {SUMS} FROM {table} {conditions.where}",
+        *conditions.parameters,
+    )
+    limit, offset = conditions.parameter(page_days), conditions.parameter((page - 1) * page_days)
+    days = await connection.fetch(
+        f"SELECT day, {SUMS} FROM {table} {conditions.where} "
+        f"GROUP BY day ORDER BY day DESC LIMIT {limit} OFFSET {offset}",
+        *conditions.parameters,
+    )
+    parts = await _parts(connection, wanted, entity, [row["day"] for row in days]) if days else []
+    return DayPage(tuple(days), tuple(parts), total)
+
+
+async def _parts(
+    connection: asyncpg.Connection, wanted: SpendFilter, entity: Dimension, days: Sequence[date]
+) -> list[asyncpg.Record]:
+    """The sums of each day by each dimension: rows of dimension, value and sums."""
+    label = wanted.label((entity,))
+    conditions = wanted.on_days(label)
+    conditions.clauses.append(f"day = ANY ({conditions.parameter(list(days))}::date[])")
+    dimensions = dict.fromkeys((*ACTIVITY_DIMENSIONS, entity))
+    columns = [column_of(each) for each in dimensions]
+    sets = ", ".join(f"(day, {column})" for column in columns)
+    value = " ".join(f"WHEN grouping({column}) = 0 THEN {column}" for column in columns)
+    name = " ".join(
+        f"WHEN grouping({column_of(each)}) = 0 THEN '{each.name}'"
+        for each in dimensions  # names are ours
+    )
+    rows = await connection.fetch(
+        "SELECT r.*, k.key_alias FROM ("
+        "SELECT g.*, row_number() OVER (PARTITION BY day, dimension ORDER BY spend_nanos DESC, requests DESC)"
+        f" AS place FROM (SELECT day, CASE {name} END AS dimension, CASE {value} END AS value, {SUMS} "
+        f"FROM {table_of(label)} {conditions.where} GROUP BY GROUPING SETS ({sets})) g) r "
+        f"LEFT JOIN ledger.keys k ON r.dimension = 'KEY' AND k.key_hash = r.value "
+        f"WHERE place <= {PARTS_MAX} ORDER BY day DESC, dimension, place",
+        *conditions.parameters,
+    )
+    return list(rows)
+
+
+async def tag_names(connection: asyncpg.Connection, wanted: SpendFilter) -> list[str]:
+    """Sorted."""
+    conditions = wanted.on_days(Dimension.TAG)
+    rows = await connection.fetch(
+        f"SELECT DISTINCT label FROM ledger.daily_label_spend {conditions.where} "
+        f"ORDER BY label LIMIT {TAGS_MAX}",
+        *conditions.parameters,
+    )
+    return [row["label"] for row in rows]
+
+
+async def total_spend(connection: asyncpg.Connection) -> Any:
+    """spend_nanos of all payers, and the gateway's budget: maximum and used, both None without one."""
+    return await connection.fetchrow(
+        f"SELECT (SELECT coalesce(sum(posted_nanos), 0)::bigint FROM ledger.accounts WHERE kind IN {PAYERS}) "
+        "AS spend_nanos, l.maximum, a.posted_nanos - l.base AS used FROM (SELECT 1) one "
+        "LEFT JOIN (SELECT maximum, base FROM ledger.limits WHERE account_id = 'gateway' "
+        "AND metric = 'spend' AND maximum IS NOT NULL ORDER BY maximum LIMIT 1) l ON true "
+        "LEFT JOIN ledger.accounts a ON a.account_id = 'gateway'"
+    )
+
+
+async def account_spend(
+    connection: asyncpg.Connection, kind: str, ids: Sequence[str], limit: int, offset: int
+) -> list[asyncpg.Record]:
+    """Accounts of one kind by what they spent, `limit` + 1 rows at most; of keys all that is known."""
+    return list(
+        await connection.fetch(
+            "SELECT a.account_id, a.posted_nanos, a.pending_nanos, l.maximum, k.key_hash, k.key_alias, "
+            "k.key_name, k.user_id, k.team_id, k.models, k.blocked, k.created_at, k.expires_at, k.metadata "
+            "FROM ledger.accounts a "
+            "LEFT JOIN ledger.keys k ON k.key_hash = substr(a.account_id, 5) AND a.kind = 'key' "
+            "LEFT JOIN ledger.limits l ON l.account_id = a.account_id "
+            "AND l.metric = 'spend' AND l.period = '' "
+            "WHERE a.kind = $1 AND (cardinality($2::text[]) = 0 OR a.account_id = ANY ($2)) "
+            "ORDER BY a.posted_nanos DESC, a.account_id LIMIT $3 OFFSET $4",
+            kind,
+            [each if kind in ("master", "open", "gateway") else f"{kind}:{each}" for each in ids],
+            limit + 1,
+            offset,
+        )
+    )
