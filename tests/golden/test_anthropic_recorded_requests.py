@@ -14,7 +14,7 @@ from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_router.providers.anthropic import AnthropicProvider
 from tests.golden.anthropic_to_openai import openai_request
 from tests.support.cassettes import chat_exchanges
-from tests.unit.router.support import deployment
+from tests.support.deployments import deployment
 
 COMPARED_MIN = 100  # of 157; the others use what OpenAI's shape cannot say (see cassettes.py)
 
@@ -77,7 +77,7 @@ def test_openai_requests_become_valid_anthropic_requests(provider: str) -> None:
     }
     checked = 0
     for exchange in chat_exchanges(provider):
-        if exchange.status != 200 or _says_what_anthropic_cannot(exchange.request):
+        if exchange.prefix != provider or exchange.status != 200 or _says_what_anthropic_cannot(exchange.request):
             continue
         body = translated({**exchange.request, "model": "claude", "drop_params": True})
         types[bool(body.get("stream"))].validate_python(body)

@@ -14,7 +14,7 @@ from anthropic.types.message_create_params import (
 from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_router.providers.base import ErrorKind, ProviderError, UpstreamRequest
 from meshgate_router.providers.registry import providers
-from tests.unit.router.support import SECRET, deployment
+from tests.support.deployments import SECRET, deployment
 
 FOLDER = Path(__file__).parent / "providers"
 CASES = [case for path in sorted(FOLDER.glob("*_requests.json")) for case in json.loads(path.read_text())]

@@ -6,21 +6,39 @@ what the router's answers are compared with. Nothing of meshgate is imported.
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.shared_data import shared_data
 
-PROVIDERS = ("openai", "anthropic", "groq", "mistral", "deepseek", "openrouter")
+PROVIDERS = (
+    "openai",
+    "anthropic",
+    "gemini",
+    "groq",
+    "mistral",
+    "ollama",
+    "azure",
+    "deepseek",
+    "openrouter",
+)
 
-# Recorded paths that are no chat completions, and why the router does not serve them yet.
+# Recorded paths that are no completions, by their ends, and why the router does not serve them as such.
 UNSUPPORTED_PATHS = {
     "/v1/responses": "OpenAI's Responses API: another protocol with state at the provider; chat only so far",
-    "/v1/completions": "legacy text completions: come with the router issue",
-    "/v1/embeddings": "embeddings: come with the router issue",
+    "/v1/embeddings": "embeddings: their translations have tests of their own (test_embeddings.py)",
+    ":batchEmbedContents": "as above",
     "/v1/messages/count_tokens": "Anthropic's token counting: no OpenAI endpoint asks for it",
+    ":countTokens": "Gemini's token counting: as above",
 }
+
+# The provider in config.yaml that answers exchanges of a path; all others have the name of their file.
+PROVIDER_OF_PATH = {"/v1/completions": "text-completion-openai"}
+
+# Parts of Gemini's answers that OpenAI's shape cannot hold; the rest of such answers is still checked.
+UNSUPPORTED_GEMINI_PARTS = ("toolCall", "toolResponse", "executableCode", "codeExecutionResult")
 
 # Parts of Anthropic requests that OpenAI's shape cannot say. Their answers are still checked, as far as
 # OpenAI's shape can hold them: text, own tool calls, finish reason and usage.
@@ -52,6 +70,27 @@ class Exchange:
 
     def __str__(self) -> str:
         return f"{self.provider}-{self.number}"
+
+    @property
+    def answers(self) -> bool:
+        """False: it is an error, under whatever status. Azure's recorder lost the status of one."""
+        return self.status == 200 and (self.stream or "error" not in json.loads(self.raw))
+
+    @property
+    def prefix(self) -> str:
+        """The provider's name in config.yaml."""
+        return PROVIDER_OF_PATH.get(self.path, self.provider)
+
+    @property
+    def model(self) -> str:
+        """The model's name at the provider; Gemini has it in the path."""
+        found = re.search(r"/models/([^:/]+):", self.path)
+        return found[1] if found else self.request["model"]
+
+    @property
+    def base_end(self) -> str:
+        """What an api_base must end in: Ollama has a second, OpenAI-compatible API."""
+        return "/v1" if self.provider == "ollama" and self.path.startswith("/v1/") else ""
 
 
 @dataclass
@@ -93,7 +132,12 @@ def all_exchanges(provider: str) -> Iterator[Exchange]:
 
 def chat_exchanges(provider: str) -> list[Exchange]:
     """Those of a supported kind."""
-    return [item for item in all_exchanges(provider) if item.path not in UNSUPPORTED_PATHS]
+    return [item for item in all_exchanges(provider) if not is_unsupported(item.path)]
+
+
+def is_unsupported(path: str) -> bool:
+    """Whether a path is in the table above."""
+    return path.endswith(tuple(UNSUPPORTED_PATHS))
 
 
 def events(raw: bytes) -> Iterator[dict[str, Any]]:
@@ -107,6 +151,12 @@ def reading(exchange: Exchange) -> Reading:
     """What the recorded answer says, in OpenAI's terms."""
     if exchange.provider == "anthropic":
         return _anthropic_stream(exchange.raw) if exchange.stream else _anthropic(json.loads(exchange.raw))
+    if exchange.provider == "gemini":
+        return _gemini(list(events(exchange.raw)) if exchange.stream else [json.loads(exchange.raw)])
+    if exchange.provider == "ollama" and not exchange.base_end:
+        return _ollama([json.loads(line) for line in exchange.raw.splitlines()])
+    if exchange.path.endswith("/v1/completions"):
+        return _texts(list(events(exchange.raw)) if exchange.stream else [json.loads(exchange.raw)])
     return _openai_stream(exchange.raw) if exchange.stream else _openai(json.loads(exchange.raw))
 
 
@@ -215,6 +265,64 @@ def _anthropic_usage(usage: dict[str, Any]) -> tuple[int, int, int]:
     read = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
     return usage["input_tokens"] + read + written, usage["output_tokens"], read
+
+
+GEMINI_REASONS = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter"}
+
+
+def _gemini(pieces: list[dict[str, Any]]) -> Reading:
+    """One piece is a whole answer; the events of a stream are pieces of the same kind."""
+    choices: dict[int, Choice] = {}
+    usage = None
+    for piece in pieces:
+        usage = piece.get("usageMetadata") or usage
+        for candidate in piece["candidates"]:
+            choice = choices.setdefault(candidate.get("index", 0), Choice())
+            for part in candidate.get("content", {}).get("parts", []):
+                if part.get("thought"):
+                    choice.reasoning += part["text"]
+                elif "text" in part:
+                    choice.text += part["text"]
+                elif "functionCall" in part:
+                    call = part["functionCall"]
+                    choice.tool_calls.append(
+                        {"id": call.get("id"), "name": call["name"], "arguments": call.get("args", {})}
+                    )
+            if "finishReason" in candidate:
+                said = GEMINI_REASONS[candidate["finishReason"]]
+                choice.finish_reason = "tool_calls" if choice.tool_calls else said
+    if usage is None:
+        return Reading(choices, None)
+    answered = usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)
+    return Reading(choices, (usage["promptTokenCount"], answered, usage.get("cachedContentTokenCount", 0)))
+
+
+def _ollama(lines: list[dict[str, Any]]) -> Reading:
+    choice = Choice()
+    for line in lines:
+        message = line.get("message") or {"content": line.get("response")}
+        choice.text += message["content"]
+        choice.reasoning += message.get("thinking") or ""
+        for call in message.get("tool_calls") or []:
+            choice.tool_calls.append(
+                {"id": None, "name": call["function"]["name"], "arguments": call["function"]["arguments"]}
+            )
+        if line["done"]:
+            choice.finish_reason = "tool_calls" if choice.tool_calls else line["done_reason"]
+            return Reading({0: choice}, (line["prompt_eval_count"], line["eval_count"], 0))
+    raise AssertionError("the recording has no end")
+
+
+def _texts(pieces: list[dict[str, Any]]) -> Reading:
+    choices: dict[int, Choice] = {}
+    usage = None
+    for piece in pieces:
+        usage = piece.get("usage") or usage
+        for item in piece["choices"]:
+            choice = choices.setdefault(item["index"], Choice())
+            choice.text += item["text"]
+            choice.finish_reason = item["finish_reason"] or choice.finish_reason
+    return Reading(choices, _openai_usage(usage))
 
 
 def _call(call_id: str | None, name: str, arguments: str) -> dict[str, Any]:

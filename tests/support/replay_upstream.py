@@ -30,7 +30,7 @@ class ReplayUpstream:
 
     def base(self, exchange: Exchange) -> str:
         """The address whose calls are answered with this exchange."""
-        return f"http://127.0.0.1:{self.port}/{exchange.provider}/{exchange.number}"
+        return f"http://127.0.0.1:{self.port}/{exchange.provider}/{exchange.number}{exchange.base_end}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
