@@ -323,6 +323,7 @@ class Account(_message.Message):
     USER_EMAIL_FIELD_NUMBER: _builtins.int
     TEAM_ALIAS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Cache and report scope: the team, else the key, else "master" or "open"."""
     key_hash: _builtins.str
@@ -349,6 +350,10 @@ class Account(_message.Message):
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedCredential]:
         """The tenant's own provider credentials: the key's, else its team's, else its user's; sealed."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Of the key."""
+
     def __init__(
         self,
         *,
@@ -366,13 +371,19 @@ class Account(_message.Message):
         user_email: _builtins.str = ...,
         team_alias: _builtins.str = ...,
         credentials: _abc.Iterable[Global___SealedCredential] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "expire_time", b"expire_time", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "credentials", b"credentials", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "credentials", b"credentials", "expire_time", b"expire_time", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
+    _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
     _WhichOneofReturnType__max_budget_usd_nanos: _TypeAlias = _typing.Literal["max_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__max_budget_usd_nanos: _TypeAlias = _typing.Literal["_max_budget_usd_nanos", b"_max_budget_usd_nanos"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expire_time) -> _WhichOneofReturnType__expire_time | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_budget_usd_nanos) -> _WhichOneofReturnType__max_budget_usd_nanos | None: ...
 
 Global___Account: _TypeAlias = Account  # noqa: Y015
