@@ -55,6 +55,7 @@ def question_of(body: JsonObject) -> Question:
         ),
         stream=body.get("stream") is True,
         stream_usage=True,
+        prefix=_prefix(messages[-1]),
     )
 
 
@@ -136,6 +137,14 @@ def _last_user_text(messages: list[JsonObject]) -> str:
         if message["role"] == "user" and (text := _text(_blocks(message))):
             return text
     return ""
+
+
+def _prefix(last: JsonObject) -> str:
+    """Raises InvalidRequestError, as Anthropic does, when it ends with white space."""
+    prefix = _text(_blocks(last)) if last["role"] == "assistant" else ""
+    if prefix != prefix.rstrip():
+        raise InvalidRequestError("messages: final assistant content cannot end with trailing whitespace")
+    return prefix
 
 
 def _tool_results(message: JsonObject) -> tuple[str, ...]:

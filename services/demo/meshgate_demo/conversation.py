@@ -43,6 +43,7 @@ class Question:
     prompt_tokens: int
     stream: bool
     stream_usage: bool
+    prefix: str = ""  # a last message of the assistant: the answer goes on from its end
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ demo:fail=NAME[:ARGUMENT][@MODEL]   one fault for this request (see faults.py)
 demo:tokens=N                       an answer of exactly N tokens
 demo:delay=SECONDS                  between chunks
 demo:first=SECONDS                  before the first chunk
+demo:prefill=HOW                    what becomes of a last message of the assistant (see planning.py): honour
+                                    (go on from its end), restart, repeat:N (its last N characters first)
 """
 
 import re
@@ -14,7 +16,7 @@ from meshgate_demo.conversation import InvalidRequestError
 TOKENS_MAX = 1_000_000
 DELAY_S_MAX = 60.0
 
-_DIRECTIVE = re.compile(r"demo:(fail|tokens|delay|first)=(\S*[^\s.,;!?'\")\]}])")
+_DIRECTIVE = re.compile(r"demo:(fail|tokens|delay|first|prefill)=(\S*[^\s.,;!?'\")\]}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Directives:
     tokens: int | None = None
     delay_s: float | None = None
     first_s: float = 0.0
+    prefill: str = "honour"
 
 
 def read_directives(text: str) -> Directives:
@@ -36,6 +39,7 @@ def read_directives(text: str) -> Directives:
         tokens=None if tokens is None else int(tokens),
         delay_s=_number("delay", said["delay"], DELAY_S_MAX) if "delay" in said else None,
         first_s=_number("first", said["first"], DELAY_S_MAX) if "first" in said else 0.0,
+        prefill=said.get("prefill", "honour"),
     )
 
 

@@ -55,6 +55,7 @@ def question_of(body: JsonObject) -> Question:
         prompt_tokens=tokens.count_messages(messages, body.get("tools") or []),
         stream=body.get("stream") is True,
         stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        prefix=_prefix(messages[-1]),
     )
 
 
@@ -180,6 +181,10 @@ def _text_of(content: object) -> str:
 def _last_user_text(messages: list[JsonObject]) -> str:
     said = (message for message in reversed(messages) if message["role"] == "user")
     return _text_of(next(said, {}).get("content"))
+
+
+def _prefix(last: JsonObject) -> str:
+    return _text_of(last.get("content")) if last["role"] == "assistant" and not last.get("tool_calls") else ""
 
 
 def _tool_results(messages: list[JsonObject]) -> tuple[str, ...]:

@@ -57,15 +57,29 @@ def _calling(question: Question, tools: tuple[Tool, ...], number: int, index: in
 
 
 def _speaking(question: Question, index: int, tokens_wanted: int | None) -> Choice:
-    text = _text(question) if tokens_wanted is None else answers.filler(tokens_wanted * 8)
+    text = _text(question) if tokens_wanted is None else _filler(tokens_wanted)
     if index and question.schema is None:
         text = f"({index + 1}) {text}"
     text, stopped_by = _stopped(text, question.stop)
-    split = tokens.pieces(text)[:tokens_wanted]
+    split = tokens.pieces(_continued(text, question))
     limit = question.tokens_max
     if limit is not None and len(split) > limit:
         return Choice(split[:limit], (), "length")
     return Choice(split, (), "stop", stopped_by)
+
+
+def _filler(tokens_wanted: int) -> str:
+    return "".join(tokens.pieces(answers.filler(tokens_wanted * 8))[:tokens_wanted])
+
+
+def _continued(text: str, question: Question) -> str:
+    """What is left to say after the prefix. The same question has the same answer, whichever model is asked,
+    so that a stream which broke can be compared with one that did not."""
+    prefix = question.prefix
+    how, _, number = read_directives(question.last_user_text).prefill.partition(":")
+    if how == "restart" or not text.startswith(prefix):
+        return text
+    return text[max(0, len(prefix) - int(number or 0)) :]
 
 
 def _text(question: Question) -> str:

@@ -7,6 +7,7 @@ from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_router.attempt import Served, T
 from meshgate_router.catalog import PublicModel
 from meshgate_router.journey import RouteTask
+from meshgate_router.legs import Leg
 from meshgate_router.stream import Delta, Event, Started
 
 NUM_RETRIES_MAX = 10
@@ -52,11 +53,25 @@ def served_by(served: Served[T], headers: Mapping[str, str], api_base: str) -> p
         attempted_retries=served.retries,
         attempted_fallbacks=served.journey.counts.fallbacks,
         provider_headers=headers,
+        legs=[_leg(leg) for leg in served.journey.legs],
+    )
+
+
+def _leg(leg: Leg) -> pb.Leg:
+    return pb.Leg(
+        deployment_id=leg.deployment.id,
+        provider=leg.deployment.provider,
+        upstream_model=leg.deployment.upstream_model,
+        model_group=leg.group,
+        usage=leg.usage,
+        estimated=not leg.whole,
+        received_text="" if leg.whole else leg.received_text,
+        reason=leg.reason.value,
     )
 
 
 def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
-    """`api_base`: of the deployment that answers; only Started tells it."""
+    """`api_base`: of the deployment that answers; Started tells it, and Finished if it became another one."""
     if isinstance(event, Delta):
         return pb.StreamChatResponse(delta=pb.Delta(chunks=event.chunks))
     if isinstance(event, Started):
@@ -64,6 +79,8 @@ def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
         told = served_by(served, served.value[0].headers, api_base)
         return pb.StreamChatResponse(started=pb.Started(served_by=told))
     finished = pb.Finished(finish_reason=event.finish_reason)
+    if event.served is not None:
+        finished.served_by.CopyFrom(served_by(event.served, event.served.value[0].headers, api_base))
     if event.usage is not None:
         finished.usage.CopyFrom(event.usage)
     return pb.StreamChatResponse(finished=finished)

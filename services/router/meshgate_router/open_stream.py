@@ -36,6 +36,7 @@ class OpenStream:
         self._events = framer(framing, EVENT_BYTES_MAX)
         self._span = span
         self._between_tokens_s: float | None = None
+        self._closed = False
 
     @property
     def usage(self) -> pb.Usage | None:
@@ -88,7 +89,10 @@ class OpenStream:
         await self._response.finish()
 
     def close(self, error: ProviderError | None = None) -> None:
-        """Ends the call; if the answer was not read to its end, the provider notices at once."""
+        """Ends the call, once; if the answer was not read to its end, the provider notices at once."""
+        if self._closed:
+            return
+        self._closed = True
         self._response.close()
         if error is not None:
             self._span.set_status(Status(StatusCode.ERROR))
@@ -97,7 +101,12 @@ class OpenStream:
 
     async def _next(self, limit: Limit, *, begun: bool = True) -> Sequence[pb.ChatChunk]:
         while not self._decoder.done:
-            data = await self._response.read_some(limit, begun=begun)
+            try:
+                data = await self._response.read_some(limit, begun=begun)
+            except ProviderError:
+                if self._decoder.whole:
+                    return ()  # What is missing is no part of the answer.
+                raise
             chunks = self._decoded(self._complete_events(data))
             if chunks:
                 return chunks

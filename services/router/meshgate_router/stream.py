@@ -1,31 +1,49 @@
-"""A provider's stream -> Started, Delta..., Finished.
+"""A provider's stream -> Started, Delta..., Finished; one that breaks goes on elsewhere if that is possible.
 
 Chunks that came together leave together, at most DELTA_CHUNKS_MAX in one Delta; nothing waits for more,
 and the first chunks leave at once. While the reader is slow, more chunks come together by themselves.
-A stream that breaks raises, and never ends in Finished.
+A stream that is not whole raises, and never ends in Finished.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
+from meshgate_chassis.errors import MeshError
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.attempt import AttemptLoop, Served
-from meshgate_router.failures import broken_stream
+from meshgate_router.failures import Failure, broken_stream
+from meshgate_router.hedge import Hedger, Received
 from meshgate_router.journey import RouteTask
 from meshgate_router.lease import Lease, Tokens
+from meshgate_router.legs import LEGS_MAX, Leg, LegReason
 from meshgate_router.open_stream import OpenStream
+from meshgate_router.prefill import prefill_of
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.providers.base import ProviderError
+from meshgate_router.recovery import (
+    RECOVERIES_MAX,
+    Continuation,
+    Splice,
+    Told,
+    can_recover,
+    cannot_continue,
+    continuation,
+    worth_recovering,
+)
 
 DELTA_CHUNKS_MAX: Final = 64
 
 Opened = tuple[OpenStream, Sequence[pb.ChatChunk]]
 
+log = structlog.get_logger("meshgate.router")
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A deployment answers; from here on no other will."""
+    """A deployment answers; from here on another one is asked only if it breaks off."""
 
     served: Served[Opened]
 
@@ -39,42 +57,142 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is whole. `usage`: None when the provider told none."""
+    """The answer is whole. `usage`: of the call that finished it; None when the provider told none. `served`:
+    that call, if it is another one than Started told."""
 
     usage: pb.Usage | None
     finish_reason: str
+    served: Served[Opened] | None = None
 
 
 Event = Started | Delta | Finished
 
 
-async def stream_events(
-    loop: AttemptLoop, caller: ProviderCaller, task: RouteTask, chat: pb.ChatRequest
-) -> AsyncGenerator[Event, None]:
-    """Close it to end the provider's call. Raises MeshError; after Started only PROVIDER_STREAM_BROKEN."""
+class Streams:
+    """All streamed answers. `recovers`: continue what breaks."""
 
-    async def open_stream(lease: Lease) -> tuple[Opened, Lease]:
-        return await caller.open_stream(chat, lease.deployment, lease.timeouts, task.request_id), lease
+    def __init__(self, loop: AttemptLoop, caller: ProviderCaller, hedger: Hedger, *, recovers: bool) -> None:
+        self._loop = loop
+        self._caller = caller
+        self._hedger = hedger
+        self._recovers = recovers
 
-    served = await loop.run(task, open_stream)
-    stream, chunks = served.value
-    broken: ProviderError | None = None
-    try:
-        yield Started(served)
-        while chunks:
-            for part in _parts(chunks):
-                yield Delta(part)
-            chunks = await stream.next_chunks()
-        yield Finished(stream.usage, stream.finish_reason)
-        await stream.finish()
-    except ProviderError as error:
-        broken = error
-        failure = served.lease.failed(error)
-        journey = served.journey
-        raise broken_stream(failure, journey.counts, journey.failures) from error
-    finally:
-        stream.close(broken)
-        served.lease.ended(tokens_of(stream.usage))
+    async def events(self, task: RouteTask, chat: pb.ChatRequest) -> AsyncGenerator[Event, None]:
+        """Close it to end the provider's call. Raises MeshError, after Started PROVIDER_STREAM_BROKEN."""
+
+        async def first(lease: Lease) -> tuple[Opened, Lease]:
+            return await self._hedger.open(task, lease, lambda one: self._open(task, one, chat), discard)
+
+        served = await self._loop.run(task, first)
+        run = _Run(served, Told() if self._recovers and can_recover(chat) else None)
+        try:
+            yield Started(served)
+            while True:
+                try:
+                    while chunks := await run.next_chunks():
+                        for part in _parts(chunks):
+                            yield Delta(part)
+                    yield run.finished()
+                    await run.stream.finish()
+                    return  # noqa: TRY300 - the loop is for what broke
+                except ProviderError as error:
+                    await self._go_on(run, error, task, chat)
+        finally:
+            run.close()
+
+    async def _go_on(self, run: "_Run", error: ProviderError, task: RouteTask, chat: pb.ChatRequest) -> None:
+        """Lets another deployment finish the answer. Raises PROVIDER_STREAM_BROKEN when none can."""
+        failure, told, journey = run.broke(error), run.told, run.served.journey
+        if told is None or not run.recoverable(error):
+            raise broken_stream(failure, journey.counts, journey.failures) from error
+        asked: list[Continuation] = []
+
+        async def rest(lease: Lease) -> tuple[Opened, Lease]:
+            prefill = prefill_of(lease.deployment)
+            if prefill is None:
+                raise cannot_continue()
+            asked.append(continuation(chat, told, prefill))
+            return await self._open(task, lease, asked[-1].chat), lease
+
+        try:
+            served = await self._loop.resume(task, run.served.lease, rest)
+        except MeshError as nobody:
+            raise broken_stream(failure, journey.counts, journey.failures) from nobody
+        log.info("stream goes on", model=served.group.name, deployment_id=served.deployment.id)
+        run.goes_on(served, Splice(told, asked[-1]))
+
+    async def _open(self, task: RouteTask, lease: Lease, chat: pb.ChatRequest) -> Opened:
+        return await self._caller.open_stream(chat, lease.deployment, lease.timeouts, task.request_id)
+
+
+class _Run:
+    """One answer on its way, through as many calls as it takes. `told`: None: it cannot be continued."""
+
+    def __init__(self, served: Served[Opened], told: Told | None) -> None:
+        self.served = served
+        self.told = told
+        self.stream, self._waiting = served.value
+        self._splice: Splice | None = None
+        self._recoveries = 0
+
+    async def next_chunks(self) -> Sequence[pb.ChatChunk]:
+        """What the client is to see next; nothing at the proper end. Raises ProviderError."""
+        while chunks := self._waiting or await self.stream.next_chunks():
+            self._waiting = ()
+            fitting = chunks if self._splice is None else self._splice.pass_on(chunks)
+            if self.told is not None:
+                self.told.add(fitting)
+            if fitting:
+                return fitting
+        return ()
+
+    def finished(self) -> Finished:
+        return Finished(
+            self.stream.usage, self.stream.finish_reason, self.served if self._recoveries else None
+        )
+
+    def recoverable(self, error: ProviderError) -> bool:
+        """Text alone was under way, and not all attempts are used up."""
+        assert self.told is not None, "nobody followed the answer"
+        return self._recoveries < RECOVERIES_MAX and self.told.recoverable and worth_recovering(error)
+
+    def broke(self, error: ProviderError) -> Failure:
+        """Ends the call, and tells what it may have cost."""
+        failure = self.served.lease.failed(error)
+        self.stream.close(error)
+        legs, deployment = self.served.journey.legs, self.served.deployment
+        if self.told is not None and len(legs) < LEGS_MAX:
+            text = self.told.text if self._splice is None else self._splice.received_text
+            usage = self.stream.usage
+            legs.append(Leg(deployment, self.served.group.name, LegReason.STREAM_BROKEN, usage, False, text))
+        return failure
+
+    def goes_on(self, served: Served[Opened], splice: Splice) -> None:
+        self.served, self._splice = served, splice
+        self.stream, self._waiting = served.value
+        self._recoveries += 1
+
+    def close(self) -> None:
+        """Also when the client left in the middle."""
+        self.stream.close()
+        self.served.lease.ended(tokens_of(self.stream.usage))
+
+
+def discard(opened: Opened) -> Received:
+    """Closes a stream that lost its race."""
+    stream, chunks = opened
+    stream.close()
+    return Received(stream.usage, text="".join(text_of(chunks)))
+
+
+def text_of(chunks: Sequence[pb.ChatChunk]) -> Iterator[str]:
+    """Of all choices, tool calls and reasoning: what has to be paid."""
+    for chunk in chunks:
+        for choice in chunk.choices:
+            yield choice.delta.reasoning_content
+            yield choice.delta.content
+            for call in choice.delta.tool_calls:
+                yield call.function.arguments
 
 
 def tokens_of(usage: pb.Usage | None) -> Tokens | None:

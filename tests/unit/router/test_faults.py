@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -137,9 +138,10 @@ async def test_streams_fall_back_until_the_first_chunk(
     ["stall_mid_stream", "cut_mid_stream", "error_mid_stream", "malformed_chunk", "end_without_finish"],
 )
 async def test_broken_streams_never_look_whole(provider: DemoProvider, shape: str, fault: str) -> None:
-    """What was sent stands; then an error, no Finished, and no second call."""
+    """Without recovery: what was sent stands; then an error, no Finished, and no second call."""
     seen: list[Any] = []
-    async with pair(provider, shape, first_s=LIMIT_S) as subject:
+    config = replace(NO_RETRY, mid_stream_recovery=False)
+    async with pair(provider, shape, first_s=LIMIT_S, config=config) as subject:
         with pytest.raises(MeshError) as caught:
             async with contextlib.aclosing(subject.events(failing(f"{fault}:6"))) as events:
                 async for event in events:
