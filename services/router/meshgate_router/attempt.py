@@ -18,12 +18,21 @@ from meshgate_chassis.config.names import ModelGroup
 from meshgate_chassis.errors import MeshError
 from meshgate_router.catalog import Catalog
 from meshgate_router.deadline_split import share_s
-from meshgate_router.failures import cooling_down, error_of_failures, model_not_found, too_late
+from meshgate_router.failures import (
+    Failure,
+    cooling_down,
+    error_of_failures,
+    limits_reached,
+    model_not_found,
+    not_permitted,
+    too_late,
+)
 from meshgate_router.journey import Journey, RouteTask
 from meshgate_router.lease import Lease, Terms
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.providers.base import ErrorKind, ProviderError
-from meshgate_router.retry import Situation, Worth, pause_s, worth_of
+from meshgate_router.retry import Situation, Worth, pause_s, retries_max, worth_of
+from meshgate_router.retry_budget import RetryBudget
 from meshgate_router.selection import Selector, Wish
 from meshgate_router.timing import (
     CALL_S_MIN,
@@ -36,6 +45,10 @@ from meshgate_router.timing import (
 )
 
 ATTEMPTS_MAX: Final = 32  # calls for one request, whatever the configuration says
+PATIENCE_S_MAX: Final = (
+    30.0  # waiting for one of max_parallel_requests to end, where nobody else can be asked
+)
+HOLD_MARGIN_S: Final = 5.0  # a call that did not report its end this long after its deadline has ended
 
 T = TypeVar("T")
 Action = Callable[[Lease], Awaitable[tuple[T, Lease]]]
@@ -78,6 +91,7 @@ class RoutingParts:
     clock: Clock
     random: Random
     metrics: RouterMetrics
+    retry_budget: RetryBudget
 
 
 class AttemptLoop:
@@ -116,12 +130,14 @@ class AttemptLoop:
         return served
 
     async def alternative(
-        self, task: RouteTask, lease: Lease, without: Collection[Deployment] = ()
+        self, task: RouteTask, lease: Lease, without: Collection[Deployment] = (), *, same: bool = False
     ) -> Lease | None:
         """Another deployment of the lease's group, to be asked at the same time: None when there is none that
-        may be called now, or too little time. End the lease; its failure is told in the same journey."""
+        may be called now, or too little time. End the lease; its failure is told in the same journey.
+        `same`: the lease's own deployment will do."""
         attempts = _Attempts(self._parts, task, _nothing, lease.journey)
-        return await attempts.lease(lease.group, following=(), without=[lease.deployment, *without])
+        own = () if same else (lease.deployment,)
+        return await attempts.lease(lease.group, following=(), without=[*own, *without], patient=False)
 
 
 async def _nothing(lease: Lease) -> tuple[None, Lease]:
@@ -190,59 +206,104 @@ class _Attempts(Generic[T]):
         self, group: ModelGroup, following: Sequence[ModelGroup], without: Sequence[Deployment]
     ) -> Served[T] | None:
         """Calls within one group: the first, and its retries."""
-        configured = self._parts.config.num_retries
-        retries_max = configured if self._task.num_retries is None else self._task.num_retries
+        self._parts.retry_budget.request(group.name)
         spent: list[Deployment] = []  # failed here
         hopeless = [*without]  # would fail again in the same way
-        for retry in range(retries_max + 1):
+        for retry in range(ATTEMPTS_MAX):
             lease = await self.lease(group, following=following, without=[*hopeless, *spent])
             if lease is None and spent:
                 lease = await self.lease(group, following=following, without=hopeless)
             if lease is None:
+                self._note_too_long(group)
                 return None
             self._journey.retries += retry > 0
             try:
                 value, winner = await self._call(lease)
             except ProviderError as error:
                 spent.append(lease.deployment)
-                if worth_of(error.kind) is not Worth.ANYWHERE:
-                    hopeless.append(lease.deployment)
-                left = self._candidates(group, hopeless)
-                situation = Situation(
-                    retry=retry,
-                    others=any(deployment not in spent for deployment in left),
-                    fallbacks=bool(following),
-                    retry_after_s=self._parts.config.retry_after_s,
-                )
-                if retry == retries_max or not left or not await self._pause(error, situation):
+                if not await self._may_retry(lease, error, retry, spent, hopeless, bool(following)):
                     return None
             else:
                 return Served(value, winner, retry)
         return None
 
+    async def _may_retry(
+        self,
+        lease: Lease,
+        error: ProviderError,
+        retry: int,
+        spent: Sequence[Deployment],
+        hopeless: list[Deployment],
+        fallbacks: bool,
+    ) -> bool:
+        """Whether the group is asked once more; waits until it may be."""
+        config, group = self._parts.config, lease.group
+        most, wanted = retries_max(self._task.num_retries, lease.deployment, group.name, config, error.kind)
+        if retry >= most:
+            return False
+        if worth_of(error.kind) is not Worth.ANYWHERE and not wanted:
+            hopeless.append(lease.deployment)
+        left = self._candidates(group, hopeless)
+        others = any(deployment not in spent for deployment in left)
+        situation = Situation(retry, others, fallbacks, config.retry_after_s, wanted)
+        wait_s = pause_s(error, situation, self._parts.random.random()) if left else None
+        if wait_s is None or wait_s > self._left_s() - RETURN_S - CALL_S_MIN:
+            return False
+        if not others and not self._parts.retry_budget.allow(group.name):
+            log.warning("retry budget spent", model=group.name)
+            return False
+        if wait_s > 0:
+            await self._parts.clock.sleep(wait_s)
+        return True
+
+    def _note_too_long(self, group: ModelGroup) -> None:
+        """No context window of the group is wide enough: a failure like that of a provider that says so."""
+        if self._journey.too_long:
+            self._journey.too_long = False
+            message = f"the prompt is too long for every deployment of {group.name}"
+            error = ProviderError(ErrorKind.CONTEXT_WINDOW_EXCEEDED, message, 400, sent=False)
+            self._journey.failures.append(Failure(group.name, group.deployments[0], error))
+
     async def lease(
-        self, group: ModelGroup, *, following: Sequence[ModelGroup], without: Collection[Deployment]
+        self,
+        group: ModelGroup,
+        *,
+        following: Sequence[ModelGroup],
+        without: Collection[Deployment],
+        patient: bool = True,
     ) -> Lease | None:
-        """A deployment to call now; None: there is none, or too little time."""
+        """A deployment to call now; None: there is none, or too little time. `patient`: where there is no
+        other group, wait for a call to end that stands in the way."""
         if not self._may_go_on():
             return None
         following_s = [self._longest_s(each) for each in following]
-        wish = Wish(self._task, group, self._journey, lambda where: self._terms(where, following_s), without)
+        patience_s = 0.0 if following or not patient else min(PATIENCE_S_MAX, self._left_s() / 2)
+        wish = Wish(
+            task=self._task,
+            group=group,
+            journey=self._journey,
+            terms=lambda where: self._terms(where, following_s),
+            hold_s=self._left_s() + HOLD_MARGIN_S,
+            without=without,
+            patience_s=patience_s,
+        )
         return await self._parts.selector.lease(wish)
 
     async def _call(self, lease: Lease) -> tuple[T, Lease]:
         try:
             value, winner = await self._action(lease)
             winner.answered()
-            return value, winner
         except ProviderError as error:
             lease.failed(error)
             raise
+        else:
+            return value, winner
         finally:
             if not lease.has_answered:
                 lease.ended()  # It was cancelled, or another one won.
 
-    def _terms(self, deployment: Deployment, following_s: Sequence[float]) -> Terms:
+    def _terms(self, deployment: Deployment, following_s: Sequence[float]) -> Terms | None:
+        """None: too little time is left."""
         parts, task = self._parts, self._task
         configured = configured_s(deployment, parts.config, stream=task.stream)
         left_s = self._left_s()
@@ -250,7 +311,8 @@ class _Attempts(Generic[T]):
         requested_s = None if task.timeout_s is None else min(task.timeout_s, limit_s)
         rules = rules_for(parts.timeouts, deployment, parts.config)
         limits = call_limits(limit_s, requested_s, left_s, rules, stream=task.stream)
-        assert limits is not None, "the time left was checked"
+        if limits is None:
+            return None
         shortened = limits.shortened or limit_s < min(configured, TELLING_S)
         return Terms(limits.timeouts, shortened, task.stream)
 
@@ -260,18 +322,8 @@ class _Attempts(Generic[T]):
         return max(configured_s(each, config, stream=stream) for each in group.deployments)
 
     def _candidates(self, group: ModelGroup, without: Collection[Deployment]) -> Sequence[Deployment]:
-        wish = Wish(self._task, group, self._journey, lambda where: self._terms(where, ()), without)
+        wish = Wish(self._task, group, self._journey, lambda _: None, 0.0, without)
         return self._parts.selector.candidates(wish)
-
-    async def _pause(self, error: ProviderError, situation: Situation) -> bool:
-        """Waits before another call in the group; False: there is to be none."""
-        parts = self._parts
-        wait_s = pause_s(error, situation, parts.random.random())
-        if wait_s is None or wait_s > self._left_s() - RETURN_S - CALL_S_MIN:
-            return False
-        if wait_s > 0:
-            await parts.clock.sleep(wait_s)
-        return True
 
     def _may_go_on(self) -> bool:
         return len(self._journey.failures) < ATTEMPTS_MAX and self._left_s() - RETURN_S >= CALL_S_MIN
@@ -284,10 +336,17 @@ def _error(group: ModelGroup, journey: Journey) -> MeshError:
     """Nothing helped: why."""
     if journey.failures:
         return error_of_failures(group.name, journey.failures, journey.counts)
+    if journey.limited_s is not None:
+        waits = [wait_s for wait_s in (journey.limited_s, journey.cooling_s) if wait_s is not None]
+        return limits_reached(group.name, min(waits))
     if journey.cooling_s is not None:
         return cooling_down(group.name, journey.cooling_s)
+    if journey.not_permitted:
+        return not_permitted(group.name)
     return too_late(group.name)
 
 
 def _reason(journey: Journey) -> str:
-    return journey.failures[-1].error.kind.value if journey.failures else "DEPLOYMENTS_COOLING_DOWN"
+    if journey.failures:
+        return journey.failures[-1].error.kind.value
+    return "DEPLOYMENTS_COOLING_DOWN" if journey.limited_s is None else "DEPLOYMENT_LIMITS_REACHED"

@@ -90,6 +90,28 @@ def cooling_down(model: str, wait_s: float) -> MeshError:
     )
 
 
+def limits_reached(model: str, wait_s: float) -> MeshError:
+    """RESOURCE_EXHAUSTED/DEPLOYMENT_LIMITS_REACHED: nothing was called."""
+    return MeshError(
+        Code.RESOURCE_EXHAUSTED,
+        "DEPLOYMENT_LIMITS_REACHED",
+        f"No deployments available for selected model: every deployment is at its rate limit. "
+        f"Try again in {max(1, round(wait_s))} seconds. Passed model={model}.",
+        metadata={"model": model, "http_status": "429", "upstream_calls": "0"},
+        retry_after_s=max(1.0, wait_s),
+    )
+
+
+def not_permitted(model: str) -> MeshError:
+    """FAILED_PRECONDITION/DEPLOYMENTS_NOT_PERMITTED: nothing was called."""
+    return MeshError(
+        Code.FAILED_PRECONDITION,
+        "DEPLOYMENTS_NOT_PERMITTED",
+        f"No deployment of {model} may be used: all are blocked, or none has the request's tags",
+        metadata={"model": model, "http_status": "400", "upstream_calls": "0"},
+    )
+
+
 def model_not_found(model: str) -> MeshError:
     """NOT_FOUND/MODEL_NOT_FOUND."""
     return MeshError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meshgate_router.failures import Counts, Failure
+from meshgate_router.legs import Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,17 @@ class RouteTask:
 @dataclass(slots=True)
 class Journey:
     """What happened to a request so far. `cooling_s`, `limited_s`: seconds until the first deployment that
-    was skipped because of its cooldown, or of its limits, may be called."""
+    was skipped because of its cooldown, or of its limits, may be called. `not_permitted`, `too_long`: a group
+    had no deployment for the request's tags, or for its length. `legs`: calls besides that which answers."""
 
     failures: list[Failure] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     retries: int = 0
     cooling_s: float | None = None
     limited_s: float | None = None
+    not_permitted: bool = False
+    too_long: bool = False
+    legs: list[Leg] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:

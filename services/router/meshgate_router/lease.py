@@ -8,13 +8,16 @@ ignored. So every outcome reaches the breaker, the counts, the latencies and the
     ended()     it is over; without `answered`: it was given up (a hedge that lost, a caller that left)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from meshgate_chassis.config.model import Deployment
 from meshgate_chassis.config.names import ModelGroup
+from meshgate_router.deployment_limits import Taken
 from meshgate_router.failures import Failure
 from meshgate_router.journey import Journey
+from meshgate_router.limit_rules import Amounts
 from meshgate_router.providers.base import ProviderError
 from meshgate_router.transport import CallTimeouts
 
@@ -36,22 +39,51 @@ class Terms:
     stream: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What was taken of the deployment's limits."""
+
+    taken: Taken
+    amounts: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was picked for whom. `hold`: None: the deployment has no limits."""
+
+    group: ModelGroup
+    deployment: Deployment
+    journey: Journey
+    terms: Terms
+    hold: Hold | None
+
+
 class Lease:
     """See the module. Safe in one event loop only."""
 
-    __slots__ = ("_answered", "_open", "_watch", "deployment", "group", "journey", "start_s", "terms")
+    __slots__ = (
+        "_open",
+        "_watch",
+        "answered_s",
+        "deployment",
+        "group",
+        "hold",
+        "journey",
+        "start_s",
+        "terms",
+    )
 
-    def __init__(
-        self, group: ModelGroup, deployment: Deployment, journey: Journey, terms: Terms, watch: "Watch"
-    ) -> None:
-        self.group = group
-        self.deployment = deployment
-        self.journey = journey
-        self.terms = terms
+    def __init__(self, choice: Choice, watch: "Watch") -> None:
+        self.group = choice.group
+        self.deployment = choice.deployment
+        self.journey = choice.journey
+        self.terms = choice.terms
+        self.hold = choice.hold
         self.start_s = watch.now_s()
+        self.answered_s: float | None = None
         self._watch = watch
-        self._answered = False
         self._open = True
+        watch.started(self)
 
     @property
     def timeouts(self) -> CallTimeouts:
@@ -60,12 +92,17 @@ class Lease:
 
     @property
     def has_answered(self) -> bool:
-        return self._answered
+        return self.answered_s is not None
+
+    @property
+    def first_tokens_s(self) -> Sequence[float]:
+        """The latest times to the first token of the deployment's streams, oldest first."""
+        return self._watch.first_tokens_s(self.deployment)
 
     def answered(self) -> None:
         """The first good sign."""
-        if self._open and not self._answered:
-            self._answered = True
+        if self._open and self.answered_s is None:
+            self.answered_s = self._watch.now_s()
             self._watch.answered(self)
 
     def failed(self, error: ProviderError) -> Failure:
@@ -77,11 +114,11 @@ class Lease:
             self._watch.failed(self, failure)
         return failure
 
-    def ended(self, tokens: Tokens | None = None) -> None:
-        """Ends the lease. `tokens`: None: not known."""
+    def ended(self, tokens: Tokens | None = None, *, slow_s: float | None = None) -> None:
+        """Ends the lease. `tokens`: None: not known. `slow_s`: it was given up because it took that long."""
         if self._open:
             self._open = False
-            self._watch.ended(self, tokens)
+            self._watch.ended(self, tokens, slow_s)
 
 
 class Watch(Protocol):
@@ -90,8 +127,12 @@ class Watch(Protocol):
     def now_s(self) -> float:
         """On the monotonic clock."""
 
+    def first_tokens_s(self, deployment: Deployment) -> Sequence[float]: ...
+
+    def started(self, lease: Lease) -> None: ...
+
     def answered(self, lease: Lease) -> None: ...
 
     def failed(self, lease: Lease, failure: Failure) -> None: ...
 
-    def ended(self, lease: Lease, tokens: Tokens | None) -> None: ...
+    def ended(self, lease: Lease, tokens: Tokens | None, slow_s: float | None) -> None: ...

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from meshgate_chassis.config.model import Deployment, RouterConfig
+from meshgate_router.error_classes import CLASS_OF
 from meshgate_router.providers.base import ErrorKind, ProviderError
 
 BACKOFF_S: Final = 0.5  # doubled with each retry
@@ -40,12 +42,33 @@ _WORTH: Final[Mapping[ErrorKind, Worth]] = {
 @dataclass(frozen=True, slots=True)
 class Situation:
     """`retry`: how many retries there were. `others`: another deployment of the group may be called now.
-    `fallbacks`: there is a group to turn to. `retry_after_s`: the configuration's shortest pause."""
+    `fallbacks`: there is a group to turn to. `retry_after_s`: the configuration's shortest pause. `wanted`: a
+    policy asks for retries of this very class of errors."""
 
     retry: int
     others: bool
     fallbacks: bool
     retry_after_s: float
+    wanted: bool = False
+
+
+def retries_max(
+    requested: int | None, deployment: Deployment, group: str, config: RouterConfig, kind: ErrorKind
+) -> tuple[int, bool]:
+    """How many retries there may be after this failure, and whether a policy for its class says so.
+
+    The request's own number comes first, then the policies (the deployment's, the group's, the general one),
+    then the deployment's number, then the router's.
+    """
+    if requested is not None:
+        return requested, False
+    name = CLASS_OF.get(kind, "")
+    policies = (deployment.retry_policy, config.group_retry_policies.get(group, {}), config.retry_policy)
+    for policy in policies:
+        if name in policy:
+            return policy[name], True
+    own = deployment.num_retries
+    return (config.num_retries if own is None else own), False
 
 
 def worth_of(kind: ErrorKind) -> Worth:
@@ -58,12 +81,14 @@ def pause_s(error: ProviderError, situation: Situation, jitter: float) -> float 
 
     `jitter`: 0 to 1. A fallback is better than waiting long, or than waiting for the same timeout again.
     """
-    worth = worth_of(error.kind)
+    worth = Worth.ANYWHERE if situation.wanted else worth_of(error.kind)
     if worth is Worth.NOWHERE:
         return None
     if situation.others:
         return 0.0
-    if worth is Worth.ELSEWHERE or (error.kind is ErrorKind.TIMEOUT and situation.fallbacks):
+    if worth is Worth.ELSEWHERE:
+        return None
+    if error.kind is ErrorKind.TIMEOUT and situation.fallbacks and not situation.wanted:
         return None
     told_s = error.retry_after_s
     if told_s is not None and told_s > (BACKOFF_S_MAX if situation.fallbacks else RETRY_AFTER_S_MAX):

@@ -13,19 +13,18 @@ from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_chassis.chat.response_json import response_to_json
 from meshgate_chassis.clock import Clock, SystemClock
 from meshgate_chassis.config.model import Deployment, RouterConfig, Secret
+from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
-from meshgate_router.attempt import AttemptLoop, RoutingParts, Served
-from meshgate_router.breaker import Breaker
-from meshgate_router.call_watch import CallWatch
+from meshgate_router.answers import Answers
+from meshgate_router.app import RoutingBase, Sharing, build_routing
+from meshgate_router.attempt import Served
 from meshgate_router.catalog import Catalog
+from meshgate_router.hedge import TASKS_MAX, Hedger
 from meshgate_router.journey import RouteTask
-from meshgate_router.lease import Lease
-from meshgate_router.metrics import RouterMetrics
 from meshgate_router.provider_call import Answer, ProviderCaller
 from meshgate_router.providers.registry import providers
-from meshgate_router.selection import Selector
-from meshgate_router.stream import Delta, Event, Finished, Started, stream_events
+from meshgate_router.stream import Delta, Event, Finished, Started, Streams
 from meshgate_router.timing import TimeoutRules
 from meshgate_router.transport import Transport, TransportLimits
 
@@ -86,6 +85,7 @@ class RouterUnderTest:
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
         limits: TransportLimits = TransportLimits(),  # noqa: B008 - frozen
+        sharing: Sharing | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         table = providers()
@@ -93,18 +93,14 @@ class RouterUnderTest:
         self.transport = Transport(limits)
         self.caller = ProviderCaller(table, self.transport, telemetry or Telemetry(None), self.clock)
         self.registry = CollectorRegistry()
-        metrics, breaker, random = RouterMetrics(self.registry), Breaker(config, self.clock), Random(1)
-        self.loop = AttemptLoop(
-            RoutingParts(
-                catalog=self.catalog,
-                selector=Selector(breaker, CallWatch(breaker, metrics, self.clock), random),
-                config=config,
-                timeouts=TimeoutRules(connect_s=5.0, between_reads_s=10.0),
-                clock=self.clock,
-                random=random,
-                metrics=metrics,
-            )
-        )
+        base = RoutingBase(self.clock, Random(1), self.registry)
+        timeouts = TimeoutRules(connect_s=5.0, between_reads_s=10.0)
+        self.routing = build_routing(self.catalog, config, timeouts, base, sharing)
+        self.loop = self.routing.loop
+        self.hedges = TaskOwner("hedges", TASKS_MAX)
+        hedger = Hedger(config.hedging, self.loop, self.hedges, self.clock)
+        self.answers = Answers(self.loop, self.caller, hedger)
+        self.streams = Streams(self.loop, self.caller, hedger, recovers=config.mid_stream_recovery)
 
     def task(self, request: chat_pb.ChatRequest, *, stream: bool, **changes: Any) -> RouteTask:
         deadline_s = self.clock.monotonic_s() + changes.pop("deadline_s", DEADLINE_S)
@@ -112,12 +108,7 @@ class RouterUnderTest:
 
     async def served(self, request: chat_pb.ChatRequest, **changes: Any) -> Served[Answer]:
         """A whole answer."""
-        task = self.task(request, stream=False, **changes)
-
-        async def create(lease: Lease) -> tuple[Answer, Lease]:
-            return await self.caller.create(request, lease.deployment, lease.timeouts), lease
-
-        return await self.loop.run(task, create)
+        return await self.answers.create(self.task(request, stream=False, **changes), request)
 
     async def create(self, request: chat_pb.ChatRequest, **changes: Any) -> dict[str, Any]:
         """A whole answer, as JSON."""
@@ -125,7 +116,7 @@ class RouterUnderTest:
 
     def events(self, request: chat_pb.ChatRequest, **changes: Any) -> Any:
         """The events of a stream."""
-        return stream_events(self.loop, self.caller, self.task(request, stream=True, **changes), request)
+        return self.streams.events(self.task(request, stream=True, **changes), request)
 
     async def stream(self, request: chat_pb.ChatRequest, **changes: Any) -> StreamResult:
         """A stream read to its end."""
@@ -148,4 +139,5 @@ async def router(deployments: Sequence[Deployment], **options: Any) -> AsyncIter
     try:
         yield subject
     finally:
+        await subject.hedges.drain(0.0)
         await subject.transport.close()

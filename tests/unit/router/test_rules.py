@@ -9,10 +9,11 @@ from meshgate_chassis.config.model import RouterConfig
 from meshgate_router.breaker import Breaker
 from meshgate_router.catalog import Catalog
 from meshgate_router.failures import CODES
-from meshgate_router.policy import choose
 from meshgate_router.providers.base import ErrorKind, ProviderError
 from meshgate_router.providers.error_kinds import details_of, error_of, kind_of, retry_after_s
 from meshgate_router.retry import Situation, pause_s, worth_of
+from meshgate_router.strategies.candidate import Candidate
+from meshgate_router.strategies.simple_shuffle import simple_shuffle
 from meshgate_router.timing import TimeoutRules, call_limits, configured_s
 from tests.support.clock import ManualClock
 from tests.unit.router.support import deployment
@@ -35,7 +36,8 @@ def test_simple_shuffle_follows_the_weights(weights: list[dict[str, float]], exp
     """weight before rpm before tpm before chance."""
     group = [deployment("a", id=str(number), **members) for number, members in enumerate(weights)]
     random = Random(7)
-    drawn = Counter(choose(group, random).id for _ in range(DRAWS))
+    candidates = [Candidate(each) for each in group]
+    drawn = Counter(simple_shuffle(candidates, random)[0].deployment.id for _ in range(DRAWS))
 
     assert expected == pytest.approx(drawn["0"] / DRAWS, abs=0.03)
 
