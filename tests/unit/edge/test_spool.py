@@ -199,5 +199,5 @@ async def test_a_torn_tail_is_tolerated(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     """With the folder's name."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(MeshError, match="SPOOL_FAILED.*file/spool"):
+    with pytest.raises(MeshError, match=r"SPOOL_FAILED.*file/spool"):
         await spool_in(tmp_path / "file" / "spool").__aenter__()
