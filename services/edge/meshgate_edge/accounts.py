@@ -11,8 +11,9 @@ import structlog
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError
+from meshgate_edge.bill import provider_was_called, settle_request, spend_legs, tokens_of_broken_call
 from meshgate_edge.call import CallInfo, ChatCall
-from meshgate_edge.call_run import CallRun, provider_was_called, settle_request, tokens_of_broken_call
+from meshgate_edge.call_run import CallRun
 from meshgate_edge.observer import CallObserver
 from meshgate_edge.settlement import Settlement
 from meshgate_edge.tokens import TokenCounter
@@ -43,7 +44,7 @@ class Accounts:
         """A run for the block; whatever the block does, the hold is closed and the observer is told."""
         run = CallRun(
             call=call,
-            info=CallInfo(call.call_id, call.request.model, end_user=call.request.user),
+            info=CallInfo(call.call_id, call.request.model, end_user=call.end_user),
             prompt_tokens=self.counter.prompt(call.request),
             start_ns=self._clock.now_ns(),
             start_monotonic_s=self._clock.monotonic_s(),
@@ -63,7 +64,8 @@ class Accounts:
         self, run: CallRun, outcome: "pb.Outcome.ValueType", tokens: pb.TokenCounts, *, estimated: bool
     ) -> None:
         """Posts a whole answer and waits for it, for a limited time."""
-        request = settle_request(run, outcome, tokens, estimated=estimated, end_ns=self._clock.now_ns())
+        legs = spend_legs(run, self.counter)
+        request = settle_request(run, outcome, tokens, legs, estimated=estimated, end_ns=self._clock.now_ns())
         run.settled = True
         run.info.outcome = "cache_hit" if outcome == pb.OUTCOME_CACHE_HIT else "success"
         try:
@@ -107,6 +109,7 @@ class Accounts:
                 run,
                 outcome,
                 tokens,
+                spend_legs(run, self.counter),
                 estimated=tokens.prompt_tokens > 0,
                 end_ns=self._clock.now_ns(),
                 error_reason=reason,

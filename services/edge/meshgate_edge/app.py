@@ -13,6 +13,7 @@ from importlib.metadata import version
 import structlog
 from rs_bpe.bpe import openai as vocabularies
 
+from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.rpc import MeshChannel
 from meshgate_chassis.rpc.identity import is_loopback
@@ -38,6 +39,7 @@ from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
 from meshgate_edge.http_keys import KeyEndpoints, KeyParts
 from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.lease import Lease
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
 from meshgate_edge.observer import CallObserver
@@ -45,7 +47,8 @@ from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
-from meshgate_edge.tokens import TokenCounter
+from meshgate_edge.tokens import TokenCounter, families_of_groups
+from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
@@ -87,13 +90,16 @@ class _Edge:
         self.observer = _Observers(self.metrics, compression_metrics, CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
+        self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)
         self.settlement = Settlement(
             clients.ledger, runtime.clock, SettlementLimits(limits.settle_s, settings.settlements_max)
         )
-        counter = TokenCounter(vocabularies.o200k_base())
+        counter = _counter(config)
         accounts = Accounts(self.settlement, counter, self.observer, runtime.clock)
+        edge_id = uuid.uuid4().hex
+        self.lease = Lease(clients.ledger, edge_id, runtime.clock)
         steps = Steps(
-            admission=Admission(clients.ledger, limits.reserve_s),
+            admission=Admission(clients.ledger, limits.reserve_s, edge_id),
             cache=CacheStep(
                 clients.cache, config.cache, limits, self.stores, Circuit("cache", runtime.clock)
             ),
@@ -101,6 +107,7 @@ class _Edge:
                 clients.compression, config.compression, limits.compress_s, runtime.clock
             ),
             router=clients.router,
+            top_ups=TopUps(clients.ledger, self.top_ups, runtime.clock, limits.reserve_s),
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
         self.catalog = Catalog(clients, limits)
@@ -118,9 +125,12 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
             log.warning("no master key: everyone who can connect may call", host=edge.host)
         stack.push_async_callback(edge.settlement.drain, settings.drain_grace_s)
         stack.push_async_callback(edge.stores.drain, 1.0)
+        stack.push_async_callback(edge.top_ups.drain, 0.0)
+        stack.push_async_callback(edge.lease.release)
         watch = MeshWatch(channels)
-        background = TaskOwner("watch", 1)
+        background = TaskOwner("watch", 2)
         background.start(watch.run(), "mesh")
+        background.start(edge.lease.keep(), "lease")
         stack.push_async_callback(background.drain, 0.0)
         server = runtime.server(settings, NOBODY)
         server.add_public(_gateway(edge, runtime))
@@ -152,6 +162,14 @@ def _clients(channels: dict[str, MeshChannel]) -> MeshClients:
         compression=CompressionServiceClient(channels["compression"]),
         router=RouterServiceClient(channels["router"]),
     )
+
+
+def _counter(config: GatewayConfig) -> TokenCounter:
+    groups = families_of_groups(config.deployments)
+    # 30 MB that only the oldest of OpenAI's models need.
+    has_cl100k = any(family.vocabulary == "cl100k" for family in groups.values())
+    cl100k = vocabularies.cl100k_base() if has_cl100k else None
+    return TokenCounter(vocabularies.o200k_base(), cl100k, groups)
 
 
 def _gateway(edge: _Edge, runtime: Runtime) -> GatewayServicer:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meshgate_edge.rate_limits import Limit
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 PrincipalKind = Literal["master", "open", "virtual_key"]
@@ -57,16 +58,23 @@ class CallOptions:
     timeout_s: float | None = None
     fallbacks: Sequence[str] = ()
     tags: Sequence[str] = ()
+    end_user: str = ""  # named by a header; the body's `user` wins
 
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A validated chat request of a caller that has shown a credential."""
+    """A validated chat request of a caller that has shown a credential. `client_address`: "" if unknown."""
 
     call_id: str  # UUID; the ledger's request_id
     principal: Principal
     request: chat_pb.ChatRequest
     options: CallOptions = CallOptions()
+    client_address: str = ""
+
+    @property
+    def end_user(self) -> str:
+        """OpenAI's `user`, else LiteLLM's header."""
+        return self.request.user or self.options.end_user
 
 
 @dataclass(slots=True)
@@ -102,6 +110,8 @@ class CallInfo:
     end_user: str = ""
     key_spend_usd_nanos: int | None = None
     key_max_budget_usd_nanos: int | None = None
+    limits: Sequence[Limit] = ()  # that took part in the admission, the tightest first
+    remaining_budget_usd_nanos: int | None = None  # the smallest, after the hold; None: no budget applies
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usage_estimated: bool = False

@@ -6,6 +6,7 @@ from typing import Final
 
 from meshgate_edge.call import CallInfo
 from meshgate_edge.http_messages import CALL_ID_HEADER, VERSION_HEADER, Header
+from meshgate_edge.rate_limits import limit_headers
 
 PROVIDER_PREFIX: Final = b"llm_provider-"
 RATE_LIMITS: Final = {
@@ -34,7 +35,10 @@ def error_headers(call_id: str, version: str) -> list[Header]:
 
 def call_headers(info: CallInfo, version: str) -> list[Header]:
     """Of an answer that has begun; costs and durations only when they are known by then."""
-    return [*error_headers(info.call_id, version), *_known(info), *_of_provider(info)]
+    headers = [*error_headers(info.call_id, version), *_known(info), *_of_provider(info)]
+    if info.limits:
+        headers += limit_headers(info.limits, frozenset(name for name, _ in headers))
+    return headers
 
 
 def _known(info: CallInfo) -> Iterator[Header]:

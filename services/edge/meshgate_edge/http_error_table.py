@@ -65,6 +65,9 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "ADMIN_ONLY": ErrorRow(401, AUTH, "ProxyException", "None"),
     "MODEL_NOT_ALLOWED": ErrorRow(403, "key_model_access_denied", "ProxyException", "model"),
     "BUDGET_EXCEEDED": ErrorRow(429, "budget_exceeded", "BudgetExceededError", retried=False),
+    "RATE_LIMITED": ErrorRow(429, "throttling_error", "RateLimitError"),
+    "PARALLEL_LIMITED": ErrorRow(429, "throttling_error", "RateLimitError"),
+    "ACCOUNT_BLOCKED": ErrorRow(403, AUTH, "ProxyException"),
     "PRICE_UNKNOWN": ErrorRow(400, INVALID, "BadRequestError", "model"),
     "MODEL_NOT_FOUND": ErrorRow(400, INVALID, "BadRequestError", "model"),
     # Keys.
@@ -91,6 +94,8 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "TOO_LATE": TOO_LATE,
     "WORKER_LOST": INTERNAL,
     "DEPLOYMENTS_COOLING_DOWN": ErrorRow(429, "throttling_error", "RateLimitError"),
+    "DEPLOYMENT_LIMITS_REACHED": ErrorRow(429, "throttling_error", "RateLimitError"),
+    "DEPLOYMENTS_NOT_PERMITTED": BAD_REQUEST,
     # The provider, when the router could not tell a status (see `PROVIDER_BY_STATUS`).
     "PROVIDER_STREAM_BROKEN": ErrorRow(502, SERVER, "APIConnectionError"),
     "EVENT_TOO_LARGE": ErrorRow(502, SERVER, "APIError"),

@@ -10,6 +10,7 @@ from typing import Any
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.http_error_table import ErrorRow, row_of
+from meshgate_edge.rate_limits import denial_headers
 
 PROVIDER_NAMES = {"openai": "OpenAI", "azure": "Azure", "xai": "XAI", "vllm": "VLLM"}
 
@@ -40,6 +41,7 @@ def render_error(error: MeshError) -> RenderedError:
         headers.append((b"retry-after", str(max(0, math.ceil(error.retry_after_s))).encode()))
     if not row.retried:
         headers.append((b"x-should-retry", b"false"))
+    headers += denial_headers(error.metadata)
     return RenderedError(row.status, {"error": body}, tuple(headers))
 
 
@@ -74,8 +76,20 @@ def _over_budget(error: MeshError) -> str:
     limit = error.metadata.get("max_budget_usd_nanos")
     if spend is None or limit is None:
         return f"Budget has been exceeded! Budget exceeded: {error.message}"
-    amounts = f"Current cost: {_usd(spend)}, Max budget: {_usd(limit)}"
+    label = _BUDGET_OWNERS.get(error.metadata.get("limit_scope", ""), "")
+    owner = f"{label}={error.metadata['limit_scope_id']} " if label else ""
+    amounts = f"{owner}Current cost: {_usd(spend)}, Max budget: {_usd(limit)}"
     return f"Budget has been exceeded! {amounts}. Budget exceeded: {error.message}"
+
+
+_BUDGET_OWNERS = {
+    "user": "User",
+    "team": "Team",
+    "team_member": "Team member",
+    "organization": "Organization",
+    "end_user": "End User",
+    "tag": "Tag",
+}
 
 
 def _unsupported(error: MeshError) -> str:

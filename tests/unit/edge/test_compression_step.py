@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.bill import settle_request
 from meshgate_edge.call import CompressionOptions
-from meshgate_edge.call_run import settle_request
 from meshgate_edge.circuit import DEFAULT_RULES
 from meshgate_edge.compression_step import prices_of
 from meshgate_protos.chat.v1 import chat_pb2 as chat

@@ -1,0 +1,155 @@
+"""What a call is billed for: pure.
+
+Money rule: a provider that answered is billed by its own usage; where it gave none, or the answer was
+cut, the tokens that were received are counted and the entry is marked as estimated. What the provider had
+told of a cut answer by then (its prompt, and what of it was read from a cache) is believed.
+"""
+
+from collections.abc import Sequence
+
+from meshgate_chassis.errors import MeshError
+from meshgate_edge.call_run import CallRun
+from meshgate_edge.principal import principal_message
+from meshgate_edge.token_families import family_of
+from meshgate_edge.tokens import TokenCounter
+from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
+from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
+from meshgate_protos.router.v1 import router_service_pb2 as router_pb
+
+# Errors that mean the router was never asked, so no provider was either.
+NOT_SENT_REASONS = frozenset({"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "MODEL_NOT_FOUND"})
+# Errors after which the provider may have read the prompt although nobody saw an answer.
+MAYBE_SENT_REASONS = frozenset({"CONNECTION_LOST", "RPC_DEADLINE_EXCEEDED", "PROVIDER_TIMEOUT"})
+STREAM_BROKEN = "stream_broken"  # of a leg whose text the client has seen
+LEGS_MAX = 32
+CALL_TYPE = "acompletion"  # LiteLLM's name for what this edge serves
+
+
+def provider_was_called(run: CallRun, error: BaseException | None) -> bool:
+    """False when it is certain that no provider was called: then the hold is released, not billed."""
+    if not run.asked:
+        return False
+    if run.first_token_ns is not None or not isinstance(error, MeshError):
+        return True
+    return error.reason not in NOT_SENT_REASONS and error.metadata.get("upstream_calls") != "0"
+
+
+def tokens_of_usage(
+    usage: chat_pb.Usage | None, run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse
+) -> tuple[pb.TokenCounts, bool]:
+    """What to bill for a whole answer, and whether it had to be counted here."""
+    if usage is None or not usage.HasField("prompt_tokens") or not usage.HasField("completion_tokens"):
+        return _counted(run, counter, response), True
+    return token_counts(usage), False
+
+
+def tokens_of_broken_call(run: CallRun, counter: TokenCounter, error: BaseException | None) -> pb.TokenCounts:
+    """What to bill for an answer that was cut: what was received, and the prompt if it may have been read."""
+    response = run.chunks.response() if run.chunks is not None else chat_pb.ChatResponse()
+    counted = _counted(run, counter, response)
+    refused = isinstance(error, MeshError) and error.reason not in MAYBE_SENT_REASONS
+    if refused and counted.completion_tokens == 0 and run.first_token_ns is None:
+        return pb.TokenCounts()
+    told = response.usage if response.HasField("usage") else run.usage
+    if told is None:
+        return counted
+    tokens = token_counts(told)
+    if not told.prompt_tokens:
+        tokens.prompt_tokens = counted.prompt_tokens
+    tokens.completion_tokens = max(counted.completion_tokens, told.completion_tokens)
+    tokens.reasoning_tokens = max(counted.reasoning_tokens, tokens.reasoning_tokens)
+    return tokens
+
+
+def token_counts(usage: chat_pb.Usage) -> pb.TokenCounts:
+    """A provider's usage as the ledger prices it."""
+    return pb.TokenCounts(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.prompt_tokens_details.cached_tokens,
+        cache_creation_tokens=usage.prompt_tokens_details.cache_creation_tokens,
+        reasoning_tokens=usage.completion_tokens_details.reasoning_tokens,
+    )
+
+
+def spend_legs(run: CallRun, counter: TokenCounter) -> list[pb.SpendLeg]:
+    """The request's further provider calls; tokens that nobody reported are counted by what was received."""
+    return [_spend_leg(leg, run, counter) for leg in run.legs[:LEGS_MAX]]
+
+
+def settle_request(
+    run: CallRun,
+    outcome: "pb.Outcome.ValueType",
+    tokens: pb.TokenCounts,
+    legs: Sequence[pb.SpendLeg] = (),
+    *,
+    estimated: bool,
+    end_ns: int,
+    error_reason: str = "",
+) -> pb.SettleSpendRequest:
+    """The ledger's settlement of this call; also fills in the call's token counts."""
+    info = run.info
+    info.prompt_tokens, info.completion_tokens = tokens.prompt_tokens, tokens.completion_tokens
+    info.usage_estimated = estimated
+    request = pb.SettleSpendRequest(
+        request_id=run.call.call_id,
+        principal=principal_message(run.call.principal),
+        outcome=outcome,
+        deployment_id=info.deployment_id,
+        provider=info.provider,
+        upstream_model=info.upstream_model,
+        model_group=info.model_group or run.call.request.model,
+        tokens=tokens,
+        estimated=estimated,
+        cache_key=run.cache_key,
+        saved_usd_nanos=info.saved_usd_nanos,
+        error_reason=error_reason[:64],
+        legs=legs,
+        call_type=CALL_TYPE,
+        api_base=info.api_base,
+        response_id=run.response_id,
+        requester_ip_address=run.call.client_address,
+        end_user=run.call.end_user,
+        tags=run.call.options.tags,
+    )
+    request.start_time.FromNanoseconds(run.start_ns)
+    request.end_time.FromNanoseconds(end_ns)
+    if run.first_token_ns is not None:
+        request.first_token_time.FromNanoseconds(run.first_token_ns)
+    if info.original_prompt_tokens is not None:
+        request.uncompressed_prompt_tokens = info.original_prompt_tokens
+    return request
+
+
+def _counted(run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse) -> pb.TokenCounts:
+    """What was received of the answer, less what others had sent of it before their streams broke."""
+    sent = counter.answer(response, run.family)
+    if sent:
+        sent -= sum(
+            counter.text(leg.received_text, run.family) for leg in run.legs if leg.reason == STREAM_BROKEN
+        )
+    sent = max(0, sent)
+    return pb.TokenCounts(
+        prompt_tokens=run.prompt_tokens_as_served(counter),
+        completion_tokens=sent,
+        reasoning_tokens=min(sent, counter.reasoning(response, run.family)),
+    )
+
+
+def _spend_leg(leg: router_pb.Leg, run: CallRun, counter: TokenCounter) -> pb.SpendLeg:
+    family = family_of(leg.provider, leg.upstream_model)
+    tokens = token_counts(leg.usage)
+    if not leg.usage.HasField("prompt_tokens"):
+        tokens.prompt_tokens = run.prompt_tokens
+    if leg.estimated and leg.received_text:
+        counted = counter.text(leg.received_text, family) + family.answer_tokens
+        tokens.completion_tokens = max(tokens.completion_tokens, counted)
+    return pb.SpendLeg(
+        deployment_id=leg.deployment_id,
+        provider=leg.provider,
+        upstream_model=leg.upstream_model,
+        model_group=leg.model_group,
+        tokens=tokens,
+        estimated=leg.estimated,
+        reason=leg.reason,
+    )
