@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
+from meshgate_ledger.account_servicer import account_servicer
 from meshgate_ledger.admission import AdmissionPolicy
 from meshgate_ledger.credential_servicer import CredentialServicer
 from meshgate_ledger.credentials import CredentialBook, CredentialStore
@@ -53,6 +54,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         await book.load()
         server = runtime.server(settings, ALLOWED_CALLERS)
         server.add(LedgerServicer(core.ledger, core.keys, watch, book))
+        server.add(account_servicer(core.database, core.keys, runtime.clock))
         server.add(CredentialServicer(credentials))
         server.add(await stack.enter_async_context(_reports(settings, runtime, core)))
         await stack.enter_async_context(server)

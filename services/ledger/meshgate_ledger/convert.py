@@ -16,7 +16,6 @@ from meshgate_ledger.records import (
     Decision,
     Denial,
     KeyRecord,
-    KeyState,
     Outcome,
     Posting,
     Principal,
@@ -119,34 +118,6 @@ def settle_command_from(request: pb.SettleSpendRequest) -> SettleCommand:
     )
 
 
-def key_from(key: pb.Key) -> KeyRecord:
-    """The rules of a key to be made."""
-    if len(key.models) > NAMES_MAX or len(key.aliases) > NAMES_MAX:
-        raise invalid_field("key", f"has more than {NAMES_MAX} models or aliases")
-    max_budget = None
-    if key.HasField("max_budget_usd_nanos"):
-        max_budget = _count("key.max_budget_usd_nanos", key.max_budget_usd_nanos, BUDGET_NANOS_MAX)
-    return KeyRecord(
-        key_hash=key_hash_from("key.key_hash", key.key_hash),
-        key_name=_text("key.key_name", key.key_name, NAME_CHARACTERS_MAX),
-        key_alias=_text("key.key_alias", key.key_alias, NAME_CHARACTERS_MAX),
-        user_id=_text("key.user_id", key.user_id, NAME_CHARACTERS_MAX),
-        team_id=_text("key.team_id", key.team_id, TEAM_CHARACTERS_MAX),
-        models=tuple(_text("key.models", name, NAME_CHARACTERS_MAX, required=True) for name in key.models),
-        aliases={
-            _text("key.aliases", alias, NAME_CHARACTERS_MAX, required=True): _text(
-                "key.aliases", model, NAME_CHARACTERS_MAX, required=True
-            )
-            for alias, model in key.aliases.items()
-        },
-        max_budget_nanos=max_budget,
-        expires_at=_time(key, "expire_time"),
-        blocked=key.blocked,
-        metadata_json=_document("key.metadata_json", key.metadata_json),
-        settings_json=_document("key.settings_json", key.settings_json),
-    )
-
-
 def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResponse:
     grant = decision.verdict
     if isinstance(grant, Denial):
@@ -211,27 +182,6 @@ def breakdown_to(cost: Cost) -> pb.CostBreakdown:
         cache_creation_usd_nanos=cost.cache_creation,
         output_usd_nanos=cost.output,
         reasoning_usd_nanos=cost.reasoning,
-    )
-
-
-def key_to(state: KeyState) -> pb.Key:
-    record = state.record
-    return pb.Key(
-        key_hash=record.key_hash,
-        key_name=record.key_name,
-        key_alias=record.key_alias,
-        user_id=record.user_id,
-        team_id=record.team_id,
-        models=record.models,
-        aliases=record.aliases,
-        max_budget_usd_nanos=record.max_budget_nanos,
-        spend_usd_nanos=state.posted_nanos,
-        held_usd_nanos=state.held_nanos,
-        expire_time=None if record.expires_at is None else _timestamp(record.expires_at),
-        create_time=_timestamp(record.created_at),
-        blocked=record.blocked,
-        metadata_json=record.metadata_json,
-        settings_json=record.settings_json,
     )
 
 

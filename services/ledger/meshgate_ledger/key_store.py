@@ -4,62 +4,23 @@ A key that is deleted keeps its row, its account and its entries. Making a key w
 replaces its rules and keeps its account: the same secret spends from the same money.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.batches import key_from_row
 from meshgate_ledger.database import Database
+from meshgate_ledger.entities import belonging, entity_rows, key_rows
+from meshgate_ledger.entities.accounts import PlanChange, Rules, apply_changes, budget_plan, usages
+from meshgate_ledger.entities.changes import Change, Changes, Does, Work
+from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan, over
+from meshgate_ledger.entities.records import EntityKind, KeyFilter, Page
 from meshgate_ledger.records import KeyRecord, KeyState, key_account_id, utc
 
-SELECT_KEY = """
-    SELECT to_jsonb(k) || jsonb_build_object('limit_nanos', a.limit_nanos) AS key,
-        k.created_by_request, a.posted_nanos, a.pending_nanos
-    FROM ledger.keys k JOIN ledger.accounts a ON a.account_id = 'key:' || k.key_hash
-    WHERE k.key_hash = $1 AND k.deleted_at IS NULL
-"""
-
-UPSERT_ACCOUNT = """
-    INSERT INTO ledger.accounts (account_id, kind, limit_nanos) VALUES ($1, 'key', $2)
-    ON CONFLICT (account_id) DO UPDATE SET limit_nanos = excluded.limit_nanos
-"""
-
-UPSERT_KEY = """
-    INSERT INTO ledger.keys (key_hash, key_name, key_alias, user_id, team_id, models, aliases, blocked,
-        metadata, settings, expires_at, created_at, created_by_request)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-    ON CONFLICT (key_hash) DO UPDATE SET (key_name, key_alias, user_id, team_id, models, aliases, blocked,
-        metadata, settings, expires_at, created_at, created_by_request, deleted_at, deleted_by_request)
-    = (excluded.key_name, excluded.key_alias, excluded.user_id, excluded.team_id, excluded.models,
-        excluded.aliases, excluded.blocked, excluded.metadata, excluded.settings, excluded.expires_at,
-        excluded.created_at, excluded.created_by_request, NULL, NULL)
-"""
-
-# The account first, as everywhere; see migrations/0001_tables.sql.
-LOCK_ACCOUNTS = """
-    SELECT a.account_id FROM ledger.accounts a
-    WHERE a.account_id = ANY (ARRAY(
-        SELECT 'key:' || k.key_hash FROM ledger.keys k
-        WHERE k.key_hash = ANY ($1) OR (k.key_alias = ANY ($2) AND k.key_alias <> '')))
-    ORDER BY a.account_id FOR NO KEY UPDATE
-"""
-
-DELETE_KEYS = """
-    UPDATE ledger.keys SET deleted_at = $3, deleted_by_request = $4
-    WHERE deleted_at IS NULL
-        AND (key_hash = ANY ($1) OR (key_alias = ANY ($2) AND key_alias <> ''))
-"""
-
-DELETED_KEYS = """
-    SELECT key_hash, key_alias FROM ledger.keys
-    WHERE deleted_by_request = $3 AND deleted_at IS NOT NULL
-        AND (key_hash = ANY ($1) OR (key_alias = ANY ($2) AND key_alias <> ''))
-"""
+NO_DEFAULTS: belonging.Defaults = {}
+ALIASES = "SELECT key_alias FROM ledger.keys WHERE key_hash = ANY ($1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,91 +31,209 @@ class DeletedKeys:
     aliases: tuple[str, ...]
 
 
-class KeyStore:
-    """Makes, shows and deletes keys. Raises UNAVAILABLE/STORE_UNAVAILABLE without PostgreSQL."""
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What takes the place of a key's secret."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    key_hash: str
+    key_name: str
+
+
+Changing = Callable[[KeyRecord], KeyRecord]
+
+
+class KeyStore:
+    """Makes, shows, changes and deletes keys. Raises UNAVAILABLE/STORE_UNAVAILABLE without PostgreSQL.
+
+    `changes` is shared with the other stores of management. `defaults`: limits of users and teams that are
+    made because a key names them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        changes: Changes | None = None,
+        defaults: belonging.Defaults = NO_DEFAULTS,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self.changes = changes or Changes(database, clock)
+        self.defaults = defaults
 
-    async def create(self, request_id: str, key: KeyRecord, timeout_s: float) -> KeyState:
-        """Stores a key; a repeat returns it as it is. Raises ALREADY_EXISTS/KEY_ALIAS_TAKEN."""
-        now = utc(self._clock.now_ns())
+    async def create(
+        self, request_id: str, key: KeyRecord, timeout_s: float, changed_by: str = ""
+    ) -> KeyState:
+        """Stores a key; a repeat returns it as it is.
 
-        async def work(connection: asyncpg.Connection) -> KeyState:
-            async with connection.transaction():
-                await connection.execute(UPSERT_ACCOUNT, key_account_id(key.key_hash), key.max_budget_nanos)
-                existing = await connection.fetchrow(SELECT_KEY, key.key_hash)
-                if existing is None or existing["created_by_request"] != request_id:
-                    await connection.execute(UPSERT_KEY, *_row(key, now, request_id))
-                stored = await connection.fetchrow(SELECT_KEY, key.key_hash)
-                assert stored is not None
-                return _state(stored)
+        Raises ALREADY_EXISTS/KEY_ALIAS_TAKEN and NOT_FOUND/BUDGET_NOT_FOUND.
+        """
 
-        try:
-            return await self._database.use(work, timeout_s)
-        except asyncpg.UniqueViolationError:
-            raise MeshError(
-                Code.ALREADY_EXISTS,
-                "KEY_ALIAS_TAKEN",
-                f"a key with the alias {key.key_alias!r} exists",
-                fields={"key.key_alias": "is taken"},
-            ) from None
+        async def does(work: Work) -> tuple[str, ...]:
+            existing = await key_rows.find(work.connection, key.key_hash, with_deleted=True)
+            before = NO_LIMITS if existing is None else existing[1]
+            account_id = key_account_id(key.key_hash) if existing is None else existing[0].account_id
+            made = replace(_with_budget(key), account_id=account_id, created_at=work.now)
+            made = await self._prepared(work, made, before)
+            await key_rows.insert(work, made, request_id)
+            return (key.key_hash,)
+
+        return await self._changed(Change(request_id, "create key", changed_by), does, timeout_s)
+
+    async def update(self, change: Change, key_hash: str, changing: Changing, timeout_s: float) -> KeyState:
+        """Makes of the key what `changing` makes of it.
+
+        Raises NOT_FOUND/KEY_UNKNOWN, NOT_FOUND/BUDGET_NOT_FOUND and ALREADY_EXISTS/KEY_ALIAS_TAKEN.
+        """
+
+        async def does(work: Work) -> tuple[str, ...]:
+            before, plan = await _known(work, key_hash)
+            await key_rows.update(work, await self._prepared(work, changing(before), plan))
+            return (key_hash,)
+
+        return await self._changed(change, does, timeout_s)
+
+    async def regenerate(
+        self, change: Change, key_hash: str, secret: NewSecret, changing: Changing, timeout_s: float
+    ) -> KeyState:
+        """Gives a key another secret; the old one is dead at once, account and spend stay.
+
+        The old hash keeps its row as a deleted key, for the entries that name it. Raises as `update`, and
+        ALREADY_EXISTS/KEY_EXISTS when the new secret is or was another key's.
+        """
+
+        async def does(work: Work) -> tuple[str, ...]:
+            before, plan = await _known(work, key_hash)
+            if await key_rows.find(work.connection, secret.key_hash, with_deleted=True) is not None:
+                raise MeshError(
+                    Code.ALREADY_EXISTS,
+                    "KEY_EXISTS",
+                    "this secret is or was another key's",
+                    fields={"new_key": "is taken"},
+                )
+            after = replace(changing(before), key_hash=secret.key_hash, key_name=secret.key_name)
+            after = await self._prepared(work, after, plan)
+            await key_rows.delete(work, [key_hash])
+            await key_rows.insert(work, after, change.request_id)
+            return (secret.key_hash,)
+
+        return await self._changed(change, does, timeout_s)
 
     async def get(self, key_hash: str, timeout_s: float) -> KeyState | None:
         """The key and its money; None when there is none, or it was deleted."""
-        row = await self._database.use(
-            lambda connection: connection.fetchrow(SELECT_KEY, key_hash), timeout_s
-        )
-        return None if row is None else _state(row)
+
+        async def read(connection: asyncpg.Connection) -> KeyState | None:
+            found = await key_rows.find(connection, key_hash)
+            return None if found is None else (await self._states(connection, [found]))[0]
+
+        return await self._database.use(read, timeout_s)
+
+    async def page(self, wanted: KeyFilter, asked: Page, timeout_s: float) -> tuple[list[KeyState], int]:
+        """A page, and how many keys there are on all."""
+
+        async def read(connection: asyncpg.Connection) -> tuple[list[KeyState], int]:
+            found, total = await key_rows.page_of(connection, wanted, asked)
+            return await self._states(connection, found), total
+
+        return await self._database.use(read, timeout_s)
 
     async def delete(
-        self, request_id: str, hashes: Sequence[str], aliases: Sequence[str], timeout_s: float
+        self,
+        request_id: str,
+        hashes: Sequence[str],
+        aliases: Sequence[str],
+        timeout_s: float,
+        changed_by: str = "",
     ) -> DeletedKeys:
         """Deletes keys; they stop working at once. A repeat returns what the first one deleted.
 
         Raises NOT_FOUND/KEY_UNKNOWN when none of them exists.
         """
-        now = utc(self._clock.now_ns())
-        named = (list(hashes), list(aliases))
 
-        async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-            async with connection.transaction():
-                await connection.execute(LOCK_ACCOUNTS, *named)
-                deleted = await connection.fetch(DELETED_KEYS, *named, request_id)
-                if not deleted:
-                    await connection.execute(DELETE_KEYS, *named, now, request_id)
-                    deleted = await connection.fetch(DELETED_KEYS, *named, request_id)
-                return list(deleted)
+        async def does(work: Work) -> tuple[str, ...]:
+            found = await key_rows.find_named(work.connection, hashes, aliases)
+            if not found:
+                raise MeshError(Code.NOT_FOUND, "KEY_UNKNOWN", "none of these keys exists")
+            await apply_changes(work, key_rows.locked(found))
+            deleted = tuple(key.key_hash for key, _ in found)
+            await key_rows.delete(work, deleted)
+            return deleted
 
-        rows = await self._database.use(work, timeout_s)
-        if not rows:
-            raise MeshError(Code.NOT_FOUND, "KEY_UNKNOWN", "none of these keys exists")
-        found = {row["key_alias"] for row in rows}
-        return DeletedKeys(
-            hashes=tuple(row["key_hash"] for row in rows),
-            aliases=tuple(alias for alias in aliases if alias in found),
+        deleted = await self.changes.run(Change(request_id, "delete keys", changed_by), does, timeout_s)
+        rows = await self._database.use(
+            lambda connection: connection.fetch(ALIASES, list(deleted)), timeout_s
         )
+        names = {row["key_alias"] for row in rows}
+        return DeletedKeys(deleted, tuple(alias for alias in aliases if alias in names))
+
+    async def _prepared(self, work: Work, key: KeyRecord, before: LimitPlan) -> KeyRecord:
+        """Brings the accounts in order, and makes whom the key names; its row can be written then."""
+        template = await budget_plan(work.connection, key.budget_id)
+        if key.team_id and not key.organization_id:
+            team = await entity_rows.find(work.connection, EntityKind.TEAM, key.team_id)
+            key = replace(key, organization_id="" if team is None else team[0].organization_id)
+        named = {
+            EntityKind.USER: key.user_id,
+            EntityKind.TEAM: key.team_id,
+            EntityKind.ORGANIZATION: key.organization_id,
+        }
+        new = await belonging.missing(work, named, self.defaults)
+        own = PlanChange(key.account_id, before, over(key.limits, template), Rules())
+        await apply_changes(work, [own, *belonging.accounts_of(new)])
+        for entity in new:
+            await entity_rows.write(work, entity)
+        return key
+
+    async def _changed(
+        self,
+        change: Change,
+        does: Does,
+        timeout_s: float,
+    ) -> KeyState:
+        try:
+            (key_hash,) = await self.changes.run(change, does, timeout_s)
+        except asyncpg.UniqueViolationError:
+            raise MeshError(
+                Code.ALREADY_EXISTS,
+                "KEY_ALIAS_TAKEN",
+                "a key with this alias exists",
+                fields={"key.key_alias": "is taken"},
+            ) from None
+        state = await self.get(key_hash, timeout_s)
+        if state is None:
+            raise _unknown()  # a repeat, and it was deleted since
+        return state
+
+    async def _states(
+        self, connection: asyncpg.Connection, found: Sequence[key_rows.Found]
+    ) -> list[KeyState]:
+        work = Work(connection, utc(self._clock.now_ns()), "", self.changes.timezone)
+        used = await usages(work, {key.account_id: plan for key, plan in found})
+        return [
+            KeyState(
+                key,
+                posted_nanos=used[key.account_id].total_spend_nanos,
+                held_nanos=used[key.account_id].held_nanos,
+                plan=plan,
+                usage=used[key.account_id],
+            )
+            for key, plan in found
+        ]
 
 
-def _row(key: KeyRecord, now: datetime, request_id: str) -> tuple[object, ...]:
-    return (
-        key.key_hash,
-        key.key_name,
-        key.key_alias,
-        key.user_id,
-        key.team_id,
-        list(key.models),
-        json.dumps(dict(key.aliases)),
-        key.blocked,
-        key.metadata_json,
-        key.settings_json,
-        key.expires_at,
-        now,
-        request_id,
-    )
+def _with_budget(key: KeyRecord) -> KeyRecord:
+    """`max_budget_nanos` of a key without other limits is one."""
+    if key.max_budget_nanos is None or key.limits != NO_LIMITS:
+        return key
+    return replace(key, limits=LimitPlan(max_budget_nanos=key.max_budget_nanos))
 
 
-def _state(row: asyncpg.Record) -> KeyState:
-    record = key_from_row(json.loads(row["key"]))
-    return KeyState(record, posted_nanos=row["posted_nanos"], held_nanos=row["pending_nanos"])
+async def _known(work: Work, key_hash: str) -> key_rows.Found:
+    found = await key_rows.find(work.connection, key_hash)
+    if found is None:
+        raise _unknown()
+    return found
+
+
+def _unknown() -> MeshError:
+    return MeshError(Code.NOT_FOUND, "KEY_UNKNOWN", "there is no such key")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
+from meshgate_ledger.entities.records import NOTHING_USED, Usage
 from meshgate_ledger.price import Cost, Price, Rates, TokenCounts
 
 NANOS_PER_USD = 1_000_000_000
@@ -72,6 +73,8 @@ class KeyState:
     record: KeyRecord
     posted_nanos: int
     held_nanos: int
+    plan: LimitPlan = NO_LIMITS  # its own limits over its budget's
+    usage: Usage = NOTHING_USED
 
 
 class DenialReason(StrEnum):

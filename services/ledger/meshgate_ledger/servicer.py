@@ -8,6 +8,8 @@ from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_ledger import convert
 from meshgate_ledger.credential_servicer import add_credentials
 from meshgate_ledger.credentials import CredentialBook
+from meshgate_ledger.entities import key_convert
+from meshgate_ledger.entities.text import text_from
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.records import Denial
@@ -90,15 +92,17 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         request_id = convert.request_id_from(request.request_id)
-        state = await self._keys.create(request_id, convert.key_from(request.key), call.remaining_s())
-        return pb.CreateKeyResponse(key=convert.key_to(state))
+        key = key_convert.key_from(request.key)
+        changed_by = text_from("changed_by", request.changed_by)
+        state = await self._keys.create(request_id, key, call.remaining_s(), changed_by)
+        return pb.CreateKeyResponse(key=key_convert.key_to(state))
 
     async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
         key_hash = convert.key_hash_from("key_hash", request.key_hash)
         state = await self._keys.get(key_hash, call.remaining_s())
         if state is None:
             raise MeshError(Code.NOT_FOUND, "KEY_UNKNOWN", "there is no such key")
-        return pb.GetKeyResponse(key=convert.key_to(state))
+        return pb.GetKeyResponse(key=key_convert.key_to(state))
 
     async def delete_keys(self, request: pb.DeleteKeysRequest, call: Call) -> pb.DeleteKeysResponse:
         request_id = convert.request_id_from(request.request_id)

@@ -60,7 +60,7 @@ def over(own: LimitPlan, template: LimitPlan) -> LimitPlan:
 
 
 def account_limits(account_id: str, plan: LimitPlan) -> dict[str, tuple[LimitSpec, ...]]:
-    """The limits of the account, and of its parts that are for one model. The account itself is always there."""
+    """The limits of the account, which is always there, and of its parts that are for one model."""
     found = {account_id: _own_limits(plan)}
     for model in sorted(plan.models):
         found[model_account(account_id, model)] = _model_limits(plan, model)
