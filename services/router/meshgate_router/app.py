@@ -23,15 +23,17 @@ from meshgate_router.deployment_state import DeploymentStates
 from meshgate_router.hedge import TASKS_MAX, Hedger
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.prices import Prices, price_library
+from meshgate_router.probe import ProbeParts, Prober
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.providers.registry import providers
 from meshgate_router.redis_link import RedisLink, redis_client
 from meshgate_router.retry_budget import RetryBudget
 from meshgate_router.selection import Selector, SelectorParts
-from meshgate_router.servicer import RouterServicer
+from meshgate_router.servicer import RouterServicer, ServicerParts
 from meshgate_router.settings import RouterSettings
 from meshgate_router.shared_breaker import SharedBreaker
 from meshgate_router.shared_limits import SharedLimits
+from meshgate_router.state_report import StateReport
 from meshgate_router.strategies.registry import needs_prices
 from meshgate_router.stream import Streams
 from meshgate_router.timing import TimeoutRules
@@ -148,7 +150,22 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
         hedger = Hedger(config.router.hedging, loop, hedges, runtime.clock)
         streams = Streams(loop, caller, hedger, recovers=config.router.mid_stream_recovery)
         server = runtime.server(settings, ALLOWED_CALLERS)
-        server.add(RouterServicer(catalog, Answers(loop, caller, hedger), streams, caller, runtime.clock))
+        probes = ProbeParts(
+            catalog, config.deployments, routing.selector, caller, config.router, timeouts, runtime.clock
+        )
+        parts = ServicerParts(
+            catalog=catalog,
+            answers=Answers(loop, caller, hedger),
+            streams=streams,
+            caller=caller,
+            report=StateReport(
+                config.deployments, routing.breaker, routing.states, routing.local_limits, runtime.clock
+            ),
+            prober=Prober(probes),
+            shared=lambda: sharing is not None and not sharing.link.away,
+            clock=runtime.clock,
+        )
+        server.add(RouterServicer(parts))
         log.info("router", models=len(catalog.public_models()), deployments=len(config.deployments))
         await stack.enter_async_context(server)
         yield

@@ -87,6 +87,11 @@ class Breaker:
         until_s = max(circuit.cool_until_s, circuit.trial_until_s if circuit.on_trial else 0.0)
         return max(0.0, until_s - self._clock.monotonic_s())
 
+    def cooling_down(self, deployment: Deployment) -> bool:
+        """Whether it may not even be tried."""
+        circuit = self._circuits.get(key_of(deployment))
+        return circuit is not None and circuit.cool_until_s > self._clock.monotonic_s()
+
     def on_trial(self, deployment: Deployment) -> bool:
         """Whether the next call is a trial: then `admit` has to be asked."""
         circuit = self._circuits.get(key_of(deployment))

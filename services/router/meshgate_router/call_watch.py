@@ -53,6 +53,7 @@ class CallWatch:
         self._parts.metrics.answered(lease.deployment.provider, duration_s)
         state = self._parts.states.of(lease.deployment)
         state.answers += 1
+        state.failing = False
         if lease.terms.stream:
             self._parts.states.note_latency(state, duration_s, stream=True)
 
@@ -69,6 +70,7 @@ class CallWatch:
         )
         state = self._over(lease)
         state.failures += 1
+        state.failing = True
         state.last_failure, state.last_failure_s = error.kind.value, self.now_s()
         self._settle(lease, None if lease.has_answered else Amounts(1 if error.sent else 0))
         if error.kind is ErrorKind.TIMEOUT and lease.terms.shortened:

@@ -8,6 +8,7 @@ from meshgate_router.attempt import Served, T
 from meshgate_router.catalog import PublicModel
 from meshgate_router.journey import RouteTask
 from meshgate_router.legs import Leg
+from meshgate_router.prompt_size import estimated_tokens, output_tokens_max
 from meshgate_router.stream import Delta, Event, Started
 
 NUM_RETRIES_MAX = 10
@@ -38,6 +39,14 @@ def route_task(
         timeout_s=timeout_s,
         fallbacks=tuple(options.fallbacks),
         request_id=request.request_id,
+        tags=tuple(options.tags),
+        remaining_budget_usd_nanos=(
+            options.remaining_budget_usd_nanos if options.HasField("remaining_budget_usd_nanos") else None
+        ),
+        prompt_tokens=(
+            options.prompt_tokens if options.HasField("prompt_tokens") else estimated_tokens(request.chat)
+        ),
+        output_tokens_max=output_tokens_max(request.chat),
     )
 
 

@@ -37,6 +37,7 @@ class DeploymentState:
     cooldowns: int = 0
     last_failure: str = ""  # a reason
     last_failure_s: float = 0.0
+    failing: bool = False  # its last call failed
     minute: int = 0
     minute_requests: int = 0
     minute_tokens: int = 0
@@ -62,6 +63,10 @@ class DeploymentStates:
         if state.minute != minute:
             state.minute, state.minute_requests, state.minute_tokens = minute, 0, 0
         return state
+
+    def models_of(self, account: str) -> Sequence[str]:
+        """The models that were asked for behind one entry."""
+        return [model for owner, model in self._states if owner == account]
 
     def latency_s(self, state: DeploymentState, *, stream: bool) -> float | None:
         """The mean of what is remembered; None: nothing is."""

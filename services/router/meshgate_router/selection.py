@@ -84,6 +84,10 @@ class Selector:
                 found.append(deployment)
         return found
 
+    def probe(self, group: ModelGroup, deployment: Deployment, terms: Terms) -> Lease:
+        """A lease of this very deployment, whatever its health and its limits."""
+        return Lease(Choice(group, deployment, Journey(), terms, None), self._watch)
+
     async def lease(self, wish: Wish) -> Lease | None:
         """A lease of one of the candidates; None: none may be called now (the journey knows why)."""
         patience_s, step_s = wish.patience_s, WAIT_STEP_S

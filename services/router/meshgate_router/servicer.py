@@ -1,34 +1,46 @@
 """RouterService over the attempt loop: checks, converts, and decides nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from meshgate_chassis.clock import Clock
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceServicer
 from meshgate_protos.rpc import Call
-from meshgate_router import convert
+from meshgate_router import convert, convert_state
 from meshgate_router.answers import Answers
 from meshgate_router.catalog import Catalog
+from meshgate_router.probe import Prober
 from meshgate_router.provider_call import ProviderCaller
+from meshgate_router.state_report import StateReport
 from meshgate_router.stream import Delta, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class ServicerParts:
+    """What answers. `shared`: whether limits and cooldowns are those of all replicas just now."""
+
+    catalog: Catalog
+    answers: Answers
+    streams: Streams
+    caller: ProviderCaller
+    report: StateReport
+    prober: Prober
+    shared: Callable[[], bool]
+    clock: Clock
 
 
 class RouterServicer(RouterServiceServicer):
     """Errors and limits as in the contract."""
 
-    def __init__(
-        self, catalog: Catalog, answers: Answers, streams: Streams, caller: ProviderCaller, clock: Clock
-    ) -> None:
-        self._catalog = catalog
-        self._answers = answers
-        self._streams = streams
-        self._caller = caller
-        self._clock = clock
+    def __init__(self, parts: ServicerParts) -> None:
+        self._parts = parts
+        self._caller = parts.caller
 
     async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
         task = convert.route_task(request, self._deadline_s(call), stream=False)
-        served = await self._answers.create(task, request.chat)
+        served = await self._parts.answers.create(task, request.chat)
         answer = served.value
         api_base = self._caller.base(served.deployment)
         return pb.CreateChatResponse(
@@ -39,14 +51,25 @@ class RouterServicer(RouterServiceServicer):
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncIterator[pb.StreamChatResponse]:
         task = convert.route_task(request, self._deadline_s(call), stream=True)
-        async with aclosing(self._streams.events(task, request.chat)) as events:
+        async with aclosing(self._parts.streams.events(task, request.chat)) as events:
             async for event in events:
                 served = None if isinstance(event, Delta) else event.served
                 base = "" if served is None else self._caller.base(served.deployment)
                 yield convert.stream_response(event, base)
 
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse(models=map(convert.model, self._catalog.public_models()))
+        return pb.ListModelsResponse(models=map(convert.model, self._parts.catalog.public_models()))
+
+    async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse:
+        rows = self._parts.report.rows()
+        states = (convert_state.deployment_state(row, self._caller.base(row.deployment)) for row in rows)
+        return pb.GetStateResponse(deployments=states, shared=self._parts.shared())
+
+    async def probe_deployments(
+        self, request: pb.ProbeDeploymentsRequest, call: Call
+    ) -> pb.ProbeDeploymentsResponse:
+        results = await self._parts.prober.probe(request.model, request.deployment_id, self._deadline_s(call))
+        return pb.ProbeDeploymentsResponse(results=map(convert_state.probe_result, results))
 
     def _deadline_s(self, call: Call) -> float:
-        return self._clock.monotonic_s() + call.remaining_s()
+        return self._parts.clock.monotonic_s() + call.remaining_s()

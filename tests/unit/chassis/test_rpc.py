@@ -65,6 +65,14 @@ class Subject(RouterServiceServicer):
         finally:
             self.cancelled.set()
 
+    async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse:
+        return pb.GetStateResponse()
+
+    async def probe_deployments(
+        self, request: pb.ProbeDeploymentsRequest, call: Call
+    ) -> pb.ProbeDeploymentsResponse:
+        return pb.ProbeDeploymentsResponse()
+
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
         return pb.ListModelsResponse(models=[pb.Model(id="m" * 100_000)])
 

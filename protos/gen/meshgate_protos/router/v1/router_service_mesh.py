@@ -24,12 +24,24 @@ ROUTER_SERVICE_LIST_MODELS = UnaryMethod(
     pb.ListModelsRequest,
     pb.ListModelsResponse,
 )
+ROUTER_SERVICE_GET_STATE = UnaryMethod(
+    "/meshgate_protos.router.v1.RouterService/GetState",
+    pb.GetStateRequest,
+    pb.GetStateResponse,
+)
+ROUTER_SERVICE_PROBE_DEPLOYMENTS = UnaryMethod(
+    "/meshgate_protos.router.v1.RouterService/ProbeDeployments",
+    pb.ProbeDeploymentsRequest,
+    pb.ProbeDeploymentsResponse,
+)
 ROUTER_SERVICE = Service(
     "meshgate_protos.router.v1.RouterService",
     {
         "create_chat": ROUTER_SERVICE_CREATE_CHAT,
         "stream_chat": ROUTER_SERVICE_STREAM_CHAT,
         "list_models": ROUTER_SERVICE_LIST_MODELS,
+        "get_state": ROUTER_SERVICE_GET_STATE,
+        "probe_deployments": ROUTER_SERVICE_PROBE_DEPLOYMENTS,
     },
 )
 
@@ -41,6 +53,8 @@ class RouterServiceClient:
         self.create_chat: UnaryCall[pb.CreateChatRequest, pb.CreateChatResponse] = channel.unary(ROUTER_SERVICE_CREATE_CHAT)
         self.stream_chat: StreamCall[pb.StreamChatRequest, pb.StreamChatResponse] = channel.stream(ROUTER_SERVICE_STREAM_CHAT)
         self.list_models: UnaryCall[pb.ListModelsRequest, pb.ListModelsResponse] = channel.unary(ROUTER_SERVICE_LIST_MODELS)
+        self.get_state: UnaryCall[pb.GetStateRequest, pb.GetStateResponse] = channel.unary(ROUTER_SERVICE_GET_STATE)
+        self.probe_deployments: UnaryCall[pb.ProbeDeploymentsRequest, pb.ProbeDeploymentsResponse] = channel.unary(ROUTER_SERVICE_PROBE_DEPLOYMENTS)
 
 
 class RouterServiceServicer(ABC):
@@ -56,3 +70,9 @@ class RouterServiceServicer(ABC):
 
     @abstractmethod
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse: ...
+
+    @abstractmethod
+    async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse: ...
+
+    @abstractmethod
+    async def probe_deployments(self, request: pb.ProbeDeploymentsRequest, call: Call) -> pb.ProbeDeploymentsResponse: ...

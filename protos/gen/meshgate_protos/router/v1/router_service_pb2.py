@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from meshgate_protos.chat.v1 import chat_pb2 as meshgate__protos_dot_chat_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.meshgate_protos/router/v1/router_service.proto\x12\x19meshgate_protos.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\x95\x01\n\x11\x43reateChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\x85\x01\n\x12\x43reateChatResponse\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\"\x95\x01\n\x11StreamChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\xc0\x01\n\x12StreamChatResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\".meshgate_protos.router.v1.StartedH\x00\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32 .meshgate_protos.router.v1.DeltaH\x00\x12\x37\n\x08\x66inished\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\";\n\x05\x44\x65lta\x12\x32\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\".meshgate_protos.chat.v1.ChatChunk\"\xaa\x01\n\x08\x46inished\x12\x32\n\x05usage\x18\x01 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.UsageH\x00\x88\x01\x01\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12;\n\tserved_by\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedByH\x01\x88\x01\x01\x42\x08\n\x06_usageB\x0c\n\n_served_by\"\xa2\x02\n\x0cRouteOptions\x12\x18\n\x0bnum_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x12\x11\n\tfallbacks\x18\x03 \x03(\t\x12\'\n\x1aremaining_budget_usd_nanos\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x42\n\x0b\x63redentials\x18\x06 \x03(\x0b\x32-.meshgate_protos.router.v1.ProviderCredentialB\x0e\n\x0c_num_retriesB\n\n\x08_timeoutB\x1d\n\x1b_remaining_budget_usd_nanos\"M\n\x12ProviderCredential\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\x12\x15\n\rcredential_id\x18\x03 \x01(\t\"\xe4\x02\n\x08ServedBy\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x10\n\x08\x61pi_base\x18\x05 \x01(\t\x12\x19\n\x11\x61ttempted_retries\x18\x06 \x01(\x05\x12\x1b\n\x13\x61ttempted_fallbacks\x18\x07 \x01(\x05\x12R\n\x10provider_headers\x18\x08 \x03(\x0b\x32\x38.meshgate_protos.router.v1.ServedBy.ProviderHeadersEntry\x12,\n\x04legs\x18\t \x03(\x0b\x32\x1e.meshgate_protos.router.v1.Leg\x1a\x36\n\x14ProviderHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc4\x01\n\x03Leg\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x13\n\x0bmodel_group\x18\x04 \x01(\t\x12-\n\x05usage\x18\x05 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.Usage\x12\x11\n\testimated\x18\x06 \x01(\x08\x12\x15\n\rreceived_text\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x13\n\x11ListModelsRequest\"F\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .meshgate_protos.router.v1.Model\"4\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t2\xd2\x02\n\rRouterService\x12i\n\nCreateChat\x12,.meshgate_protos.router.v1.CreateChatRequest\x1a-.meshgate_protos.router.v1.CreateChatResponse\x12k\n\nStreamChat\x12,.meshgate_protos.router.v1.StreamChatRequest\x1a-.meshgate_protos.router.v1.StreamChatResponse0\x01\x12i\n\nListModels\x12,.meshgate_protos.router.v1.ListModelsRequest\x1a-.meshgate_protos.router.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.meshgate_protos/router/v1/router_service.proto\x12\x19meshgate_protos.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\x95\x01\n\x11\x43reateChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\x85\x01\n\x12\x43reateChatResponse\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\"\x95\x01\n\x11StreamChatRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.meshgate_protos.router.v1.RouteOptions\"\xc0\x01\n\x12StreamChatResponse\x12\x35\n\x07started\x18\x01 \x01(\x0b\x32\".meshgate_protos.router.v1.StartedH\x00\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32 .meshgate_protos.router.v1.DeltaH\x00\x12\x37\n\x08\x66inished\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x36\n\tserved_by\x18\x01 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedBy\";\n\x05\x44\x65lta\x12\x32\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\".meshgate_protos.chat.v1.ChatChunk\"\xaa\x01\n\x08\x46inished\x12\x32\n\x05usage\x18\x01 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.UsageH\x00\x88\x01\x01\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12;\n\tserved_by\x18\x03 \x01(\x0b\x32#.meshgate_protos.router.v1.ServedByH\x01\x88\x01\x01\x42\x08\n\x06_usageB\x0c\n\n_served_by\"\xd0\x02\n\x0cRouteOptions\x12\x18\n\x0bnum_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12/\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x12\x11\n\tfallbacks\x18\x03 \x03(\t\x12\'\n\x1aremaining_budget_usd_nanos\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x42\n\x0b\x63redentials\x18\x06 \x03(\x0b\x32-.meshgate_protos.router.v1.ProviderCredential\x12\x1a\n\rprompt_tokens\x18\x07 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_num_retriesB\n\n\x08_timeoutB\x1d\n\x1b_remaining_budget_usd_nanosB\x10\n\x0e_prompt_tokens\"M\n\x12ProviderCredential\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06sealed\x18\x02 \x01(\x0c\x12\x15\n\rcredential_id\x18\x03 \x01(\t\"\xe4\x02\n\x08ServedBy\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x10\n\x08\x61pi_base\x18\x05 \x01(\t\x12\x19\n\x11\x61ttempted_retries\x18\x06 \x01(\x05\x12\x1b\n\x13\x61ttempted_fallbacks\x18\x07 \x01(\x05\x12R\n\x10provider_headers\x18\x08 \x03(\x0b\x32\x38.meshgate_protos.router.v1.ServedBy.ProviderHeadersEntry\x12,\n\x04legs\x18\t \x03(\x0b\x32\x1e.meshgate_protos.router.v1.Leg\x1a\x36\n\x14ProviderHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc4\x01\n\x03Leg\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x13\n\x0bmodel_group\x18\x04 \x01(\t\x12-\n\x05usage\x18\x05 \x01(\x0b\x32\x1e.meshgate_protos.chat.v1.Usage\x12\x11\n\testimated\x18\x06 \x01(\x08\x12\x15\n\rreceived_text\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x11\n\x0fGetStateRequest\"c\n\x10GetStateResponse\x12?\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32*.meshgate_protos.router.v1.DeploymentState\x12\x0e\n\x06shared\x18\x02 \x01(\x08\"\xb5\x03\n\x0f\x44\x65ploymentState\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x10\n\x08\x61pi_base\x18\x05 \x01(\t\x12;\n\x06health\x18\x06 \x01(\x0e\x32+.meshgate_protos.router.v1.DeploymentHealth\x12\x17\n\x0f\x63ooling_seconds\x18\x07 \x01(\x01\x12\x11\n\tin_flight\x18\x08 \x01(\x05\x12\x0f\n\x07\x61nswers\x18\t \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x03\x12\x11\n\tcooldowns\x18\x0b \x01(\x03\x12\x14\n\x0clast_failure\x18\x0c \x01(\t\x12\x1c\n\x14last_failure_seconds\x18\r \x01(\x01\x12\x1b\n\x13\x66irst_token_seconds\x18\x0e \x01(\x01\x12\x15\n\rtoken_seconds\x18\x0f \x01(\x01\x12\x33\n\x06limits\x18\x10 \x03(\x0b\x32#.meshgate_protos.router.v1.LimitUse\"P\n\x08LimitUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x19\n\x11resets_in_seconds\x18\x04 \x01(\x01\"?\n\x17ProbeDeploymentsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"S\n\x18ProbeDeploymentsResponse\x12\x37\n\x07results\x18\x01 \x03(\x0b\x32&.meshgate_protos.router.v1.ProbeResult\"\xbf\x01\n\x0bProbeResult\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bmodel_group\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x16\n\x0eupstream_model\x18\x04 \x01(\t\x12\x0f\n\x07healthy\x18\x05 \x01(\x08\x12\x0e\n\x06probed\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\t \x01(\x01\"\x13\n\x11ListModelsRequest\"F\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .meshgate_protos.router.v1.Model\"4\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t*\xb2\x01\n\x10\x44\x65ploymentHealth\x12!\n\x1d\x44\x45PLOYMENT_HEALTH_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45PLOYMENT_HEALTH_HEALTHY\x10\x01\x12\x1d\n\x19\x44\x45PLOYMENT_HEALTH_FAILING\x10\x02\x12\x1e\n\x1a\x44\x45PLOYMENT_HEALTH_ON_TRIAL\x10\x03\x12\x1d\n\x19\x44\x45PLOYMENT_HEALTH_COOLING\x10\x04\x32\xb4\x04\n\rRouterService\x12i\n\nCreateChat\x12,.meshgate_protos.router.v1.CreateChatRequest\x1a-.meshgate_protos.router.v1.CreateChatResponse\x12k\n\nStreamChat\x12,.meshgate_protos.router.v1.StreamChatRequest\x1a-.meshgate_protos.router.v1.StreamChatResponse0\x01\x12i\n\nListModels\x12,.meshgate_protos.router.v1.ListModelsRequest\x1a-.meshgate_protos.router.v1.ListModelsResponse\x12\x63\n\x08GetState\x12*.meshgate_protos.router.v1.GetStateRequest\x1a+.meshgate_protos.router.v1.GetStateResponse\x12{\n\x10ProbeDeployments\x12\x32.meshgate_protos.router.v1.ProbeDeploymentsRequest\x1a\x33.meshgate_protos.router.v1.ProbeDeploymentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._loaded_options = None
   _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_DEPLOYMENTHEALTH']._serialized_start=3191
+  _globals['_DEPLOYMENTHEALTH']._serialized_end=3369
   _globals['_CREATECHATREQUEST']._serialized_start=146
   _globals['_CREATECHATREQUEST']._serialized_end=295
   _globals['_CREATECHATRESPONSE']._serialized_start=298
@@ -50,21 +52,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINISHED']._serialized_start=909
   _globals['_FINISHED']._serialized_end=1079
   _globals['_ROUTEOPTIONS']._serialized_start=1082
-  _globals['_ROUTEOPTIONS']._serialized_end=1372
-  _globals['_PROVIDERCREDENTIAL']._serialized_start=1374
-  _globals['_PROVIDERCREDENTIAL']._serialized_end=1451
-  _globals['_SERVEDBY']._serialized_start=1454
-  _globals['_SERVEDBY']._serialized_end=1810
-  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_start=1756
-  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_end=1810
-  _globals['_LEG']._serialized_start=1813
-  _globals['_LEG']._serialized_end=2009
-  _globals['_LISTMODELSREQUEST']._serialized_start=2011
-  _globals['_LISTMODELSREQUEST']._serialized_end=2030
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2032
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2102
-  _globals['_MODEL']._serialized_start=2104
-  _globals['_MODEL']._serialized_end=2156
-  _globals['_ROUTERSERVICE']._serialized_start=2159
-  _globals['_ROUTERSERVICE']._serialized_end=2497
+  _globals['_ROUTEOPTIONS']._serialized_end=1418
+  _globals['_PROVIDERCREDENTIAL']._serialized_start=1420
+  _globals['_PROVIDERCREDENTIAL']._serialized_end=1497
+  _globals['_SERVEDBY']._serialized_start=1500
+  _globals['_SERVEDBY']._serialized_end=1856
+  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_start=1802
+  _globals['_SERVEDBY_PROVIDERHEADERSENTRY']._serialized_end=1856
+  _globals['_LEG']._serialized_start=1859
+  _globals['_LEG']._serialized_end=2055
+  _globals['_GETSTATEREQUEST']._serialized_start=2057
+  _globals['_GETSTATEREQUEST']._serialized_end=2074
+  _globals['_GETSTATERESPONSE']._serialized_start=2076
+  _globals['_GETSTATERESPONSE']._serialized_end=2175
+  _globals['_DEPLOYMENTSTATE']._serialized_start=2178
+  _globals['_DEPLOYMENTSTATE']._serialized_end=2615
+  _globals['_LIMITUSE']._serialized_start=2617
+  _globals['_LIMITUSE']._serialized_end=2697
+  _globals['_PROBEDEPLOYMENTSREQUEST']._serialized_start=2699
+  _globals['_PROBEDEPLOYMENTSREQUEST']._serialized_end=2762
+  _globals['_PROBEDEPLOYMENTSRESPONSE']._serialized_start=2764
+  _globals['_PROBEDEPLOYMENTSRESPONSE']._serialized_end=2847
+  _globals['_PROBERESULT']._serialized_start=2850
+  _globals['_PROBERESULT']._serialized_end=3041
+  _globals['_LISTMODELSREQUEST']._serialized_start=3043
+  _globals['_LISTMODELSREQUEST']._serialized_end=3062
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3064
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3134
+  _globals['_MODEL']._serialized_start=3136
+  _globals['_MODEL']._serialized_end=3188
+  _globals['_ROUTERSERVICE']._serialized_start=3372
+  _globals['_ROUTERSERVICE']._serialized_end=3936
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from meshgate_protos.chat.v1 import chat_pb2 as _chat_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,35 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DeploymentHealth:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeploymentHealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeploymentHealth.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPLOYMENT_HEALTH_UNSPECIFIED: _DeploymentHealth.ValueType  # 0
+    DEPLOYMENT_HEALTH_HEALTHY: _DeploymentHealth.ValueType  # 1
+    """Or never called."""
+    DEPLOYMENT_HEALTH_FAILING: _DeploymentHealth.ValueType  # 2
+    """Its last call failed; it is called all the same."""
+    DEPLOYMENT_HEALTH_ON_TRIAL: _DeploymentHealth.ValueType  # 3
+    """It has cooled down: the next call decides."""
+    DEPLOYMENT_HEALTH_COOLING: _DeploymentHealth.ValueType  # 4
+    """It is not called."""
+
+class DeploymentHealth(_DeploymentHealth, metaclass=_DeploymentHealthEnumTypeWrapper): ...
+
+DEPLOYMENT_HEALTH_UNSPECIFIED: DeploymentHealth.ValueType  # 0
+DEPLOYMENT_HEALTH_HEALTHY: DeploymentHealth.ValueType  # 1
+"""Or never called."""
+DEPLOYMENT_HEALTH_FAILING: DeploymentHealth.ValueType  # 2
+"""Its last call failed; it is called all the same."""
+DEPLOYMENT_HEALTH_ON_TRIAL: DeploymentHealth.ValueType  # 3
+"""It has cooled down: the next call decides."""
+DEPLOYMENT_HEALTH_COOLING: DeploymentHealth.ValueType  # 4
+"""It is not called."""
+Global___DeploymentHealth: _TypeAlias = DeploymentHealth  # noqa: Y015
 
 @_typing.final
 class CreateChatRequest(_message.Message):
@@ -230,10 +260,13 @@ class RouteOptions(_message.Message):
     REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     num_retries: _builtins.int
     """0 to 10."""
     remaining_budget_usd_nanos: _builtins.int
     """Highest output the budget can pay for; budget-aware choice prefers deployments that fit. Absent: no budget."""
+    prompt_tokens: _builtins.int
+    """As the caller counted them; absent: the router estimates. For limits, prices and context windows."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Per provider call."""
@@ -261,19 +294,24 @@ class RouteOptions(_message.Message):
         remaining_budget_usd_nanos: _builtins.int | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         credentials: _abc.Iterable[Global___ProviderCredential] | None = ...,
+        prompt_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "num_retries", b"num_retries", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "credentials", b"credentials", "fallbacks", b"fallbacks", "num_retries", b"num_retries", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "credentials", b"credentials", "fallbacks", b"fallbacks", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__num_retries: _TypeAlias = _typing.Literal["num_retries"]  # noqa: Y015
     _WhichOneofArgType__num_retries: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries"]  # noqa: Y015
+    _WhichOneofReturnType__prompt_tokens: _TypeAlias = _typing.Literal["prompt_tokens"]  # noqa: Y015
+    _WhichOneofArgType__prompt_tokens: _TypeAlias = _typing.Literal["_prompt_tokens", b"_prompt_tokens"]  # noqa: Y015
     _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__num_retries) -> _WhichOneofReturnType__num_retries | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_tokens) -> _WhichOneofReturnType__prompt_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_budget_usd_nanos) -> _WhichOneofReturnType__remaining_budget_usd_nanos | None: ...
     @_typing.overload
@@ -436,6 +474,240 @@ class Leg(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Leg: _TypeAlias = Leg  # noqa: Y015
+
+@_typing.final
+class GetStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStateRequest: _TypeAlias = GetStateRequest  # noqa: Y015
+
+@_typing.final
+class GetStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENTS_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    shared: _builtins.bool
+    """Limits and cooldowns are those of all replicas: a Redis is configured and answers."""
+    @_builtins.property
+    def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentState]:
+        """In the configuration's order; at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        deployments: _abc.Iterable[Global___DeploymentState] | None = ...,
+        shared: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "shared", b"shared"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStateResponse: _TypeAlias = GetStateResponse  # noqa: Y015
+
+@_typing.final
+class DeploymentState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_GROUP_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    API_BASE_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    COOLING_SECONDS_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    COOLDOWNS_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_SECONDS_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
+    TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    model_group: _builtins.str
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    api_base: _builtins.str
+    health: Global___DeploymentHealth.ValueType
+    cooling_seconds: _builtins.float
+    """Until it may be called again."""
+    in_flight: _builtins.int
+    """Calls under way."""
+    answers: _builtins.int
+    """Since the start of the replica, as are the next two."""
+    failures: _builtins.int
+    cooldowns: _builtins.int
+    last_failure: _builtins.str
+    """A reason; empty: none."""
+    last_failure_seconds: _builtins.float
+    """Ago."""
+    first_token_seconds: _builtins.float
+    """Mean of the latest streams; 0: not known."""
+    token_seconds: _builtins.float
+    """Mean time for each answer token of the latest whole answers; 0: not known."""
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitUse]: ...
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        model_group: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        api_base: _builtins.str = ...,
+        health: Global___DeploymentHealth.ValueType = ...,
+        cooling_seconds: _builtins.float = ...,
+        in_flight: _builtins.int = ...,
+        answers: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        cooldowns: _builtins.int = ...,
+        last_failure: _builtins.str = ...,
+        last_failure_seconds: _builtins.float = ...,
+        first_token_seconds: _builtins.float = ...,
+        token_seconds: _builtins.float = ...,
+        limits: _abc.Iterable[Global___LimitUse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "api_base", b"api_base", "cooldowns", b"cooldowns", "cooling_seconds", b"cooling_seconds", "deployment_id", b"deployment_id", "failures", b"failures", "first_token_seconds", b"first_token_seconds", "health", b"health", "in_flight", b"in_flight", "last_failure", b"last_failure", "last_failure_seconds", b"last_failure_seconds", "limits", b"limits", "model_group", b"model_group", "provider", b"provider", "token_seconds", b"token_seconds", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeploymentState: _TypeAlias = DeploymentState  # noqa: Y015
+
+@_typing.final
+class LimitUse(_message.Message):
+    """How much of a deployment's limit this replica used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    RESETS_IN_SECONDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """rpm, rpd, tpm, tpd, itpm, otpm, max_parallel_requests."""
+    used: _builtins.int
+    limit: _builtins.int
+    resets_in_seconds: _builtins.float
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        used: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        resets_in_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "resets_in_seconds", b"resets_in_seconds", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitUse: _TypeAlias = LimitUse  # noqa: Y015
+
+@_typing.final
+class ProbeDeploymentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Public name; empty: all."""
+    deployment_id: _builtins.str
+    """Empty: all of the model."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeDeploymentsRequest: _TypeAlias = ProbeDeploymentsRequest  # noqa: Y015
+
+@_typing.final
+class ProbeDeploymentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbeResult]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ProbeResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeDeploymentsResponse: _TypeAlias = ProbeDeploymentsResponse  # noqa: Y015
+
+@_typing.final
+class ProbeResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_GROUP_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    PROBED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    model_group: _builtins.str
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    healthy: _builtins.bool
+    probed: _builtins.bool
+    """False: it was not called; `message` tells why."""
+    reason: _builtins.str
+    """As in errors: PROVIDER_*; empty when healthy."""
+    message: _builtins.str
+    """The provider's words, as in errors."""
+    duration_seconds: _builtins.float
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        model_group: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        healthy: _builtins.bool = ...,
+        probed: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        duration_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "duration_seconds", b"duration_seconds", "healthy", b"healthy", "message", b"message", "model_group", b"model_group", "probed", b"probed", "provider", b"provider", "reason", b"reason", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeResult: _TypeAlias = ProbeResult  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -50,6 +50,16 @@ class RouterServiceStub(object):
                 request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetState = channel.unary_unary(
+                '/meshgate_protos.router.v1.RouterService/GetState',
+                request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateResponse.FromString,
+                _registered_method=True)
+        self.ProbeDeployments = channel.unary_unary(
+                '/meshgate_protos.router.v1.RouterService/ProbeDeployments',
+                request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServiceServicer(object):
@@ -82,6 +92,21 @@ class RouterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetState(self, request, context):
+        """What this replica knows of the deployments: at once, without any call to a provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProbeDeployments(self, request, context):
+        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
+        wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +124,16 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsRequest.FromString,
                     response_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetState,
+                    request_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateRequest.FromString,
+                    response_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateResponse.SerializeToString,
+            ),
+            'ProbeDeployments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeDeployments,
+                    request_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +218,60 @@ class RouterService(object):
             '/meshgate_protos.router.v1.RouterService/ListModels',
             meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsRequest.SerializeToString,
             meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.router.v1.RouterService/GetState',
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateRequest.SerializeToString,
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.GetStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeDeployments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.router.v1.RouterService/ProbeDeployments',
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsRequest.SerializeToString,
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ProbeDeploymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

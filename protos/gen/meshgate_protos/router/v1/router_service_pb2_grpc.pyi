@@ -46,6 +46,12 @@ class RouterServiceStub:
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
     """The public models of the configuration, in its order."""
+    GetState: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetStateRequest, _router_service_pb2.GetStateResponse]
+    """What this replica knows of the deployments: at once, without any call to a provider."""
+    ProbeDeployments: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ProbeDeploymentsRequest, _router_service_pb2.ProbeDeploymentsResponse]
+    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
+    wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+    """
 
 @_typing.type_check_only
 class RouterServiceAsyncStub(RouterServiceStub):
@@ -65,6 +71,12 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """The public models of the configuration, in its order."""
+    GetState: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetStateRequest, _router_service_pb2.GetStateResponse]  # type: ignore[assignment]
+    """What this replica knows of the deployments: at once, without any call to a provider."""
+    ProbeDeployments: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ProbeDeploymentsRequest, _router_service_pb2.ProbeDeploymentsResponse]  # type: ignore[assignment]
+    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
+    wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+    """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Domain of ErrorInfo: "router.meshgate"."""
@@ -99,5 +111,23 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.ListModelsResponse, _abc.Awaitable[_router_service_pb2.ListModelsResponse]]:
         """The public models of the configuration, in its order."""
+
+    @_abc_1.abstractmethod
+    def GetState(
+        self,
+        request: _router_service_pb2.GetStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.GetStateResponse, _abc.Awaitable[_router_service_pb2.GetStateResponse]]:
+        """What this replica knows of the deployments: at once, without any call to a provider."""
+
+    @_abc_1.abstractmethod
+    def ProbeDeployments(
+        self,
+        request: _router_service_pb2.ProbeDeploymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.ProbeDeploymentsResponse, _abc.Awaitable[_router_service_pb2.ProbeDeploymentsResponse]]:
+        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
+        wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+        """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
