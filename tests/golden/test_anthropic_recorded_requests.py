@@ -77,7 +77,11 @@ def test_openai_requests_become_valid_anthropic_requests(provider: str) -> None:
     }
     checked = 0
     for exchange in chat_exchanges(provider):
-        if exchange.prefix != provider or exchange.status != 200 or _says_what_anthropic_cannot(exchange.request):
+        if (
+            exchange.prefix != provider
+            or exchange.status != 200
+            or _says_what_anthropic_cannot(exchange.request)
+        ):
             continue
         body = translated({**exchange.request, "model": "claude", "drop_params": True})
         types[bool(body.get("stream"))].validate_python(body)

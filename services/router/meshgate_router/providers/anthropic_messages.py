@@ -84,6 +84,8 @@ def _tool_result(message: JsonObject, path: str) -> JsonObject:
         "tool_use_id": _call_id(message.get("tool_call_id"), f"{path}.tool_call_id"),
     }
     block["content"] = content if isinstance(content, str) else blocks_of(content, path)
+    if message.get("is_error") is True:
+        block["is_error"] = True  # no member of OpenAI's, but tools do fail
     return marked([block], message)[0]
 
 

@@ -65,7 +65,9 @@ def _image(image: Any, path: str) -> JsonObject:
 def _document(file: Any, path: str) -> JsonObject:
     if not isinstance(file, dict):
         raise unfit(f"{path}.file", "must be an object")
-    data = file.get("file_data")
+    data, where = file.get("file_data"), file.get("file_id")
+    if data is None and isinstance(where, str) and where.startswith(("http://", "https://")):
+        return {"type": "document", "source": {"type": "url", "url": where}}
     if not isinstance(data, str):
         raise unfit(
             f"{path}.file.file_data", "is required: ids of other providers' files mean nothing to Anthropic"

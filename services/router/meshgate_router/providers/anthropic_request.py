@@ -5,11 +5,11 @@ knows go through as they are, so that Anthropic's own parameters (`thinking`, `t
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_router.providers.anthropic_messages import conversation
+from meshgate_router.providers.anthropic_models import samples_by_itself
 from meshgate_router.providers.anthropic_thinking import set_thinking
 from meshgate_router.providers.anthropic_tools import set_tools
 from meshgate_router.providers.request_body import (
@@ -22,7 +22,7 @@ from meshgate_router.providers.request_body import (
 MAX_TOKENS_DEFAULT: Final = 4_096
 
 # Nothing like them exists; the value is what asks for nothing and is therefore no reason to refuse.
-_UNSUPPORTED: Final[Mapping[str, Any]] = {
+_UNSUPPORTED: Final[dict[str, Any]] = {
     "n": 1,
     "logprobs": False,
     "top_logprobs": 0,
@@ -54,6 +54,7 @@ _TRANSLATED: Final = frozenset(
         "stream",
     }
 )
+_SAMPLING: Final[dict[str, Any]] = {"temperature": 1, "top_p": 1, "top_k": 0}
 _SERVICE_TIERS: Final = frozenset({"auto", "standard_only"})
 # Anthropic asks for no personal data in user_id.
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -66,7 +67,8 @@ def messages_body(request: RequestBody, *, stream: bool) -> tuple[JsonObject, bo
     Raises ProviderError UNSUPPORTED_PARAMETER or FIELD_INVALID naming the member.
     """
     source = request.body
-    body = passed_through("anthropic", request, _TRANSLATED, _UNSUPPORTED)
+    unsupported = _UNSUPPORTED | _SAMPLING if samples_by_itself(source["model"]) else _UNSUPPORTED
+    body = passed_through("anthropic", request, _TRANSLATED, unsupported)
     system, messages = conversation(source.get("messages") or ())
     if system:
         body["system"] = system

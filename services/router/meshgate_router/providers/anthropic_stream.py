@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject, dumps, loads_object
 from meshgate_chassis.chat.response_json import usage_from_json
-from meshgate_chassis.chat.sse import SseEvent
+from meshgate_chassis.chat.sse import DONE_DATA, SseEvent
 from meshgate_chassis.errors import MeshError
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.anthropic_response import chat_id, finish_reason, usage_of
@@ -80,8 +80,11 @@ class AnthropicStreamDecoder:
         return self._done
 
     def feed(self, event: SseEvent) -> Sequence[pb.ChatChunk]:
+        data = event.data.strip()
+        if not data or data == DONE_DATA:
+            return ()  # from those who pass for Anthropic
         try:
-            body = loads_object(event.data)
+            body = loads_object(data)
         except MeshError as error:
             raise senseless(error.message) from error
         kind = body.get("type")

@@ -1,12 +1,15 @@
 """Tools, the choice among them and structured output -> Anthropic's: pure, JSON in and out.
 
-A JSON schema for the answer becomes a tool that we add and that the model must call; its arguments are
-the answer (anthropic_response.py and anthropic_stream.py turn them back into content).
+A JSON schema for the answer becomes `output_config.format`. Where a model or a schema is not fit for that, it
+becomes a tool that we add and that the model must call; its arguments are the answer
+(anthropic_response.py and anthropic_stream.py turn them back into content).
 """
 
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
+from meshgate_router.providers.anthropic_models import knows_json_schemas
+from meshgate_router.providers.anthropic_schema import native_schema
 from meshgate_router.providers.base import unfit
 from meshgate_router.providers.request_body import json_schema
 
@@ -19,7 +22,8 @@ def set_tools(body: JsonObject, source: JsonObject) -> bool:
     """Sets `tools` and `tool_choice`; True: the answer will be in JSON_TOOL's arguments."""
     tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(source.get("tools") or ())]
     choice = _choice(source.get("tool_choice"))
-    schema = _schema(source)
+    described = json_schema(source)
+    schema = None if described is None or _set_format(body, described) else _json_tool(described)
     if schema is not None:
         choice = _choice_with_json_tool(choice, has_tools=bool(tools), thinks=_thinks(body))
         tools.append(schema)
@@ -75,10 +79,20 @@ def _choice(choice: Any) -> JsonObject | None:
     raise unfit("tool_choice", "has no equivalent at Anthropic")
 
 
-def _schema(source: JsonObject) -> JsonObject | None:
-    described = json_schema(source)
-    if described is None:
-        return None
+def _set_format(body: JsonObject, described: JsonObject) -> bool:
+    """False: it cannot be said in this way."""
+    schema = native_schema(described["schema"]) if knows_json_schemas(body["model"]) else None
+    if schema is None:
+        return False
+    given = body.get("output_config")
+    body["output_config"] = {
+        **(given if isinstance(given, dict) else {}),
+        "format": {"type": "json_schema", "schema": schema},
+    }
+    return True
+
+
+def _json_tool(described: JsonObject) -> JsonObject:
     tool: JsonObject = {"name": JSON_TOOL, "input_schema": _input_schema(described["schema"])}
     tool["description"] = described.get("description") or "Give the answer by calling this tool."
     return tool

@@ -30,7 +30,9 @@ class AzureProvider(OpenAIProvider):
 
     def __init__(self) -> None:
         super().__init__(_DIALECT)
-        self._without_usage = OpenAIProvider(replace(_DIALECT, usage_asked=False))
+        self._without_usage = OpenAIProvider(
+            replace(_DIALECT, usage_asked=False, dropped=frozenset({"stream_options"}))
+        )
 
     def request(self, chat: pb.ChatRequest, deployment: Deployment, *, stream: bool) -> UpstreamRequest:
         translate = super().request if _usage_known(deployment) else self._without_usage.request

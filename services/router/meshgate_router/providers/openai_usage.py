@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 
-# Other names for the cached tokens: DeepSeek, Moonshot, Mistral.
-_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+# Other names for the cached tokens: DeepSeek, Moonshot. Mistral's num_cached_tokens is what its engine had in
+# memory, and gives no discount.
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
 
 
 def usage_in(body: JsonObject) -> JsonObject | None:
@@ -31,8 +32,10 @@ def normal_usage(usage: JsonObject) -> JsonObject:
     added: JsonObject = {}
     if cached is not None and prompt_details.get("cached_tokens") is None:
         added["cached_tokens"] = cached
-    if isinstance(written := prompt_details.get("cache_write_tokens"), int):  # OpenRouter
-        added["cache_creation_tokens"] = written
+    written, prompt = prompt_details.get("cache_write_tokens"), usage.get("prompt_tokens")
+    read = prompt_details.get("cached_tokens")
+    if isinstance(written, int) and isinstance(prompt, int) and written + (read or 0) <= prompt:
+        added["cache_creation_tokens"] = written  # OpenRouter, which sometimes counts one token as both
     if added:
         normal["prompt_tokens_details"] = {**prompt_details, **added}
     _count_reasoning(normal)
