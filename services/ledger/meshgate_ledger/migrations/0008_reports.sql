@@ -117,15 +117,17 @@ END $$;
 -- Makes the partitions of this month and the next ones, and of whatever the default partition holds. Returns
 -- how many it made.
 CREATE FUNCTION ledger.add_entries_partitions(p_now timestamptz, p_months_ahead int) RETURNS bigint
-LANGUAGE sql AS $$
-    SELECT count(*) FILTER (WHERE ledger.add_entries_partition(wanted.starts_at))
-    FROM (
-        SELECT date_trunc('month', p_now, 'UTC') + i * interval '1 month 1 day' AS starts_at
+LANGUAGE plpgsql AS $$
+DECLARE
+    wanted timestamptz[] := ARRAY(
+        SELECT date_trunc('month', p_now, 'UTC') + i * interval '1 month 1 day'
         FROM generate_series(0, p_months_ahead) i
         UNION
         SELECT DISTINCT date_trunc('month', created_at, 'UTC') FROM ledger.entries_default
-    ) wanted;
-$$;
+    );
+BEGIN
+    RETURN (SELECT count(*) FROM unnest(wanted) w (at) WHERE ledger.add_entries_partition(w.at));
+END $$;
 
 SELECT ledger.add_entries_partitions(now(), 3);
 
