@@ -75,8 +75,8 @@ class Seam:
             return WAIT
         for size in range(min(len(held), len(tail)), OVERLAP_CHARACTERS_MIN - 1, -1):
             if tail.endswith(held[:size]):
-                same_before = self._sent[:-size].endswith(held[:size])
-                return 0 if same_before or _repeats_itself(held[:size]) else size
+                again = self._sent[:-size].endswith(held[size - OVERLAP_CHARACTERS_MIN : size])
+                return 0 if again or _repeats_itself(held[:size]) else size
         return self._white_space(last=last)
 
     def _white_space(self, *, last: bool) -> int:
@@ -91,7 +91,7 @@ class Seam:
 
 def _repeats_itself(text: str) -> bool:
     """It is one piece of text again and again, at least twice."""
-    start = text[:ANEW_CHARACTERS_MIN]
+    start = text[: max(1, min(ANEW_CHARACTERS_MIN, len(text) // 2))]
     period = text.find(start, 1)
     while 0 < period <= len(text) // 2:
         if text.startswith(text[period:]):
