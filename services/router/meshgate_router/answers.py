@@ -21,7 +21,9 @@ class Answers:
         """Raises MeshError. Its lease is over."""
 
         async def one(lease: Lease) -> Answer:
-            return await self._caller.create(chat, lease.deployment, lease.timeouts, task.request_id)
+            with task.credentials.used_for(lease.deployment) as deployment:
+                return await self._caller.create(chat, deployment, lease.timeouts, task.request_id)
+            raise AssertionError("it swallows nothing")
 
         async def first(lease: Lease) -> tuple[Answer, Lease]:
             return await self._hedger.open(task, lease, one, received)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from meshgate_router.credentials import NONE, OwnCredentials
 from meshgate_router.failures import Counts, Failure
 from meshgate_router.legs import Leg
 
@@ -24,6 +25,7 @@ class RouteTask:
     remaining_budget_usd_nanos: int | None = None
     prompt_tokens: int = 0
     output_tokens_max: int | None = None
+    credentials: OwnCredentials = NONE  # the tenant's
 
 
 @dataclass(slots=True)

@@ -122,7 +122,9 @@ class Streams:
         run.goes_on(served, Splice(told, asked[-1]))
 
     async def _open(self, task: RouteTask, lease: Lease, chat: pb.ChatRequest) -> Opened:
-        return await self._caller.open_stream(chat, lease.deployment, lease.timeouts, task.request_id)
+        with task.credentials.used_for(lease.deployment) as deployment:
+            return await self._caller.open_stream(chat, deployment, lease.timeouts, task.request_id)
+        raise AssertionError("it swallows nothing")
 
 
 class _Run:
