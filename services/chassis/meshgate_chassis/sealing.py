@@ -11,6 +11,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
 
 from meshgate_chassis.errors import Code, MeshError
 
@@ -43,6 +44,11 @@ class Sealer:
             except (InvalidTag, ValueError):
                 continue
         raise unreadable(f"a credential was not sealed with this {KEY_SETTING}")
+
+
+def sealer_of(setting: SecretStr | None, random_bytes: Callable[[int], bytes]) -> Sealer | None:
+    """By the setting KEY_SETTING; None without it. Raises as `keys_from`."""
+    return None if setting is None else Sealer(keys_from(setting.get_secret_value()), random_bytes)
 
 
 def credential_context(credential_id: str, provider: str) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from secrets import token_bytes
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import RouterConfig
 from meshgate_chassis.runtime import Runtime
+from meshgate_chassis.sealing import sealer_of
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_router.answers import Answers
 from meshgate_router.attempt import AttemptLoop, RoutingParts
@@ -164,6 +166,7 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
             prober=Prober(probes),
             shared=lambda: sharing is not None and not sharing.link.away,
             clock=runtime.clock,
+            sealer=sealer_of(settings.credentials_key, token_bytes),
         )
         server.add(RouterServicer(parts))
         log.info("router", models=len(catalog.public_models()), deployments=len(config.deployments))

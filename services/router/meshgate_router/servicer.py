@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshgate_chassis.clock import Clock
+from meshgate_chassis.sealing import Sealer
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceServicer
 from meshgate_protos.rpc import Call
 from meshgate_router import convert, convert_state
 from meshgate_router.answers import Answers
 from meshgate_router.catalog import Catalog
+from meshgate_router.credentials import own_credentials
+from meshgate_router.journey import RouteTask
 from meshgate_router.probe import Prober
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.state_report import StateReport
@@ -29,6 +32,7 @@ class ServicerParts:
     prober: Prober
     shared: Callable[[], bool]
     clock: Clock
+    sealer: Sealer | None = None  # opens the tenants' own credentials
 
 
 class RouterServicer(RouterServiceServicer):
@@ -39,7 +43,7 @@ class RouterServicer(RouterServiceServicer):
         self._caller = parts.caller
 
     async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
-        task = convert.route_task(request, self._deadline_s(call), stream=False)
+        task = self._task(request, call, stream=False)
         served = await self._parts.answers.create(task, request.chat)
         answer = served.value
         api_base = self._caller.base(served.deployment)
@@ -50,7 +54,7 @@ class RouterServicer(RouterServiceServicer):
     async def stream_chat(
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncIterator[pb.StreamChatResponse]:
-        task = convert.route_task(request, self._deadline_s(call), stream=True)
+        task = self._task(request, call, stream=True)
         async with aclosing(self._parts.streams.events(task, request.chat)) as events:
             async for event in events:
                 served = None if isinstance(event, Delta) else event.served
@@ -70,6 +74,15 @@ class RouterServicer(RouterServiceServicer):
     ) -> pb.ProbeDeploymentsResponse:
         results = await self._parts.prober.probe(request.model, request.deployment_id, self._deadline_s(call))
         return pb.ProbeDeploymentsResponse(results=map(convert_state.probe_result, results))
+
+    def _task(
+        self, request: pb.CreateChatRequest | pb.StreamChatRequest, call: Call, *, stream: bool
+    ) -> RouteTask:
+        task = convert.route_task(request, self._deadline_s(call), stream=stream)
+        credentials = request.options.credentials
+        if not credentials:
+            return task
+        return replace(task, credentials=own_credentials(credentials, self._parts.sealer))
 
     def _deadline_s(self, call: Call) -> float:
         return self._parts.clock.monotonic_s() + call.remaining_s()
