@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from meshgate_chassis.config.model import Deployment
 from meshgate_protos.chat.v1 import chat_pb2 as pb
-from meshgate_router.providers.base import UpstreamRequest
+from meshgate_router.providers.base import EmbeddingsRequest, UpstreamRequest
 from meshgate_router.providers.openai import OpenAIProvider
 from meshgate_router.providers.openai_dialects import Dialect
 
@@ -26,7 +26,7 @@ _DIALECT: Final = Dialect(
 
 
 class AzureProvider(OpenAIProvider):
-    """Implements Provider."""
+    """Implements Provider and EmbeddingsProvider."""
 
     def __init__(self) -> None:
         super().__init__(_DIALECT)
@@ -36,7 +36,12 @@ class AzureProvider(OpenAIProvider):
 
     def request(self, chat: pb.ChatRequest, deployment: Deployment, *, stream: bool) -> UpstreamRequest:
         translate = super().request if _usage_known(deployment) else self._without_usage.request
-        request = translate(chat, deployment, stream=stream)
+        return self._addressed(translate(chat, deployment, stream=stream), deployment)
+
+    def embeddings_request(self, wanted: EmbeddingsRequest, deployment: Deployment) -> UpstreamRequest:
+        return self._addressed(super().embeddings_request(wanted, deployment), deployment)
+
+    def _addressed(self, request: UpstreamRequest, deployment: Deployment) -> UpstreamRequest:
         method = request.url.removeprefix(self.base(deployment).rstrip("/"))
         return replace(
             request, url=azure_url(deployment, method), headers=azure_headers(request.headers, deployment)

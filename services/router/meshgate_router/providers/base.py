@@ -7,7 +7,7 @@ state; a stream decoder holds the state of one stream.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from meshgate_chassis.chat.sse import SseEvent
 from meshgate_chassis.config.model import Deployment
@@ -92,6 +92,31 @@ class Exchange:
     created_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingsRequest:
+    """Texts to embed. `inputs`: each a text, or its tokens. `dimensions`: None: the model's own.
+
+    `encoding_format` is what a client asked for; providers are always asked for numbers. `extra`: members
+    that nobody translates.
+    """
+
+    model: str
+    inputs: tuple[str | tuple[int, ...], ...]
+    dimensions: int | None = None
+    encoding_format: str = "float"
+    user: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsAnswer:
+    """`vectors`: one for each input, in order. `usage`: None when the provider told none."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: pb.Usage | None
+    model: str
+
+
 class StreamDecoder(Protocol):
     """The state of one streamed answer."""
 
@@ -138,6 +163,17 @@ class Provider(Protocol):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """What any other answer means. `headers`: lower-case names. `body` may be cut."""
+
+
+@runtime_checkable
+class EmbeddingsProvider(Protocol):
+    """What a Provider that has embeddings implements besides; ask with isinstance. Errors are `error`'s."""
+
+    def embeddings_request(self, wanted: EmbeddingsRequest, deployment: Deployment) -> UpstreamRequest:
+        """Raises ProviderError UNSUPPORTED_PARAMETER or FIELD_INVALID, naming the field."""
+
+    def embeddings_answer(self, body: bytes, wanted: EmbeddingsRequest) -> EmbeddingsAnswer:
+        """The answer of a 200. Raises ProviderError when it is none, or has not one vector for each input."""
 
 
 def unsupported(provider: str, name: str) -> ProviderError:

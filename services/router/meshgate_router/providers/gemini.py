@@ -9,12 +9,15 @@ from meshgate_chassis.config.model import Deployment
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.base import (
     USER_AGENT,
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
     Exchange,
     ProviderError,
     StreamDecoder,
     UpstreamRequest,
 )
 from meshgate_router.providers.gemini_answer import chat_answer
+from meshgate_router.providers.gemini_embeddings import METHOD, embeddings_answer, embeddings_body
 from meshgate_router.providers.gemini_error import gemini_error
 from meshgate_router.providers.gemini_request import generate_body
 from meshgate_router.providers.gemini_stream import GeminiStreamDecoder
@@ -25,7 +28,7 @@ BASE: Final = f"{_HOST}/v1beta"
 
 
 class GeminiProvider:
-    """Implements Provider."""
+    """Implements Provider and EmbeddingsProvider."""
 
     @property
     def name(self) -> str:
@@ -48,6 +51,14 @@ class GeminiProvider:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return gemini_error(status, headers, body)
+
+    def embeddings_request(self, wanted: EmbeddingsRequest, deployment: Deployment) -> UpstreamRequest:
+        url = model_url(self.base(deployment), deployment.upstream_model, METHOD)
+        body = dumps(embeddings_body(wanted, deployment))
+        return UpstreamRequest("POST", url, gemini_headers(deployment, stream=False), body)
+
+    def embeddings_answer(self, body: bytes, wanted: EmbeddingsRequest) -> EmbeddingsAnswer:
+        return embeddings_answer(body, wanted)
 
 
 def model_url(base: str, model: str, method: str) -> str:

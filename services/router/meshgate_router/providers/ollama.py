@@ -11,6 +11,8 @@ from meshgate_chassis.config.model import Deployment
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.base import (
     USER_AGENT,
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
     Exchange,
     Framing,
     ProviderError,
@@ -19,6 +21,8 @@ from meshgate_router.providers.base import (
 )
 from meshgate_router.providers.error_kinds import details_of, error_of
 from meshgate_router.providers.ollama_answer import OllamaStreamDecoder, chat_answer
+from meshgate_router.providers.ollama_embeddings import PATH as EMBEDDINGS_PATH
+from meshgate_router.providers.ollama_embeddings import embeddings_answer, embeddings_body
 from meshgate_router.providers.ollama_request import chat_body
 from meshgate_router.providers.openai import OpenAIProvider
 from meshgate_router.providers.openai_dialects import Dialect
@@ -30,7 +34,7 @@ _PATH: Final = "/api/chat"
 
 
 class OllamaProvider:
-    """Implements Provider, under both of LiteLLM's names for it."""
+    """Implements Provider and EmbeddingsProvider, under both of LiteLLM's names for it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -44,7 +48,7 @@ class OllamaProvider:
         return deployment.api_base or BASE
 
     def request(self, chat: pb.ChatRequest, deployment: Deployment, *, stream: bool) -> UpstreamRequest:
-        if self.base(deployment).rstrip("/").endswith("/v1"):
+        if self._is_compatible(deployment):
             return self._compatible.request(chat, deployment, stream=stream)
         body = chat_body(request_body(chat, deployment), stream=stream)
         return UpstreamRequest(
@@ -67,6 +71,21 @@ class OllamaProvider:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return error_of(status, details_of(body), headers)
+
+    def embeddings_request(self, wanted: EmbeddingsRequest, deployment: Deployment) -> UpstreamRequest:
+        if self._is_compatible(deployment):
+            return self._compatible.embeddings_request(wanted, deployment)
+        url = ollama_url(self.base(deployment), EMBEDDINGS_PATH)
+        body = dumps(embeddings_body(wanted, deployment))
+        return UpstreamRequest("POST", url, ollama_headers(deployment), body)
+
+    def embeddings_answer(self, body: bytes, wanted: EmbeddingsRequest) -> EmbeddingsAnswer:
+        if b'"embeddings"' not in body:
+            return self._compatible.embeddings_answer(body, wanted)
+        return embeddings_answer(body, wanted)
+
+    def _is_compatible(self, deployment: Deployment) -> bool:
+        return self.base(deployment).rstrip("/").endswith("/v1")
 
 
 def ollama_url(base: str, path: str) -> str:

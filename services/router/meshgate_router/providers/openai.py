@@ -7,6 +7,8 @@ from meshgate_chassis.config.model import Deployment
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.base import (
     USER_AGENT,
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
     Exchange,
     ProviderError,
     StreamDecoder,
@@ -15,6 +17,8 @@ from meshgate_router.providers.base import (
 from meshgate_router.providers.error_kinds import details_of, error_of
 from meshgate_router.providers.openai_answer import OpenAIStreamDecoder, whole_answer
 from meshgate_router.providers.openai_dialects import COMPATIBLE, Dialect
+from meshgate_router.providers.openai_embeddings import PATH as EMBEDDINGS_PATH
+from meshgate_router.providers.openai_embeddings import embeddings_answer, embeddings_body
 from meshgate_router.providers.openai_request import dialect_body, without_cache_marks
 from meshgate_router.providers.openai_text import PATH as TEXT_PATH
 from meshgate_router.providers.openai_text import text_body
@@ -22,7 +26,7 @@ from meshgate_router.providers.request_body import request_body
 
 
 class OpenAIProvider:
-    """Implements Provider for one dialect."""
+    """Implements Provider and EmbeddingsProvider for one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -62,6 +66,17 @@ class OpenAIProvider:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return error_of(status, details_of(body), headers)
+
+    def embeddings_request(self, wanted: EmbeddingsRequest, deployment: Deployment) -> UpstreamRequest:
+        return UpstreamRequest(
+            method="POST",
+            url=self.base(deployment).rstrip("/") + EMBEDDINGS_PATH,
+            headers=self._headers(deployment, stream=False),
+            body=dumps(embeddings_body(wanted, deployment, self._dialect)),
+        )
+
+    def embeddings_answer(self, body: bytes, wanted: EmbeddingsRequest) -> EmbeddingsAnswer:
+        return embeddings_answer(body, wanted)
 
     def _headers(self, deployment: Deployment, *, stream: bool) -> dict[str, str]:
         headers = {

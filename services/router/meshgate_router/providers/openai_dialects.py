@@ -22,7 +22,7 @@ class Dialect:
     its word for tool_choice "required". `text_parts_joined`: content that is only text parts becomes one
     string. `usage_asked`: send stream_options.include_usage. `developer_known`: it has that role; else such
     messages are system messages. `cache_marks_kept`: it knows cache_control. `model_prefix`: of model names
-    without a slash. `text`: legacy text completions only.
+    without a slash. `text`: legacy text completions only. `text_embeddings_only`: no lists of tokens.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Dialect:
     cache_marks_kept: bool = False
     model_prefix: str = ""
     text: bool = False
+    text_embeddings_only: bool = False
 
 
 # Any server behind `openai/` and an api_base of its own: nothing is known of it, nothing is changed.
@@ -57,13 +58,14 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     Dialect(
         "mistral",
         "https://api.mistral.ai/v1",
-        renamed={**_LIMIT, "seed": "random_seed"},
+        renamed={**_LIMIT, "seed": "random_seed", "dimensions": "output_dimension"},
         dropped=frozenset({"user", "stream_options"}),
         unsupported=frozenset({"logit_bias", "logprobs", "top_logprobs"}),
         message_members_dropped=_REASONING,
         required_choice="any",
         text_parts_joined=True,
         usage_asked=False,  # its streams end with the usage anyway
+        text_embeddings_only=True,
     ),
     Dialect(
         "deepseek",
