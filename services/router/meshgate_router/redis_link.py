@@ -1,7 +1,8 @@
 """The way to the Redis that replicas share: scripts with a deadline, and peace while it is away.
 
-Redis that does not answer in time is left alone for a pause that grows; one line of log when that begins and
-one when it ends. Nobody waits longer than the limit of the call, and nothing here raises.
+Redis that cannot be reached, or that is late twice in a row (once may be our own fault), is left alone for a
+pause that grows; one line of log when that begins and one when it ends. Nobody waits longer than the limit of
+the call, and nothing here raises.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Secret
 from meshgate_chassis.errors import Code, MeshError
 
-CONNECTIONS_MAX: Final = 50
+CONNECTIONS_MAX: Final = 10
 CONNECT_TIMEOUT_S: Final = 1.0
 RETRIES_MAX: Final = 1  # a pooled connection that died while idle
+LATE_MAX: Final = 2
 PAUSE_S: Final = 0.5  # after a failure; doubled with each one
 PAUSE_S_MAX: Final = 10.0
 
@@ -63,6 +65,7 @@ class RedisLink:
         self._command: Callable[..., Awaitable[Any]] = client.execute_command
         self._clock = clock
         self._failures = 0
+        self._late = 0
         self._away_until_s = 0.0
 
     @property
@@ -79,9 +82,15 @@ class RedisLink:
         try:
             async with asyncio.timeout(limit_s):
                 answer = await self._evaluate(script, keys, arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except TimeoutError:
+            self._late += 1
+            if self._late >= LATE_MAX:
+                self._failed("timeout")
+            return None
+        except (RedisError, OSError) as error:
             self._failed(type(error).__name__)
             return None
+        self._late = 0
         if self._failures:
             self._failures = 0
             log.info("Redis answers again: limits and cooldowns are shared")

@@ -4,9 +4,12 @@ While Redis is away the limits are this process's own (each replica allows all o
 Redis is counted here as well, so that this process at least remembers its own use then.
 """
 
+import asyncio
 import contextlib
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from meshgate_chassis.errors import MeshError
@@ -15,61 +18,69 @@ from meshgate_router.deployment_limits import Full, LocalLimits, Taken
 from meshgate_router.limit_rules import Ask
 from meshgate_router.redis_link import RedisLink, Script
 
-TAKE_S: Final = 0.1  # in the way of a request
+TAKE_S: Final = 0.25  # in the way of requests
 SETTLE_S: Final = 2.0  # in nobody's way
+BATCH_MAX: Final = 64  # requests that one script decides
 PREFIX: Final = "meshgate:{router}:"  # one hash slot, so that a script may see several deployments
 
-# KEYS: for each ask the hash of its windows ("rpm" -> used, "rpm:window" -> which) and the sorted set of its
-# calls under way. Returns {position, indexes as JSON}, or {0, wait in seconds as text; -1: calls under way}.
+# KEYS: for each ask of each request the hash of its windows ("rpm" -> used, "rpm:window" -> which) and the
+# sorted set of its calls under way. Returns for each request {position, indexes as JSON}, or {0, seconds to
+# wait as text; -1: calls under way}.
 TAKE: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local asks = cjson.decode(ARGV[1])
-local lease, hold = ARGV[2], tonumber(ARGV[3])
-local soonest, busy = nil, false
-for position, ask in ipairs(asks) do
-  local key, under_way = KEYS[2 * position - 1], KEYS[2 * position]
-  local wait, indexes, amounts = 0, {}, {}
-  for _, window in ipairs(ask.windows) do
-    local index = string.format('%d', math.floor((now + window.offset_s) / window.seconds))
-    local kept = redis.call('HMGET', key, window.name .. ':window', window.name)
-    local used = 0
-    if kept[1] == index then used = tonumber(kept[2]) end
-    local fits = used + window.amount <= window.limit
-    if not fits and not window.exact and used == 0 and window.limit > 0 then fits = true end
-    if not fits then
-      wait = math.max(wait, (tonumber(index) + 1) * window.seconds - window.offset_s - now)
-    end
-    indexes[window.name] = tonumber(index)
-    amounts[#amounts + 1] = window.name .. ':window'
-    amounts[#amounts + 1] = index
-    amounts[#amounts + 1] = window.name
-    amounts[#amounts + 1] = string.format('%d', used + window.amount)
-  end
-  if wait > 0 then
-    if soonest == nil or wait < soonest then soonest = wait end
-  else
-    local room = true
-    if ask.parallel_max >= 0 then
-      redis.call('ZREMRANGEBYSCORE', under_way, '-inf', now)
-      room = redis.call('ZCARD', under_way) < ask.parallel_max
-    end
-    if room then
-      if #amounts > 0 then
-        redis.call('HSET', key, unpack(amounts))
-        redis.call('EXPIRE', key, 172800)
+local answers, first = {}, 0
+local function decide(request)
+  local soonest, busy = nil, false
+  for position, ask in ipairs(request.asks) do
+    local key, under_way = KEYS[first + 2 * position - 1], KEYS[first + 2 * position]
+    local wait, indexes, amounts = 0, {}, {}
+    for _, window in ipairs(ask.windows) do
+      local index = string.format('%d', math.floor((now + window.offset_s) / window.seconds))
+      local kept = redis.call('HMGET', key, window.name .. ':window', window.name)
+      local used = 0
+      if kept[1] == index then used = tonumber(kept[2]) end
+      local fits = used + window.amount <= window.limit
+      if not fits and not window.exact and used == 0 and window.limit > 0 then fits = true end
+      if not fits then
+        wait = math.max(wait, (tonumber(index) + 1) * window.seconds - window.offset_s - now)
       end
+      indexes[window.name] = tonumber(index)
+      amounts[#amounts + 1] = window.name .. ':window'
+      amounts[#amounts + 1] = index
+      amounts[#amounts + 1] = window.name
+      amounts[#amounts + 1] = string.format('%d', used + window.amount)
+    end
+    if wait > 0 then
+      if soonest == nil or wait < soonest then soonest = wait end
+    else
+      local room = true
       if ask.parallel_max >= 0 then
-        redis.call('ZADD', under_way, now + hold, lease)
-        redis.call('EXPIRE', under_way, 172800)
+        redis.call('ZREMRANGEBYSCORE', under_way, '-inf', now)
+        room = redis.call('ZCARD', under_way) < ask.parallel_max
       end
-      return {position, cjson.encode(indexes)}
+      if room then
+        if #amounts > 0 then
+          redis.call('HSET', key, unpack(amounts))
+          redis.call('EXPIRE', key, 172800)
+        end
+        if ask.parallel_max >= 0 then
+          redis.call('ZADD', under_way, now + request.hold_s, request.lease)
+          redis.call('EXPIRE', under_way, 172800)
+        end
+        return {position, cjson.encode(indexes)}
+      end
+      busy = true
     end
-    busy = true
   end
+  if busy or soonest == nil then return {0, '-1'} end
+  return {0, tostring(soonest)}
 end
-if busy or soonest == nil then return {0, '-1'} end
-return {0, tostring(soonest)}
+for number, request in ipairs(cjson.decode(ARGV[1])) do
+  answers[number] = decide(request)
+  first = first + 2 * #request.asks
+end
+return answers
 """
 
 # KEYS: as above, of one deployment. Adds to the windows that are still the same ones.
@@ -87,8 +98,18 @@ return 1
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One pick that waits for its answer."""
+
+    asks: Sequence[Ask]
+    lease_id: str
+    hold_s: float
+    answer: "asyncio.Future[Taken | Full]"
+
+
 class SharedLimits:
-    """Implements deployment_limits.Limits."""
+    """Implements deployment_limits.Limits. What comes while Redis is asked is asked together next."""
 
     def __init__(self, link: RedisLink, local: LocalLimits, tasks: TaskOwner) -> None:
         self._link = link
@@ -96,21 +117,68 @@ class SharedLimits:
         self._tasks = tasks
         self._take = Script(TAKE)
         self._settle = Script(SETTLE)
+        self._waiting: deque[_Request] = deque()
+        self._asking = False
 
     async def take(self, asks: Sequence[Ask], lease_id: str, hold_s: float) -> Taken | Full:
-        keys = [key for ask in asks for key in _keys(ask)]
-        words = (json.dumps([_words(ask) for ask in asks]), lease_id, f"{hold_s:.3f}")
-        answer = await self._link.run(self._take, keys, words, TAKE_S)
-        if answer is None:
+        if self._link.away:
             return await self._local.take(asks, lease_id, hold_s)
-        position, told = int(answer[0]), str(answer[1])
+        request = _Request(asks, lease_id, hold_s, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if not self._asking:
+            try:
+                self._tasks.start(self._ask_for_all(), "limits")
+                self._asking = True
+            except MeshError:  # Too much is under way.
+                self._waiting.remove(request)
+                return await self._local.take(asks, lease_id, hold_s)
+        return await request.answer
+
+    async def _ask_for_all(self) -> None:
+        try:
+            while self._waiting:
+                count = min(BATCH_MAX, len(self._waiting))
+                await self._ask([self._waiting.popleft() for _ in range(count)])
+        finally:
+            self._asking = False
+            for request in self._waiting:  # Only when the process ends.
+                request.answer.cancel()
+            self._waiting.clear()
+
+    async def _ask(self, requests: Sequence[_Request]) -> None:
+        keys = [key for request in requests for ask in request.asks for key in _keys(ask)]
+        words = [
+            {"lease": each.lease_id, "hold_s": each.hold_s, "asks": [_words(ask) for ask in each.asks]}
+            for each in requests
+        ]
+        answers = None
+        try:
+            answers = await self._link.run(self._take, keys, (json.dumps(words),), TAKE_S)
+        finally:
+            if answers is None:
+                answers = [None] * len(requests)
+            for request, answer in zip(requests, answers, strict=True):
+                await self._tell(request, answer)
+
+    async def _tell(self, request: _Request, answer: Sequence[object] | None) -> None:
+        if answer is None:
+            found = await self._local.take(request.asks, request.lease_id, request.hold_s)
+        else:
+            found = self._understood(request, int(str(answer[0])), str(answer[1]))
+        if not request.answer.done():
+            request.answer.set_result(found)
+        elif isinstance(found, Taken):  # The request was cancelled meanwhile.
+            used = {window.name: -window.amount for window in found.ask.windows}
+            self.settle(found, used)
+
+    def _understood(self, request: _Request, position: int, told: str) -> Taken | Full:
         if position == 0:
             wait_s = float(told)
             return Full(None if wait_s < 0 else wait_s)
-        ask = asks[position - 1]
-        self._local.note(Taken(position - 1, ask, {}, lease_id), hold_s)
+        ask = request.asks[position - 1]
+        self._local.note(Taken(position - 1, ask, {}, request.lease_id), request.hold_s)
         indexes = {name: int(index) for name, index in json.loads(told).items()} if ask.windows else {}
-        return Taken(position - 1, ask, indexes, lease_id, shared=True)
+        return Taken(position - 1, ask, indexes, request.lease_id, shared=True)
 
     def settle(self, taken: Taken, corrections: Mapping[str, int]) -> None:
         self._local.settle(taken, corrections)
