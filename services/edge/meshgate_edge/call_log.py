@@ -7,6 +7,7 @@ from meshgate_edge.call import CallInfo
 from meshgate_edge.http_error_table import row_of
 from meshgate_edge.http_errors import render_error
 
+LIMITED_REASONS = frozenset({"RATE_LIMITED", "PARALLEL_LIMITED"})
 HASH_CHARACTERS = 8  # enough to tell keys apart in a log
 
 
@@ -34,10 +35,26 @@ class CallLog:
         members |= {"status": status, "reason": error.reason, "code": error.code.name}
         if error.reason == "BUDGET_EXCEEDED":
             members["budget"] = render_error(error).body["error"]["message"]
+        if error.reason in LIMITED_REASONS:
+            self._log.info("rate_limit_exceeded", **_limit_members(info, error))
         if status >= 500:
             self._log.warning("call", **members)
         else:
             self._log.info("call", **members)
+
+
+def _limit_members(info: CallInfo, error: MeshError) -> dict[str, object]:
+    """Which limit refused whom."""
+    names = ("limit_scope", "limit_scope_id", "limit_model", "limit_type", "limit_maximum")
+    members: dict[str, object] = {name: error.metadata[name] for name in names if error.metadata.get(name)}
+    if members.get("limit_scope_id") == info.key_hash:
+        members["limit_scope_id"] = info.key_hash[:HASH_CHARACTERS]
+    return {
+        "call_id": info.call_id,
+        "model": info.model,
+        "key_hash": info.key_hash[:HASH_CHARACTERS],
+        "end_user": info.end_user,
+    } | members
 
 
 def call_members(info: CallInfo) -> dict[str, object]:

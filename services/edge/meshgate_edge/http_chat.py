@@ -105,7 +105,9 @@ class ChatEndpoint:
             body["model"] = model
         chat, options = split_options(body, headers)
         validate_request(chat)
-        return ChatCall(call_id, principal, request_from_json(chat), options)
+        client = scope.get("client")
+        address = "" if client is None else str(client[0])
+        return ChatCall(call_id, principal, request_from_json(chat), options, address)
 
     async def _create(self, call: ChatCall, receive: Receive, send: Send) -> None:
         async with UntilDisconnect(receive, self._parts.tasks) as client:

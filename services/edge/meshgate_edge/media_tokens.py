@@ -73,7 +73,7 @@ def _ceil(length: int, unit: int) -> int:
 
 
 def _data_bytes(data: object) -> int:
-    return len(data) * 3 // 4 if isinstance(data, str) else 0
+    return (len(data) - data[-2:].count("=")) * 3 // 4 if isinstance(data, str) else 0
 
 
 def _size(url: str) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from typing import Final, Literal
 
 from meshgate_edge.metric_totals import Distribution, Totals
 
-Which = Literal["all", "billed", "success", "failure", "cache_hit", "cache_miss", "authenticated", "no_key"]
+Which = Literal[
+    "all", "billed", "success", "failure", "cache_hit", "cache_miss", "authenticated", "no_key", "limited"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ USERS_COUNTERS: Final = (
     CounterFamily("litellm_model_tokens", "Tokens", MODEL, total_tokens, "all", public=True),
     CounterFamily("litellm_model_cache_hits", "From the cache", MODEL, calls, "cache_hit", public=True),
     CounterFamily("litellm_model_cache_misses", "From providers", MODEL, calls, "cache_miss", public=True),
+    CounterFamily("litellm_rate_limit_exceeded", "Refused by a limit", MODEL, calls, "limited", public=True),
+    CounterFamily("litellm_throttled_requests", "Refused by a limit", (), calls, "limited"),
     CounterFamily("litellm_auth_successful", "With a valid credential", (), calls, "authenticated"),
     CounterFamily("litellm_auth_failed", "Without a valid credential", (), calls, "no_key"),
     CounterFamily("litellm_invalid_api_key", "Without a valid credential", (), calls, "no_key"),

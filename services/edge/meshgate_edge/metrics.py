@@ -249,6 +249,8 @@ def _which(labels: LabelSet) -> frozenset[Which]:
         which |= {"success", "cache_miss"}
     elif labels.outcome != "cancelled":
         which.add("failure")
+    if labels.outcome == "denied" and labels.exception == "RateLimitError":
+        which.add("limited")
     return frozenset(which)
 
 

@@ -29,6 +29,7 @@ _WITHOUT_EFFECT: Final = frozenset(
     | {"mock_response", "context_window_fallback_dict", "context_window_fallbacks", "cooldown_time"}
     | {"user_api_key_dict", "proxy_server_request", "model_info", "model_list", "no-log"}
 )
+END_USER_HEADERS: Final = ("x-litellm-end-user-id", "x-litellm-customer-id")
 COMPRESSION_HEADER: Final = "x-meshgate-compression"
 COMPRESSORS: Final = ("extractive", "llmlingua", "none")  # the contract's
 _HEADER_PREFIXES: Final = ("x-litellm-", COMPRESSION_HEADER)
@@ -53,6 +54,7 @@ def split_options(body: JsonObject, headers: Mapping[str, str]) -> tuple[JsonObj
         timeout_s=_timeout_s(body, headers),
         fallbacks=_fallbacks(body.get("fallbacks"), body.get("model")),
         tags=_tags(body, headers),
+        end_user=_end_user(headers),
     )
 
 
@@ -198,6 +200,13 @@ def _tags(body: JsonObject, headers: Mapping[str, str]) -> tuple[str, ...]:
     if len(unique) > TAGS_MAX:
         raise invalid_field("tags", f"tags has more than {TAGS_MAX} entries")
     return unique
+
+
+def _end_user(headers: Mapping[str, str]) -> str:
+    for name in END_USER_HEADERS:
+        if headers.get(name):
+            return _need_name(name, headers[name])
+    return ""
 
 
 def _need_object(path: str, value: Any) -> JsonObject:
