@@ -1,4 +1,4 @@
-"""Counts at the edge beside the providers' own: recorded answers, and published rules for images and sound."""
+"""Counts at the edge beside the providers' own: recorded answers, published rules for images and sound."""
 
 import base64
 import gzip
