@@ -135,7 +135,7 @@ def expected_body(exchange: Exchange) -> dict[str, Any]:
     options = body.pop("stream_options", None) or {}
     if streams:
         body["stream"] = True
-        if exchange.provider not in ("mistral", "azure"):
+        if exchange.provider != "mistral":
             body["stream_options"] = {**options, "include_usage": True}
     if exchange.provider == "mistral":
         if body.get("tool_choice") == "required":
