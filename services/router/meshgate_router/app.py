@@ -22,6 +22,7 @@ from meshgate_router.call_watch import CallWatch, WatchParts
 from meshgate_router.catalog import Catalog
 from meshgate_router.deployment_limits import Limits, LocalLimits
 from meshgate_router.deployment_state import DeploymentStates
+from meshgate_router.embeddings import Embeddings
 from meshgate_router.hedge import TASKS_MAX, Hedger
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.prices import Prices, price_library
@@ -158,6 +159,7 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
         parts = ServicerParts(
             catalog=catalog,
             answers=Answers(loop, caller, hedger),
+            embeddings=Embeddings(loop, caller),
             streams=streams,
             caller=caller,
             report=StateReport(

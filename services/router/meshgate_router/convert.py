@@ -1,6 +1,7 @@
 """The router's own values <-> router.v1 messages. Refuses what the contract's limits forbid."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from meshgate_chassis.errors import invalid_field
 from meshgate_protos.router.v1 import router_service_pb2 as pb
@@ -22,6 +23,18 @@ def route_task(
     options = request.options
     if not request.HasField("chat") or not request.chat.model:
         raise invalid_field("chat.model", "chat.model is required")
+    return replace(
+        options_task(request.chat.model, request.request_id, options, deadline_s),
+        stream=stream,
+        prompt_tokens=(
+            options.prompt_tokens if options.HasField("prompt_tokens") else estimated_tokens(request.chat)
+        ),
+        output_tokens_max=output_tokens_max(request.chat),
+    )
+
+
+def options_task(model: str, request_id: str, options: pb.RouteOptions, deadline_s: float) -> RouteTask:
+    """What every kind of request may ask of the router. Raises `invalid_field`."""
     if not 0 <= options.num_retries <= NUM_RETRIES_MAX:
         raise invalid_field("num_retries", f"num_retries must be 0 to {NUM_RETRIES_MAX}")
     if len(options.fallbacks) > FALLBACKS_MAX:
@@ -32,21 +45,17 @@ def route_task(
         if timeout_s <= 0:
             raise invalid_field("timeout", "timeout must be more than 0")
     return RouteTask(
-        model=request.chat.model,
+        model=model,
         deadline_s=deadline_s,
-        stream=stream,
+        stream=False,
         num_retries=options.num_retries if options.HasField("num_retries") else None,
         timeout_s=timeout_s,
         fallbacks=tuple(options.fallbacks),
-        request_id=request.request_id,
+        request_id=request_id,
         tags=tuple(options.tags),
         remaining_budget_usd_nanos=(
             options.remaining_budget_usd_nanos if options.HasField("remaining_budget_usd_nanos") else None
         ),
-        prompt_tokens=(
-            options.prompt_tokens if options.HasField("prompt_tokens") else estimated_tokens(request.chat)
-        ),
-        output_tokens_max=output_tokens_max(request.chat),
     )
 
 

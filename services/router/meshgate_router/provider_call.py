@@ -16,6 +16,9 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.open_stream import REASON_ATTRIBUTE, OpenStream, tell_span, told_headers
 from meshgate_router.providers.base import (
+    EmbeddingsAnswer,
+    EmbeddingsProvider,
+    EmbeddingsRequest,
     ErrorKind,
     Exchange,
     Provider,
@@ -33,6 +36,14 @@ class Answer:
     """A whole answer, and the headers it came with."""
 
     response: pb.ChatResponse
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors, and the headers they came with."""
+
+    answer: EmbeddingsAnswer
     headers: Mapping[str, str]
 
 
@@ -58,7 +69,7 @@ class ProviderCaller:
         """The whole answer. The provider is told `request_id`. Raises ProviderError."""
         with self._span(deployment) as span:
             provider, exchange = self._exchange(chat, deployment, stream=False)
-            response = await self._open(provider, exchange, timeouts, request_id)
+            response = await self._open(provider, exchange.request, timeouts, request_id)
             try:
                 answer = provider.response(await response.read_all(), exchange)
             finally:
@@ -66,6 +77,25 @@ class ProviderCaller:
             usage = answer.usage if answer.HasField("usage") else None
             tell_span(span, usage, answer.choices[0].finish_reason if answer.choices else "")
             return Answer(answer, told_headers(response.headers))
+
+    async def embed(
+        self, wanted: EmbeddingsRequest, deployment: Deployment, timeouts: CallTimeouts, request_id: str = ""
+    ) -> Embedded:
+        """One vector for each input. Raises ProviderError."""
+        with self._span(deployment, operation="embeddings") as span:
+            provider = self._provider(deployment)
+            if not isinstance(provider, EmbeddingsProvider):
+                raise ProviderError(
+                    ErrorKind.NOT_SUPPORTED, f"{deployment.provider} has no embeddings", 400, sent=False
+                )
+            request = provider.embeddings_request(wanted, deployment)
+            response = await self._open(provider, request, timeouts, request_id)
+            try:
+                answer = provider.embeddings_answer(await response.read_all(), wanted)
+            finally:
+                response.close()
+            tell_span(span, answer.usage, "")
+            return Embedded(answer, told_headers(response.headers))
 
     async def open_stream(
         self, chat: pb.ChatRequest, deployment: Deployment, timeouts: CallTimeouts, request_id: str = ""
@@ -79,7 +109,7 @@ class ProviderCaller:
             start_s = self._clock.monotonic_s()
             try:
                 provider, exchange = self._exchange(chat, deployment, stream=True)
-                response = await self._open(provider, exchange, timeouts, request_id)
+                response = await self._open(provider, exchange.request, timeouts, request_id)
                 stream = OpenStream(response, provider.decoder(exchange), exchange.request.framing, span)
                 left_s = timeouts.first_byte_s - (self._clock.monotonic_s() - start_s)
                 return stream, await stream.first_chunks(timeouts, left_s)
@@ -93,18 +123,22 @@ class ProviderCaller:
     def _exchange(
         self, chat: pb.ChatRequest, deployment: Deployment, *, stream: bool
     ) -> tuple[Provider, Exchange]:
+        provider = self._provider(deployment)
+        request = provider.request(chat, deployment, stream=stream)
+        return provider, Exchange(request, self._clock.now_ns() // 1_000_000_000)
+
+    def _provider(self, deployment: Deployment) -> Provider:
         provider = self._providers.get(deployment.provider)
         if provider is None:
             message = f"the provider {deployment.provider!r} is not supported yet"
             raise ProviderError(ErrorKind.NOT_SUPPORTED, message, 400, sent=False)
-        request = provider.request(chat, deployment, stream=stream)
-        return provider, Exchange(request, self._clock.now_ns() // 1_000_000_000)
+        return provider
 
     async def _open(
-        self, provider: Provider, exchange: Exchange, timeouts: CallTimeouts, request_id: str
+        self, provider: Provider, request: UpstreamRequest, timeouts: CallTimeouts, request_id: str
     ) -> UpstreamResponse:
         """The response with status 200, open. Raises ProviderError for any other."""
-        response = await self._transport.open(self._named(exchange.request, request_id), timeouts)
+        response = await self._transport.open(self._named(request, request_id), timeouts)
         if response.status == 200:
             return response
         try:
@@ -124,12 +158,12 @@ class ProviderCaller:
         return replace(request, headers=headers)
 
     @contextmanager
-    def _span(self, deployment: Deployment, *, end: bool = True) -> Iterator[Span]:
+    def _span(self, deployment: Deployment, *, operation: str = "chat", end: bool = True) -> Iterator[Span]:
         with self._telemetry.span(
-            f"chat {deployment.upstream_model}",
+            f"{operation} {deployment.upstream_model}",
             kind=SpanKind.CLIENT,
             attributes={
-                "gen_ai.operation.name": "chat",
+                "gen_ai.operation.name": operation,
                 "gen_ai.provider.name": deployment.provider,
                 "gen_ai.request.model": deployment.upstream_model,
                 "meshgate.deployment_id": deployment.id,

@@ -9,10 +9,11 @@ from meshgate_chassis.sealing import Sealer
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceServicer
 from meshgate_protos.rpc import Call
-from meshgate_router import convert, convert_state
+from meshgate_router import convert, convert_state, embeddings
 from meshgate_router.answers import Answers
 from meshgate_router.catalog import Catalog
 from meshgate_router.credentials import own_credentials
+from meshgate_router.embeddings import Embeddings
 from meshgate_router.journey import RouteTask
 from meshgate_router.probe import Prober
 from meshgate_router.provider_call import ProviderCaller
@@ -26,6 +27,7 @@ class ServicerParts:
 
     catalog: Catalog
     answers: Answers
+    embeddings: Embeddings
     streams: Streams
     caller: ProviderCaller
     report: StateReport
@@ -61,6 +63,18 @@ class RouterServicer(RouterServiceServicer):
                 base = "" if served is None else self._caller.base(served.deployment)
                 yield convert.stream_response(event, base)
 
+    async def create_embeddings(
+        self, request: pb.CreateEmbeddingsRequest, call: Call
+    ) -> pb.CreateEmbeddingsResponse:
+        wanted = embeddings.wanted_of(request.embeddings)
+        task = self._with_credentials(embeddings.task_of(request, self._deadline_s(call)), request.options)
+        served = await self._parts.embeddings.create(task, wanted)
+        api_base = self._caller.base(served.deployment)
+        return pb.CreateEmbeddingsResponse(
+            served_by=convert.served_by(served, served.value.headers, api_base),
+            response=embeddings.response_of(served.value.answer),
+        )
+
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
         return pb.ListModelsResponse(models=map(convert.model, self._parts.catalog.public_models()))
 
@@ -79,10 +93,12 @@ class RouterServicer(RouterServiceServicer):
         self, request: pb.CreateChatRequest | pb.StreamChatRequest, call: Call, *, stream: bool
     ) -> RouteTask:
         task = convert.route_task(request, self._deadline_s(call), stream=stream)
-        credentials = request.options.credentials
-        if not credentials:
+        return self._with_credentials(task, request.options)
+
+    def _with_credentials(self, task: RouteTask, options: pb.RouteOptions) -> RouteTask:
+        if not options.credentials:
             return task
-        return replace(task, credentials=own_credentials(credentials, self._parts.sealer))
+        return replace(task, credentials=own_credentials(options.credentials, self._parts.sealer))
 
     def _deadline_s(self, call: Call) -> float:
         return self._parts.clock.monotonic_s() + call.remaining_s()

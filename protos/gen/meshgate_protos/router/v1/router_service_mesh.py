@@ -19,6 +19,11 @@ ROUTER_SERVICE_STREAM_CHAT = StreamMethod(
     pb.StreamChatRequest,
     pb.StreamChatResponse,
 )
+ROUTER_SERVICE_CREATE_EMBEDDINGS = UnaryMethod(
+    "/meshgate_protos.router.v1.RouterService/CreateEmbeddings",
+    pb.CreateEmbeddingsRequest,
+    pb.CreateEmbeddingsResponse,
+)
 ROUTER_SERVICE_LIST_MODELS = UnaryMethod(
     "/meshgate_protos.router.v1.RouterService/ListModels",
     pb.ListModelsRequest,
@@ -39,6 +44,7 @@ ROUTER_SERVICE = Service(
     {
         "create_chat": ROUTER_SERVICE_CREATE_CHAT,
         "stream_chat": ROUTER_SERVICE_STREAM_CHAT,
+        "create_embeddings": ROUTER_SERVICE_CREATE_EMBEDDINGS,
         "list_models": ROUTER_SERVICE_LIST_MODELS,
         "get_state": ROUTER_SERVICE_GET_STATE,
         "probe_deployments": ROUTER_SERVICE_PROBE_DEPLOYMENTS,
@@ -52,6 +58,7 @@ class RouterServiceClient:
     def __init__(self, channel: Channel) -> None:
         self.create_chat: UnaryCall[pb.CreateChatRequest, pb.CreateChatResponse] = channel.unary(ROUTER_SERVICE_CREATE_CHAT)
         self.stream_chat: StreamCall[pb.StreamChatRequest, pb.StreamChatResponse] = channel.stream(ROUTER_SERVICE_STREAM_CHAT)
+        self.create_embeddings: UnaryCall[pb.CreateEmbeddingsRequest, pb.CreateEmbeddingsResponse] = channel.unary(ROUTER_SERVICE_CREATE_EMBEDDINGS)
         self.list_models: UnaryCall[pb.ListModelsRequest, pb.ListModelsResponse] = channel.unary(ROUTER_SERVICE_LIST_MODELS)
         self.get_state: UnaryCall[pb.GetStateRequest, pb.GetStateResponse] = channel.unary(ROUTER_SERVICE_GET_STATE)
         self.probe_deployments: UnaryCall[pb.ProbeDeploymentsRequest, pb.ProbeDeploymentsResponse] = channel.unary(ROUTER_SERVICE_PROBE_DEPLOYMENTS)
@@ -67,6 +74,9 @@ class RouterServiceServicer(ABC):
 
     @abstractmethod
     def stream_chat(self, request: pb.StreamChatRequest, call: Call) -> AsyncIterator[pb.StreamChatResponse]: ...
+
+    @abstractmethod
+    async def create_embeddings(self, request: pb.CreateEmbeddingsRequest, call: Call) -> pb.CreateEmbeddingsResponse: ...
 
     @abstractmethod
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse: ...

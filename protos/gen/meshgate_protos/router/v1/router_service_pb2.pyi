@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from meshgate_protos.chat.v1 import chat_pb2 as _chat_pb2
+from meshgate_protos.embeddings.v1 import embeddings_pb2 as _embeddings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -101,6 +102,58 @@ class CreateChatResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateChatResponse: _TypeAlias = CreateChatResponse  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required; the edge's call id."""
+    @_builtins.property
+    def embeddings(self) -> _embeddings_pb2.EmbeddingsRequest: ...
+    @_builtins.property
+    def options(self) -> Global___RouteOptions: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        embeddings: _embeddings_pb2.EmbeddingsRequest | None = ...,
+        options: Global___RouteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsRequest: _TypeAlias = CreateEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVED_BY_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def served_by(self) -> Global___ServedBy: ...
+    @_builtins.property
+    def response(self) -> _embeddings_pb2.EmbeddingsResponse: ...
+    def __init__(
+        self,
+        *,
+        served_by: Global___ServedBy | None = ...,
+        response: _embeddings_pb2.EmbeddingsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "served_by", b"served_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "served_by", b"served_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsResponse: _TypeAlias = CreateEmbeddingsResponse  # noqa: Y015
 
 @_typing.final
 class StreamChatRequest(_message.Message):

@@ -45,6 +45,11 @@ class RouterServiceStub(object):
                 request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatResponse.FromString,
                 _registered_method=True)
+        self.CreateEmbeddings = channel.unary_unary(
+                '/meshgate_protos.router.v1.RouterService/CreateEmbeddings',
+                request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/meshgate_protos.router.v1.RouterService/ListModels',
                 request_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.ListModelsRequest.SerializeToString,
@@ -85,6 +90,14 @@ class RouterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateEmbeddings(self, request, context):
+        """One vector for each input. Not idempotent. Errors as in CreateChat; UNSUPPORTED_PARAMETER also from a
+        deployment whose provider has no embeddings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """The public models of the configuration, in its order.
         """
@@ -119,6 +132,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.StreamChat,
                     request_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatRequest.FromString,
                     response_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatResponse.SerializeToString,
+            ),
+            'CreateEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEmbeddings,
+                    request_deserializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -191,6 +209,33 @@ class RouterService(object):
             '/meshgate_protos.router.v1.RouterService/StreamChat',
             meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatRequest.SerializeToString,
             meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.StreamChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.router.v1.RouterService/CreateEmbeddings',
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsRequest.SerializeToString,
+            meshgate__protos_dot_router_dot_v1_dot_router__service__pb2.CreateEmbeddingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

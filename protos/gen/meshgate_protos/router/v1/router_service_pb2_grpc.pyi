@@ -44,6 +44,10 @@ class RouterServiceStub:
     without Finished was truncated. Errors as in CreateChat before Started;
     after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
     """
+    CreateEmbeddings: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.CreateEmbeddingsRequest, _router_service_pb2.CreateEmbeddingsResponse]
+    """One vector for each input. Not idempotent. Errors as in CreateChat; UNSUPPORTED_PARAMETER also from a
+    deployment whose provider has no embeddings.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]
     """The public models of the configuration, in its order."""
     GetState: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetStateRequest, _router_service_pb2.GetStateResponse]
@@ -68,6 +72,10 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Answers as a stream: one Started, any number of Delta, one Finished. A stream that ends
     without Finished was truncated. Errors as in CreateChat before Started;
     after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
+    """
+    CreateEmbeddings: _aio.UnaryUnaryMultiCallable[_router_service_pb2.CreateEmbeddingsRequest, _router_service_pb2.CreateEmbeddingsResponse]  # type: ignore[assignment]
+    """One vector for each input. Not idempotent. Errors as in CreateChat; UNSUPPORTED_PARAMETER also from a
+    deployment whose provider has no embeddings.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ListModelsRequest, _router_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """The public models of the configuration, in its order."""
@@ -102,6 +110,16 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers as a stream: one Started, any number of Delta, one Finished. A stream that ends
         without Finished was truncated. Errors as in CreateChat before Started;
         after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEmbeddings(
+        self,
+        request: _router_service_pb2.CreateEmbeddingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_service_pb2.CreateEmbeddingsResponse, _abc.Awaitable[_router_service_pb2.CreateEmbeddingsResponse]]:
+        """One vector for each input. Not idempotent. Errors as in CreateChat; UNSUPPORTED_PARAMETER also from a
+        deployment whose provider has no embeddings.
         """
 
     @_abc_1.abstractmethod
