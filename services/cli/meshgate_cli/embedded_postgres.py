@@ -34,7 +34,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.02
 LOG_TAIL_BYTES = 2_000
-STATUS_LINE = 7  # of postmaster.pid, as pg_ctl reads it
+SOCKET_LINE, STATUS_LINE = 4, 7  # of postmaster.pid, as pg_ctl reads it
 
 
 class EmbeddedPostgresError(Exception):
@@ -76,6 +76,20 @@ class EmbeddedPostgres:
         assert self._process is not None, "not started"
         return self._process.pid
 
+    def running_dsn(self) -> str | None:
+        """Of the server that somebody else runs on this data; None: nobody does."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return None
+        if (
+            len(lines) <= STATUS_LINE
+            or lines[STATUS_LINE].strip() != "ready"
+            or not _is_postgres(int(lines[0]))
+        ):
+            return None
+        return self._dsn(self._password(), lines[SOCKET_LINE])
+
     def start(self) -> str:
         """Starts the server and returns its DSN. Raises EmbeddedPostgresError."""
         assert self._process is None, "already started"
@@ -94,8 +108,7 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
-        host = quote(str(self._socket_folder), safe="")
-        return f"postgresql://{SUPERUSER}:{password}@/{DATABASE}?host={host}"
+        return self._dsn(password, str(self._socket_folder))
 
     def stop(self) -> None:
         """Ends the server, leaving its data whole, and nothing else. May be called at any time, again too."""
@@ -114,6 +127,10 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @staticmethod
+    def _dsn(password: str, socket_folder: str) -> str:
+        return f"postgresql://{SUPERUSER}:{password}@/{DATABASE}?host={quote(socket_folder, safe='')}"
 
     @property
     def _data(self) -> Path:
