@@ -48,10 +48,10 @@ def report(found: Verification) -> str:
         "held": f"{usd(found.pending_nanos)} USD",
     }
     lines = [f"{label:<{LABEL_WIDTH}}{value}" for label, value in totals.items()]
-    for each in found.differences:
-        lines.append(
-            f"difference: {each.what}: {each.subject}: {each.expected} expected, {each.actual} found"
-        )
+    lines.extend(
+        f"difference: {each.what}: {each.subject}: {each.expected} expected, {each.actual} found"
+        for each in found.differences
+    )
     verdict = "the books balance" if found.balanced else f"differences: {len(found.differences)}"
     return "\n".join([*lines, verdict])
 
