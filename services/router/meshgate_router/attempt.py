@@ -20,6 +20,7 @@ from meshgate_router.catalog import Catalog
 from meshgate_router.deadline_split import share_s
 from meshgate_router.failures import (
     Failure,
+    Passed,
     cooling_down,
     error_of_failures,
     limits_reached,
@@ -214,7 +215,7 @@ class _Attempts(Generic[T]):
             if lease is None and spent:
                 lease = await self.lease(group, following=following, without=hopeless)
             if lease is None:
-                self._note_too_long(group)
+                self._note_why_not(group, called=bool(spent))
                 return None
             self._journey.retries += retry > 0
             try:
@@ -256,13 +257,16 @@ class _Attempts(Generic[T]):
             await self._parts.clock.sleep(wait_s)
         return True
 
-    def _note_too_long(self, group: ModelGroup) -> None:
-        """No context window of the group is wide enough: a failure like that of a provider that says so."""
+    def _note_why_not(self, group: ModelGroup, *, called: bool) -> None:
+        """A context window that is too small is a failure like that of a provider that says so."""
+        where = group.deployments[0]
         if self._journey.too_long:
             self._journey.too_long = False
             message = f"the prompt is too long for every deployment of {group.name}"
             error = ProviderError(ErrorKind.CONTEXT_WINDOW_EXCEEDED, message, 400, sent=False)
-            self._journey.failures.append(Failure(group.name, group.deployments[0], error))
+            self._journey.failures.append(Failure(group.name, where, error))
+        elif not called:
+            self._journey.passed.append(Passed(group.name, where.provider, _skipped(self._journey)))
 
     async def lease(
         self,
@@ -347,6 +351,13 @@ def _error(group: ModelGroup, journey: Journey) -> MeshError:
 
 
 def _reason(journey: Journey) -> str:
-    if journey.failures:
-        return journey.failures[-1].error.kind.value
-    return "DEPLOYMENTS_COOLING_DOWN" if journey.limited_s is None else "DEPLOYMENT_LIMITS_REACHED"
+    return journey.failures[-1].error.kind.value if journey.failures else _skipped(journey)
+
+
+def _skipped(journey: Journey) -> str:
+    """Why nobody was called."""
+    if journey.limited_s is not None:
+        return "DEPLOYMENT_LIMITS_REACHED"
+    if journey.cooling_s is not None:
+        return "DEPLOYMENTS_COOLING_DOWN"
+    return "DEPLOYMENTS_NOT_PERMITTED" if journey.not_permitted else "DEADLINE_TOO_CLOSE"

@@ -42,11 +42,22 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A group that was not called at all, and why."""
+
+    group: str
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
-    """`retries`: within all groups. `fallbacks`: groups tried after the first."""
+    """`retries`: within all groups. `fallbacks`: groups tried after the first. `passed`: groups that were not
+    called."""
 
     retries: int
     fallbacks: int
+    passed: Sequence[Passed] = ()
 
 
 def error_of_failures(group: str, failures: Sequence[Failure], counts: Counts) -> MeshError:
@@ -149,6 +160,10 @@ def _metadata(told: Failure, message: str, failures: Sequence[Failure], counts: 
             "reason": failure.error.kind.value,
         }
         for failure in failures[:ATTEMPTS_TOLD_MAX]
+    ]
+    attempts += [
+        {"group": each.group, "provider": each.provider, "reason": each.reason}
+        for each in counts.passed[:ATTEMPTS_TOLD_MAX]
     ]
     return {
         "http_status": str(error.http_status),

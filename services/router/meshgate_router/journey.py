@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meshgate_router.credentials import NONE, OwnCredentials
-from meshgate_router.failures import Counts, Failure
+from meshgate_router.failures import Counts, Failure, Passed
 from meshgate_router.legs import Leg
 
 
@@ -41,11 +41,12 @@ class Journey:
     limited_s: float | None = None
     not_permitted: bool = False
     too_long: bool = False
+    passed: list[Passed] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:
-        return Counts(self.retries, max(0, len(self.groups) - 1))
+        return Counts(self.retries, max(0, len(self.groups) - 1), self.passed)
 
     def skipped(self, *, cooling_s: float | None = None, limited_s: float | None = None) -> None:
         """Keeps the shortest of each."""

@@ -1,6 +1,5 @@
 """The attempt loop on a clock of its own: how many calls, where, and with what pauses."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,53 +7,16 @@ import pytest
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.config.model import Deployment, RouterConfig
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_router.attempt import ATTEMPTS_MAX, Served
-from meshgate_router.journey import RouteTask
-from meshgate_router.lease import Lease
+from meshgate_router.attempt import ATTEMPTS_MAX
 from meshgate_router.providers.base import ErrorKind, ProviderError
 from meshgate_router.retry import JITTER_S_MAX
-from meshgate_router.transport import CallTimeouts
-from tests.support.clock import ManualClock
-from tests.unit.router.support import SECRET, RouterUnderTest, deployment
-
-
-def failure(kind: ErrorKind, retry_after_s: float | None = None, *, sent: bool = True) -> ProviderError:
-    return ProviderError(kind, f"no: {kind.name}", 500, retry_after_s=retry_after_s, sent=sent)
-
+from tests.unit.router.script import Script, failure
+from tests.unit.router.support import SECRET, deployment
 
 DOWN = failure(ErrorKind.UNAVAILABLE)
 LATE = failure(ErrorKind.TIMEOUT)
 REFUSED = failure(ErrorKind.AUTHENTICATION_FAILED)
 WRONG = failure(ErrorKind.BAD_REQUEST)
-
-
-class Script:
-    """A router whose deployments answer as told: by id, one outcome for each call, the last one for ever."""
-
-    def __init__(
-        self, deployments: Sequence[Deployment], config: RouterConfig, **outcomes: list[Any]
-    ) -> None:
-        self.clock = ManualClock()
-        self._router = RouterUnderTest(deployments, config, self.clock)
-        self._outcomes = outcomes
-        self.calls: list[str] = []
-        self.timeouts: list[CallTimeouts] = []
-        self.call_s = 0.0
-
-    async def run(self, model: str = "a", deadline_s: float = 600.0, **task: Any) -> Served[str]:
-        deadline = self.clock.monotonic_s() + deadline_s
-        return await self._router.loop.run(RouteTask(model, deadline, stream=False, **task), self._call)
-
-    async def _call(self, lease: Lease) -> tuple[str, Lease]:
-        name = lease.deployment.id.removeprefix("id-")
-        self.calls.append(name)
-        self.timeouts.append(lease.timeouts)
-        self.clock.advance(min(self.call_s, lease.timeouts.total_s))
-        outcomes = self._outcomes.get(name, ["fine"])
-        outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
-        if isinstance(outcome, ProviderError):
-            raise outcome
-        return str(outcome), lease
 
 
 def one(**changes: Any) -> list[Deployment]:
