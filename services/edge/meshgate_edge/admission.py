@@ -3,6 +3,7 @@
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.denials import NO_KEY_REASONS, denied
+from meshgate_edge.offline import Outage
 from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
@@ -13,9 +14,12 @@ RESERVE_ATTEMPTS_MAX = 2  # a lost connection is tried once more; the ledger mak
 class Admission:
     """Reserves spend."""
 
-    def __init__(self, ledger: LedgerServiceClient, timeout_s: float, edge_id: str = "") -> None:
+    def __init__(
+        self, ledger: LedgerServiceClient, timeout_s: float, outage: Outage, edge_id: str = ""
+    ) -> None:
         self._ledger = ledger
         self._timeout_s = timeout_s
+        self._outage = outage
         self._edge_id = edge_id
 
     async def reserve(self, run: CallRun) -> str:
@@ -25,7 +29,7 @@ class Admission:
         """
         request = reserve_request(run, self._edge_id)
         run.reserving = True
-        answer, attempts = await self._ask(request)
+        answer, attempts = await self._decide(run, request)
         if answer.decision == pb.DECISION_DENIED:
             run.reserving = False
             denial = denied(answer.denial, run.call.request.model)
@@ -39,6 +43,19 @@ class Admission:
             raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used before")
         run.admitted(answer)
         return answer.resolved_model or run.call.request.model
+
+    async def _decide(
+        self, run: CallRun, request: pb.ReserveSpendRequest
+    ) -> tuple[pb.ReserveSpendResponse, int]:
+        """By the ledger; while it is away by the policy for that."""
+        caller = run.call.principal
+        try:
+            self._outage.ask()
+            answer, attempts = await self._ask(request)
+        except MeshError as error:
+            return await self._outage.answer(caller, request, error), RESERVE_ATTEMPTS_MAX
+        self._outage.decided(caller, request, answer)
+        return answer, attempts
 
     async def _ask(self, request: pb.ReserveSpendRequest) -> tuple[pb.ReserveSpendResponse, int]:
         for attempt in range(1, RESERVE_ATTEMPTS_MAX):

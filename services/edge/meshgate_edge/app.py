@@ -8,17 +8,20 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import structlog
 from rs_bpe.bpe import openai as vocabularies
 
 from meshgate_chassis.config.model import GatewayConfig
-from meshgate_chassis.errors import MeshError
+from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import MeshChannel
 from meshgate_chassis.rpc.identity import is_loopback
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
+from meshgate_edge.account_memory import AccountMemory, MemoryLimits
+from meshgate_edge.account_watch import AccountFollower
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
 from meshgate_edge.authentication import Authenticator
@@ -43,10 +46,13 @@ from meshgate_edge.lease import Lease
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
 from meshgate_edge.observer import CallObserver
+from meshgate_edge.offline import Outage, OutageRules
 from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
+from meshgate_edge.spool import Spool, SpoolLimits
+from meshgate_edge.spool_replay import SpoolReplay
 from meshgate_edge.tokens import TokenCounter, families_of_groups
 from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
@@ -75,7 +81,9 @@ class _Observers:
 class _Edge:
     """What the two rims share, built once."""
 
-    def __init__(self, settings: EdgeSettings, runtime: Runtime, clients: MeshClients) -> None:
+    def __init__(
+        self, settings: EdgeSettings, runtime: Runtime, clients: MeshClients, offline: "_Offline"
+    ) -> None:
         config, limits = runtime.config, HopLimits()
         master_key = None if config.master_key is None else config.master_key.value
         self.clients = clients
@@ -92,14 +100,17 @@ class _Edge:
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
         self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)
         self.settlement = Settlement(
-            clients.ledger, runtime.clock, SettlementLimits(limits.settle_s, settings.settlements_max)
+            clients.ledger,
+            runtime.clock,
+            SettlementLimits(limits.settle_s, settings.settlements_max),
+            offline.spool,
         )
         counter = _counter(config)
         accounts = Accounts(self.settlement, counter, self.observer, runtime.clock)
         edge_id = uuid.uuid4().hex
         self.lease = Lease(clients.ledger, edge_id, runtime.clock)
         steps = Steps(
-            admission=Admission(clients.ledger, limits.reserve_s, edge_id),
+            admission=Admission(clients.ledger, limits.reserve_s, offline.outage, edge_id),
             cache=CacheStep(
                 clients.cache, config.cache, limits, self.stores, Circuit("cache", runtime.clock)
             ),
@@ -107,7 +118,13 @@ class _Edge:
                 clients.compression, config.compression, limits.compress_s, runtime.clock
             ),
             router=clients.router,
-            top_ups=TopUps(clients.ledger, self.top_ups, runtime.clock, limits.reserve_s),
+            top_ups=TopUps(
+                clients.ledger,
+                self.top_ups,
+                runtime.clock,
+                limits.reserve_s,
+                allow_without_ledger=config.ledger.allow_without_ledger,
+            ),
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
         self.catalog = Catalog(clients, limits)
@@ -120,7 +137,8 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         channels = _channels(settings, runtime)
         for channel in channels.values():
             stack.push_async_callback(channel.close)
-        edge = _Edge(settings, runtime, _clients(channels))
+        offline = await _offline(settings, runtime, stack)
+        edge = _Edge(settings, runtime, _clients(channels), offline)
         if edge.authenticator.open:
             log.warning("no master key: everyone who can connect may call", host=edge.host)
         stack.push_async_callback(edge.settlement.drain, settings.drain_grace_s)
@@ -128,8 +146,14 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         stack.push_async_callback(edge.top_ups.drain, 0.0)
         stack.push_async_callback(edge.lease.release)
         watch = MeshWatch(channels)
-        background = TaskOwner("watch", 2)
+        background = TaskOwner("watch", 4)
         background.start(watch.run(), "mesh")
+        if offline.spool is not None:
+            replay = SpoolReplay(offline.spool, edge.clients.ledger, runtime.clock, runtime.registry)
+            background.start(replay.run(), "spool")
+        if runtime.config.ledger.allow_without_ledger:
+            follower = AccountFollower(edge.clients.ledger, offline.memory, runtime.clock)
+            background.start(follower.run(), "accounts")
         background.start(edge.lease.keep(), "lease")
         stack.push_async_callback(background.drain, 0.0)
         server = runtime.server(settings, NOBODY)
@@ -140,6 +164,29 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         address = await stack.enter_async_context(serve_http(app, options, runtime.clock))
         log.info("serving HTTP", host=address.host, port=address.port)
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Offline:
+    """What calls need while the ledger is away. `spool` None: nothing is kept on disk."""
+
+    outage: Outage
+    memory: AccountMemory
+    spool: Spool | None
+
+
+async def _offline(settings: EdgeSettings, runtime: Runtime, stack: AsyncExitStack) -> _Offline:
+    config, clock, spool = runtime.config.ledger, runtime.clock, None
+    if settings.spool_dir is not None:
+        limits = SpoolLimits(settings.spool_bytes_max)
+        spool = await stack.enter_async_context(Spool(settings.spool_dir, limits))
+    elif config.allow_without_ledger:
+        message = "allow_requests_on_db_unavailable needs a folder that lasts: set MESHGATE_EDGE_SPOOL_DIR"
+        raise MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", message)
+    remembered = MemoryLimits(settings.callers_remembered_max, settings.callers_remembered_s)
+    memory = AccountMemory(remembered, clock)
+    rules = OutageRules(config.allow_without_ledger, config.default_output_tokens, config.blocked)
+    return _Offline(Outage(rules, memory, Circuit("ledger", clock), clock, spool), memory, spool)
 
 
 def _channels(settings: EdgeSettings, runtime: Runtime) -> dict[str, MeshChannel]:

@@ -1,6 +1,8 @@
 """What the edge takes from its environment."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from meshgate_chassis.settings import ServiceSettings, named
@@ -25,6 +27,15 @@ class EdgeSettings(ServiceSettings):
     request_timeout_s: float = Field(600.0, gt=0, le=86_400)
     settlements_max: int = Field(20_000, ge=1)  # settlements under way at once
     stores_max: int = Field(1_000, ge=1)  # cache stores under way at once
+    # Where closings wait that the ledger could not be told (spool.py); of all edges of one machine, on a disk
+    # that outlives them. None: they are given up, and their holds expire, charged.
+    spool_dir: Path | None = None
+    spool_bytes_max: int = Field(64 * 1024 * 1024, ge=1024 * 1024)
+    callers_remembered_max: int = Field(10_000, ge=1)  # who may go on without the ledger, if that is allowed
+    callers_remembered_s: float = Field(86_400.0, gt=0)  # since the ledger last admitted them
+    credentials_key: SecretStr | None = Field(  # seals the tenants' own provider credentials
+        None, validation_alias=named("MESHGATE_CREDENTIALS_KEY")
+    )
     open_on_network: bool = False  # listen beyond loopback although there is no master key
 
     def bind_host(self, *, has_master_key: bool) -> str:

@@ -26,6 +26,7 @@ from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 log = structlog.get_logger("meshgate.edge.settlement")
 
 ATTEMPTS_MAX = 8
+ATTEMPTS_BEFORE_SPOOL = 3  # what is on disk cannot die with this process
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 RETRIED = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL})
@@ -36,6 +37,9 @@ class ClosingSpool(Protocol):
 
     async def keep(self, items: Sequence[pb.CloseSpend]) -> None:
         """Returns when they are safe. Raises MeshError."""
+
+    def intended(self, request_id: str) -> bool:
+        """Whether this call went on without the ledger: its closing is kept at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Settlement:
         self._clock = clock
         self._limits = limits
         self._spool = spool
+        self._attempts_max = ATTEMPTS_MAX if spool is None else ATTEMPTS_BEFORE_SPOOL
         self._queue: deque[Closing] = deque()
         self._open: set[Closing] = set()
         self._all_done = asyncio.Event()
@@ -120,8 +125,11 @@ class Settlement:
             message = f"{self._limits.open_max} settlements are under way"
             raise MeshError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", message)
         self._open.add(closing)
-        self._queue.append(closing)
-        self._wake()
+        if self._spool is not None and self._spool.intended(closing.request_id):
+            self._pauses.start(self._give_up([closing], "OFFLINE"), "spool")
+        else:
+            self._queue.append(closing)
+            self._wake()
         return closing
 
     def _wake(self) -> None:
@@ -182,7 +190,7 @@ class Settlement:
                 self._finish(closing)
             elif not _is_retried(result.error):
                 self._refused(closing, result.error)
-            elif closing.attempts >= ATTEMPTS_MAX:
+            elif closing.attempts >= self._attempts_max:
                 self._refused(closing, result.error, given_up=True)
                 failed.append(closing)
             else:

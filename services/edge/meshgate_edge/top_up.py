@@ -16,6 +16,7 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.denials import denied
+from meshgate_edge.offline import AWAY_CODES
 from meshgate_edge.tokens import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
@@ -37,11 +38,20 @@ REFUSED_MESSAGE: Final = "the budget does not pay for more of this answer"
 class TopUps:
     """Makes the covers of streams."""
 
-    def __init__(self, ledger: LedgerServiceClient, tasks: TaskOwner, clock: Clock, timeout_s: float) -> None:
+    def __init__(
+        self,
+        ledger: LedgerServiceClient,
+        tasks: TaskOwner,
+        clock: Clock,
+        timeout_s: float,
+        *,
+        allow_without_ledger: bool = False,
+    ) -> None:
         self.ledger = ledger
         self.tasks = tasks
         self.clock = clock
         self.timeout_s = timeout_s
+        self.allow_without_ledger = allow_without_ledger
 
     def cover(self, run: CallRun, counter: TokenCounter) -> "Cover | None":
         """Of an answer that begins; None when nothing has to be watched."""
@@ -141,7 +151,8 @@ class Cover:
             answer = await self._top_ups.ledger.top_up_spend(request, timeout_s=self._top_ups.timeout_s)
         except MeshError as error:
             log.info("top-up failed", request_id=request.request_id, error=error.reason)
-            if error.reason in HOLD_GONE_REASONS:
+            away = error.code in AWAY_CODES and self._top_ups.allow_without_ledger
+            if away or error.reason in HOLD_GONE_REASONS:
                 self._covered = UNLIMITED
         else:
             self._covered = answer.covered_output_tokens

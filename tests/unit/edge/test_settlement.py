@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.settlement import ATTEMPTS_MAX, Settlement, SettlementLimits
+from meshgate_edge.settlement import ATTEMPTS_BEFORE_SPOOL, ATTEMPTS_MAX, Settlement, SettlementLimits
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.clock import ManualClock
@@ -155,11 +155,15 @@ class Kept:
     async def keep(self, items: Sequence[pb.CloseSpend]) -> None:
         self.ids += [item.settle.request_id for item in items]
 
+    def intended(self, request_id: str) -> bool:
+        return request_id == "offline"
+
 
 @pytest.mark.parametrize("has_spool", [False, True])
 async def test_what_cannot_be_posted_is_kept_or_named(has_spool: bool) -> None:
     """After the last attempt, and when the drain's time is over; who waits is told."""
-    ledger = ClosingStandIn(errors=[away()] * ATTEMPTS_MAX)
+    attempts = ATTEMPTS_BEFORE_SPOOL if has_spool else ATTEMPTS_MAX
+    ledger = ClosingStandIn(errors=[away()] * attempts)
     ledger.gate.set()
     spool = Kept()
     subject = Settlement(
@@ -174,7 +178,7 @@ async def test_what_cannot_be_posted_is_kept_or_named(has_spool: bool) -> None:
         left = await subject.drain(0.0)
 
     assert 1 == left
-    assert ATTEMPTS_MAX + 1 == len(ledger.batches)
+    assert attempts + 1 == len(ledger.batches)
     assert (["tried", "late"] if has_spool else []) == spool.ids
     given_up = [line for line in logged if line["event"] == "settlements given up: their holds expire"]
     assert (0 if has_spool else 2) == len(given_up)

@@ -156,7 +156,7 @@ GENERAL_SETTINGS = words(
     accounting_* admin_allowed_routes admin_only_routes admission_queue_timeout_seconds
     agent_access_default_deny alert_to_webhook_url alert_type_config alert_types alerting alerting_args
     allow_cli_sso_verification_uri_complete allow_client_side_credentials
-    allow_public_health_readiness_details allow_requests_on_db_unavailable allow_unmanaged_response_ids
+    allow_public_health_readiness_details allow_unmanaged_response_ids
     allow_user_auth allowed_file_extensions allowed_ips allowed_routes always_include_stream_usage
     apply_user_budget_to_team_keys auto_redirect_ui_login_to_sso background_health_check_model_groups
     background_health_checks blocked_file_extensions budget_alert_ttl cancel_on_disconnect

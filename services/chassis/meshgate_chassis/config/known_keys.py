@@ -291,6 +291,7 @@ GENERAL_SETTINGS: Table = {
     "default_output_tokens": count,  # ours
     "hold_duration": timeout,  # ours
     "require_pricing": flag,  # ours
+    "allow_requests_on_db_unavailable": flag,
     "maximum_spend_logs_retention_period": timeout,
     "alerting_threshold": seconds,
     "max_parallel_requests": count,

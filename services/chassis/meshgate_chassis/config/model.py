@@ -205,6 +205,7 @@ class LedgerConfig:
     default_output_tokens: int = 1024  # held when a request gives no max_tokens (ours)
     hold_duration_s: int = 900  # ours
     require_pricing: bool | None = None  # None: only for keys with a budget (ours)
+    allow_without_ledger: bool = False  # allow_requests_on_db_unavailable
     entries_kept_s: float | None = None  # maximum_spend_logs_retention_period; None: for good
     blocked: Collection[str] = frozenset()  # SHA-256, as hex, of keys and of user ids that are refused
 

@@ -59,7 +59,6 @@ NOT_YET: tuple[NotYet, ...] = (
         "litellm_settings.block_requests_for_models_without_pricing", "use general_settings.require_pricing"
     ),
     NotYet("litellm_settings.cost_*_config", "calls are charged at the provider's price"),
-    NotYet("general_settings.allow_requests_on_db_unavailable", "a call that cannot be booked is refused"),
     NotYet("general_settings.default_budget", KEY_BUDGETS_ONLY),
     NotYet("general_settings.default_budget_duration", NO_RESETS),
     NotYet("general_settings.litellm_key_budget_duration", NO_RESETS),
