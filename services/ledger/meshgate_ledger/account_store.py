@@ -11,7 +11,7 @@ from datetime import datetime
 
 import asyncpg
 
-from meshgate_ledger.account_ids import account_kind
+from meshgate_ledger.account_ids import MODEL_MARK, account_kind
 from meshgate_ledger.limits import LimitSpec, LimitUse
 
 LOCK = """
@@ -24,6 +24,14 @@ UPSERT = """
     INSERT INTO ledger.accounts (account_id, kind, blocked, models) VALUES ($1, $2, $3, $4)
     ON CONFLICT (account_id) DO UPDATE SET blocked = excluded.blocked, models = excluded.models
     WHERE (accounts.blocked, accounts.models) IS DISTINCT FROM (excluded.blocked, excluded.models)
+"""
+
+MAKE = "INSERT INTO ledger.accounts (account_id, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+
+# Whoever knows the whole knows which models have a part of their own.
+NAME_PART = """
+    UPDATE ledger.accounts SET limited_models = array_append(limited_models, $2), version = version
+    WHERE account_id = $1 AND $2 <> ALL (limited_models)
 """
 
 TOUCH = "UPDATE ledger.accounts SET version = version WHERE account_id = ANY ($1)"  # a trigger counts
@@ -97,13 +105,23 @@ async def lock_accounts(connection: asyncpg.Connection, account_ids: Collection[
     await connection.execute(LOCK, list(set(account_ids)))
 
 
+async def make_account(connection: asyncpg.Connection, account_id: str) -> bool:
+    """Makes an account without rules unless it exists; says whether it did."""
+    told: str = await connection.execute(MAKE, account_id, account_kind(account_id))
+    return told == "INSERT 0 1"
+
+
 async def upsert_account(
     connection: asyncpg.Connection, account_id: str, *, blocked: bool = False, models: Sequence[str] = ()
 ) -> None:
     """Makes an account, or changes its rules; a change counts from the next reservation on, everywhere.
 
-    Several in one transaction: in the order of their ids.
+    A part for one model makes its whole, too. Several in one transaction: in the order of their ids.
     """
+    owner, mark, model = account_id.partition(MODEL_MARK)
+    if mark:
+        await make_account(connection, owner)
+        await connection.execute(NAME_PART, owner, model)
     await connection.execute(UPSERT, account_id, account_kind(account_id), blocked, list(models))
 
 

@@ -1,28 +1,31 @@
-"""May this call be made, and what may it cost? Pure rules over a key's record.
+"""May this call be made, and what may it cost? Pure rules over the records of a key and its accounts.
 
 The rules run in this order, and the first one that refuses is the answer:
-unknown key, blocked by the configuration, blocked, expired, model not allowed, model not found, price
-unknown, budget exceeded.
-The last one needs the account's balance at the moment of the hold: PostgreSQL applies it
-(`would_exceed` is its definition), all others are applied here to a record whose version PostgreSQL checks.
+unknown key, blocked by the configuration, blocked, expired, account blocked, model not allowed, model not
+found, price unknown, limits.
+The last ones need balances and counts at the moment of the hold: PostgreSQL applies them, all others are
+applied here to records whose versions PostgreSQL checks.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
+from meshgate_ledger.account_ids import split_account
 from meshgate_ledger.price import COST_NANOS_MAX, Cost, highest_cost
-from meshgate_ledger.price_book import PriceBook
+from meshgate_ledger.price_book import ModelPrices, PriceBook
 from meshgate_ledger.records import Denial, DenialReason, KeyRecord, ReserveCommand, usd
+from meshgate_ledger.scopes import Scope
 
 ALL_MODELS = frozenset({"*", "all-proxy-models", "all-team-models"})
 MODELS_NAMED_MAX = 20  # in a message
 
 # An account without a limit still has this one, a billion USD: it keeps every sum inside 64 bits.
 UNLIMITED_NANOS = 10**18
+LEAST_OUTPUT_TOKENS = 64  # of a choice: a stream that can be topped up begins with no less
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +35,74 @@ class AdmissionPolicy:
     names: PublicNames
     prices: PriceBook
     default_output_tokens: int
-    require_pricing: bool | None  # None: only for keys with a budget
+    require_pricing: bool | None  # None: only where a budget applies
     blocked: Collection[str] = frozenset()  # SHA-256 of keys and of user ids that the configuration refuses
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a decision needs besides rules. `usual_output_tokens(key_hash, model)`: None: nothing learned."""
+
+    now: datetime
+    usual_output_tokens: Callable[[str, str], int | None] = lambda _key_hash, _model: None
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """What will be held if the budget allows it."""
+    """What will be held if the limits allow it. `least_*`: what will do when they do not; None: nothing."""
 
     resolved_model: str
     estimate: Cost
     output_tokens: int  # of all choices together
+    least_nanos: int | None
+    least_tokens: int | None  # with the prompt's
+    prices: ModelPrices
 
 
 def judge(
-    command: ReserveCommand, key: KeyRecord | None, policy: AdmissionPolicy, now: datetime
+    command: ReserveCommand,
+    key: KeyRecord | None,
+    scopes: Sequence[Scope],
+    policy: AdmissionPolicy,
+    moment: Moment,
 ) -> Offer | Denial:
-    """Every rule but the budget. `key` is None for the master key and in open mode: they are refused
-    nothing but whom the configuration blocks, a model that does not exist, and one without a price when
-    every call must have one."""
+    """Every rule but the limits.
+
+    `scopes`: of the resolved model, the payer's first. `key` is None for the master key and in open mode:
+    they are refused nothing but whom the configuration or an account blocks, a model that does not exist, and
+    one without a price when every call must have one.
+    """
     user_id = "" if key is None else key.user_id
     denial = blocked_denial(policy.blocked, command.principal.key_hash, user_id, command.end_user)
     if denial is None and key is not None:
-        denial = key_denial(key, now)
+        denial = key_denial(key, moment.now)
+    resolved = resolve_model(key, command.model, policy.names)
+    if denial is None and key is not None and not may_use(key.models, command.model, resolved, policy.names):
+        denial = _model_denial("This key", key.models, command.model)
+    for scope in scopes:
+        if denial is not None:
+            return denial
+        denial = account_denial(scope, command.model, resolved, policy.names)
     if denial is not None:
         return denial
-    resolved = command.model
-    if key is not None:
-        resolved = resolve_model(key, command.model, policy.names)
-        if not may_use(key, command.model, resolved, policy.names):
-            return _model_denial(key, command.model)
     if not policy.names.knows(resolved):
         # Both phrases: clients of LiteLLM look for either.
         text = f"Model not found: Invalid model name passed in model={command.model}."
         return Denial(DenialReason.MODEL_NOT_FOUND, text)
-    return _offer(command, key, resolved, policy, now)
+    return _offer(command, resolved, scopes, policy, moment)
+
+
+def account_denial(scope: Scope, requested: str, resolved: str, public: PublicNames) -> Denial | None:
+    """Why an account refuses the call. A user's models, like their budgets, are for keys without a team."""
+    record = scope.record
+    if not record.blocked and not record.models:
+        return None
+    kind, identity, _ = split_account(record.account_id)
+    if record.blocked:
+        return Denial(DenialReason.ACCOUNT_BLOCKED, f"This {kind} is blocked: {identity}.")
+    if scope.has_budget and not may_use(record.models, requested, resolved, public):
+        return _model_denial(f"This {kind}", record.models, requested)
+    return None
 
 
 def blocked_denial(blocked: Collection[str], key_hash: str, *user_ids: str) -> Denial | None:
@@ -95,9 +131,11 @@ def unknown_key() -> Denial:
     return Denial(DenialReason.KEY_UNKNOWN, "This key is not known.")
 
 
-def resolve_model(key: KeyRecord, requested: str, public: PublicNames) -> str:
+def resolve_model(key: KeyRecord | None, requested: str, public: PublicNames) -> str:
     """The model behind the key's alias. Also the other way round: deployments exist that write
     {"model": "alias"}, so the name of nobody's model that is an alias' value means the alias' key."""
+    if key is None or not key.aliases:
+        return requested
     if requested in key.aliases:
         return key.aliases[requested]
     if not public.knows(requested):
@@ -107,33 +145,16 @@ def resolve_model(key: KeyRecord, requested: str, public: PublicNames) -> str:
     return requested
 
 
-def may_use(key: KeyRecord, requested: str, resolved: str, public: PublicNames) -> bool:
-    """Whether the key's list allows the model by the name that was asked for, by the one it stands for,
+def may_use(models: Sequence[str], requested: str, resolved: str, public: PublicNames) -> bool:
+    """Whether a list of models allows the model by the name that was asked for, by the one it stands for,
     by an access group or by a pattern. Whoever made the key wrote both the list and the aliases."""
-    if not key.models or not ALL_MODELS.isdisjoint(key.models):
+    if not models or not ALL_MODELS.isdisjoint(models):
         return True
     names = {requested, resolved} | _access_groups(public, resolved)
-    if not names.isdisjoint(key.models):
+    if not names.isdisjoint(models):
         return True
-    patterns = [name for name in key.models if is_pattern(name)]
+    patterns = [name for name in models if is_pattern(name)]
     return any(matched_text(pattern, name) is not None for pattern in patterns for name in names)
-
-
-def would_exceed(posted_nanos: int, held_nanos: int, hold_nanos: int, limit_nanos: int | None) -> bool:
-    """Whether one more hold breaks the limit: posted + held + hold must not be more than it."""
-    limit = UNLIMITED_NANOS if limit_nanos is None else limit_nanos
-    return posted_nanos + held_nanos + hold_nanos > limit
-
-
-def budget_denial(spend_nanos: int, hold_nanos: int, limit_nanos: int) -> Denial:
-    """`spend_nanos`: posted plus held. The words are those that clients of LiteLLM look for."""
-    return Denial(
-        DenialReason.BUDGET_EXCEEDED,
-        f"Budget exceeded: Budget has been exceeded! Current cost: {usd(spend_nanos)}, "
-        f"Max budget: {usd(limit_nanos)}, this call: up to {usd(hold_nanos)} USD.",
-        spend_nanos=spend_nanos,
-        max_budget_nanos=limit_nanos,
-    )
 
 
 def _access_groups(public: PublicNames, model: str) -> frozenset[str]:
@@ -147,39 +168,70 @@ def _access_groups(public: PublicNames, model: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _model_denial(key: KeyRecord, requested: str) -> Denial:
-    names = ", ".join(key.models[:MODELS_NAMED_MAX])
-    more = ", ..." if len(key.models) > MODELS_NAMED_MAX else ""
+def _model_denial(who: str, models: Sequence[str], requested: str) -> Denial:
+    names = ", ".join(models[:MODELS_NAMED_MAX])
+    more = ", ..." if len(models) > MODELS_NAMED_MAX else ""
     return Denial(
         DenialReason.MODEL_NOT_ALLOWED,
-        f"This key may not use the model {requested!r}. It may use: {names}{more}.",
+        f"{who} may not use the model {requested!r}. It may use: {names}{more}.",
     )
 
 
 def _offer(
-    command: ReserveCommand,
-    key: KeyRecord | None,
-    model: str,
-    policy: AdmissionPolicy,
-    now: datetime,
+    command: ReserveCommand, model: str, scopes: Sequence[Scope], policy: AdmissionPolicy, moment: Moment
 ) -> Offer | Denial:
-    prices = policy.prices.of_model(model, now)
-    has_budget = key is not None and key.max_budget_nanos is not None
-    required = has_budget if policy.require_pricing is None else policy.require_pricing
+    prices = policy.prices.of_model(model, moment.now)
+    required = policy.require_pricing
+    if required is None:
+        required = any(scope.has_budget and scope.record.has_budget for scope in scopes)
     if required and not prices.complete:
         return Denial(
             DenialReason.PRICE_UNKNOWN,
             f"The price of the model {model!r} is not known, so its cost cannot be held to a budget; "
             "set input_cost_per_token and output_cost_per_token for it.",
         )
-    output_tokens = command.choice_count * (
-        policy.default_output_tokens if command.max_output_tokens is None else command.max_output_tokens
-    )
-    estimates = [highest_cost(price, command.prompt_tokens, output_tokens) for price in prices.prices]
-    estimate = max(estimates, key=lambda cost: cost.total, default=Cost())
+    each_tokens = command.max_output_tokens
+    if each_tokens is None:
+        each_tokens = moment.usual_output_tokens(command.principal.key_hash, model)
+        if each_tokens is None:
+            each_tokens = policy.default_output_tokens
+    output_tokens = command.choice_count * each_tokens
+    estimate = dearest(prices, command.prompt_tokens, output_tokens)
     if estimate.total > COST_NANOS_MAX:
         raise _too_large(command)
-    return Offer(model, estimate, output_tokens)
+    least_output_tokens = min(output_tokens, command.choice_count * LEAST_OUTPUT_TOKENS)
+    least_nanos = None
+    if command.can_top_up:
+        least_nanos = dearest(prices, command.prompt_tokens, least_output_tokens).total
+    is_guess = command.can_top_up or command.max_output_tokens is None
+    return Offer(
+        model,
+        estimate,
+        output_tokens,
+        least_nanos,
+        command.prompt_tokens + least_output_tokens if is_guess else None,
+        prices,
+    )
+
+
+def dearest(prices: ModelPrices, prompt_tokens: int, output_tokens: int) -> Cost:
+    """The most that a call of this size may cost, whoever of those serves it."""
+    estimates = [highest_cost(price, prompt_tokens, output_tokens) for price in prices.prices]
+    if len(estimates) == 1:
+        return estimates[0]
+    return max(estimates, key=lambda cost: cost.total, default=Cost())
+
+
+def covered_output_tokens(prices: ModelPrices, prompt_tokens: int, nanos: int, most: int) -> int:
+    """How many output tokens a hold of `nanos` pays for, at most `most`."""
+    fewest = 0
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        if dearest(prices, prompt_tokens, middle).total <= nanos:
+            fewest = middle
+        else:
+            most = middle - 1
+    return fewest
 
 
 def _too_large(command: ReserveCommand) -> MeshError:

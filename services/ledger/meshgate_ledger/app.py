@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
+from meshgate_ledger.account_memory import AccountMemory
 from meshgate_ledger.account_servicer import account_servicer
 from meshgate_ledger.admission import AdmissionPolicy
 from meshgate_ledger.credential_servicer import CredentialServicer
@@ -13,14 +14,17 @@ from meshgate_ledger.credentials import CredentialBook, CredentialStore
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.group_commit import GroupLimits
 from meshgate_ledger.health import HealthWatch
+from meshgate_ledger.judgement import Judge, Memories
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger, LedgerParts
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.migrate import migrate
+from meshgate_ledger.output_quantile import OutputQuantile
 from meshgate_ledger.postgres_store import PostgresStore, StoreOptions
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.price_library import PriceLibrary
+from meshgate_ledger.record_store import AccountDefaults, RecordStore
 from meshgate_ledger.reports.partitions import PartitionKeeper, PartitionOptions
 from meshgate_ledger.reports.reader import ReportLimits, ReportReader
 from meshgate_ledger.reports.servicer import ReportParts, ReportServicer
@@ -78,18 +82,29 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         keys = KeyStore(database, clock)
         policy = _policy(runtime)
+        records = RecordStore(database, AccountDefaults(), clock)
+        memories = Memories(
+            KeyMemory(settings.keys_remembered_max),
+            AccountMemory(settings.accounts_remembered_max),
+            OutputQuantile(),
+        )
+        hold_duration_s = runtime.config.ledger.hold_duration_s
         ledger = Ledger(
             LedgerParts(
                 store=store,
                 keys=keys,
-                memory=KeyMemory(settings.keys_remembered_max),
+                judge=Judge(policy, memories, records, hold_duration_s, clock),
+                outputs=memories.outputs,
                 policy=policy,
-                hold_duration_s=runtime.config.ledger.hold_duration_s,
+                hold_duration_s=hold_duration_s,
+                lease_s=settings.lease_s,
                 clock=clock,
                 metrics=metrics,
             )
         )
-        sweep_options = SweepOptions(settings.sweep_interval_s, hold_memory_s=settings.hold_memory_s)
+        sweep_options = SweepOptions(
+            settings.sweep_interval_s, hold_memory_s=settings.hold_memory_s, lease_s=settings.lease_s
+        )
         await stack.enter_async_context(Sweeper(store, sweep_options, clock, metrics))
         yield LedgerCore(database, ledger, keys, policy)
 

@@ -1,12 +1,12 @@
-"""Reservations and endings as PostgreSQL takes them: rows in, rows out, many at a time.
+"""Reservations as PostgreSQL takes them: rows in, rows out, many at a time.
 
-Knows the SQL types `ledger.reserve_item` and `ledger.close_item` and nothing of when to send them. The
-fields of an item are in the order of its SQL type.
+Knows the SQL types of migrations/0005_decide.sql and nothing of when to send them. The fields of a row are
+in the order of its SQL type. Accounts are sent once for each batch, however many items name them.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -14,19 +14,20 @@ from typing import Any
 import asyncpg
 
 from meshgate_ledger.entities.plan import plan_from_json
+from meshgate_ledger.limits import LimitNow
 from meshgate_ledger.records import KeyRecord
+from meshgate_ledger.scopes import Scope
 
 KEY_VERSION_NONE_KNOWN = -1
-RESERVE = "SELECT * FROM ledger.reserve($1, $2, $3)"
-CLOSE = "SELECT * FROM ledger.close($1, $2)"
+RESERVE = "SELECT * FROM ledger.reserve($1, $2, $3, $4, $5, $6)"
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveItem:
-    """See the SQL type."""
+    """See the SQL type. `scopes`: the payer's first, none twice."""
 
     request_id: str
-    account_id: str
+    scopes: tuple[Scope, ...]
     key_hash: str
     key_version: int | None
     model: str
@@ -35,105 +36,177 @@ class ReserveItem:
     output_tokens: int
     input_nanos: int
     amount_nanos: int
+    least_nanos: int | None
+    least_tokens: int | None
     expires_at: datetime
     end_user: str
     tags: tuple[str, ...]
+    user_id: str
+    team_id: str
+    organization_id: str
+    edge_id: str
     denial_reason: str | None
     denial_message: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A request's hold as it is in the database, or state "stale"; `key`: see the SQL function."""
+    """A request's hold as it is in the database, or state "stale".
+
+    `refused_by`: the limit that did; `limits`: all that took part, after a grant by this batch.
+    """
 
     state: str
     account_id: str
     model: str
     resolved_model: str
+    output_tokens: int
+    input_nanos: int
     amount_nanos: int
     spend_nanos: int
-    limit_nanos: int | None
     denial_reason: str | None
     denial_message: str | None
+    refused_by: LimitNow | None
     is_repeat: bool
-    key: KeyRecord | None
+    limits: tuple[LimitNow, ...] = ()
+
+
+STALE = Reserved("stale", "", "", "", 0, 0, 0, 0, None, None, None, is_repeat=False)
 
 
 @dataclass(frozen=True, slots=True)
-class CloseItem:
-    """See the SQL type."""
+class ReserveBatch:
+    """How a batch is told to PostgreSQL."""
 
-    request_id: str
-    kind: str
-    account_id: str | None = None
-    key_hash: str = ""
-    input_nanos: int = 0
-    cached_input_nanos: int = 0
-    cache_creation_nanos: int = 0
-    output_nanos: int = 0
-    reasoning_nanos: int = 0
-    price: str | None = None
-    is_unpriced: bool = False
-    saved_nanos: int = 0
-    estimated: bool = False
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    cache_creation_tokens: int = 0
-    reasoning_tokens: int = 0
-    uncompressed_prompt_tokens: int | None = None
-    outcome: str = ""
-    error_reason: str = ""
-    model_group: str = ""
-    deployment_id: str = ""
-    provider: str = ""
-    upstream_model: str = ""
-    cache_key: str = ""
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    first_token_time: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The state of a request's hold (None: it has none) and its charge, when it has one."""
-
-    state: str | None
-    balance_nanos: int | None
-    input_nanos: int | None
-    cached_input_nanos: int | None
-    cache_creation_nanos: int | None
-    output_nanos: int | None
-    reasoning_nanos: int | None
+    now: datetime
+    durable: bool
+    timezone: str
 
 
 # dataclasses.astuple copies deeply, at twenty times the price.
-_reserve_row = attrgetter(*(field.name for field in fields(ReserveItem)))
-_close_row = attrgetter(*(field.name for field in fields(CloseItem)))
+_fields = attrgetter(
+    "key_hash",
+    "key_version",
+    "model",
+    "resolved_model",
+    "prompt_tokens",
+    "output_tokens",
+    "input_nanos",
+    "amount_nanos",
+    "least_nanos",
+    "least_tokens",
+    "expires_at",
+    "end_user",
+    "tags",
+    "user_id",
+    "team_id",
+    "organization_id",
+    "edge_id",
+    "denial_reason",
+    "denial_message",
+)
 
 
 async def run_reserve(
-    connection: asyncpg.Connection, now: datetime, durable: bool, items: Sequence[ReserveItem]
+    connection: asyncpg.Connection, batch: ReserveBatch, items: Sequence[ReserveItem]
 ) -> list[Reserved]:
     """Decides the items in one round trip; one result for each, in their order."""
-    rows = await connection.fetch(RESERVE, now, durable, [_reserve_row(item) for item in items])
-    found = {row["request_id"]: _reserved(row) for row in rows}
-    if len(found) == len(items):
-        return [found[item.request_id] for item in items]
-    results = []
+    versions: dict[str, int] = {}
     for item in items:
-        results.append(found[item.request_id])
-        found[item.request_id] = replace(found[item.request_id], is_repeat=True)  # twice in one batch
+        for scope in item.scopes:
+            record = scope.record
+            known = versions.get(record.account_id, -1)
+            if record.version > known:
+                versions[record.account_id] = record.version
+    numbers = {account_id: number for number, account_id in enumerate(versions, 1)}
+    rows: dict[str, tuple[object, ...]] = {}
+    scope_numbers: dict[str, list[int]] = {}
+    for item in items:
+        if item.request_id not in rows:
+            scopes = _numbered(item.scopes, numbers, versions)
+            if scopes is not None:
+                rows[item.request_id] = (item.request_id, scopes, *_fields(item))
+                scope_numbers[item.request_id] = scopes
+    found: dict[str, Reserved] = {}
+    if rows:
+        answer = await connection.fetchrow(
+            RESERVE,
+            batch.now,
+            batch.durable,
+            batch.timezone,
+            list(numbers),
+            list(versions.values()),
+            list(rows.values()),
+        )
+        found = _decisions(answer, list(numbers), scope_numbers)
+    results = []
+    told: set[str] = set()
+    for item in items:
+        reserved = found.get(item.request_id, STALE)
+        if item.request_id in told and reserved.state != "stale":
+            reserved = replace(reserved, is_repeat=True)  # twice in one batch
+        told.add(item.request_id)
+        results.append(reserved)
     return results
 
 
-async def run_close(
-    connection: asyncpg.Connection, now: datetime, items: Sequence[CloseItem]
-) -> list[Closed]:
-    """Ends the items' holds in one round trip; one result for each, in their order."""
-    rows = await connection.fetch(CLOSE, now, [_close_row(item) for item in items])
-    found = {row["request_id"]: _closed(row) for row in rows}
-    return [found[item.request_id] for item in items]
+def _numbered(scopes: Sequence[Scope], numbers: dict[str, int], versions: dict[str, int]) -> list[int] | None:
+    """The scopes as the SQL type has them; None when somebody knows a newer record of one."""
+    found = []
+    for scope in scopes:
+        account_id = scope.record.account_id
+        if scope.record.version != versions[account_id]:
+            return None
+        found.append(numbers[account_id] if scope.has_budget else -numbers[account_id])
+    return found
+
+
+def _decisions(
+    answer: asyncpg.Record, account_ids: Sequence[str], scope_numbers: dict[str, list[int]]
+) -> dict[str, Reserved]:
+    by_scope: dict[int, list[asyncpg.Record]] = {}
+    for limit in answer["limits"]:
+        by_scope.setdefault(limit["scope"], []).append(limit)
+    found = {}
+    for row in answer["decisions"]:
+        limits: tuple[LimitNow, ...] = ()
+        if row["used"]:
+            numbers = scope_numbers[row["request_id"]]
+            parts = [
+                (account_ids[abs(number) - 1], number > 0, limit)
+                for number in numbers
+                for limit in by_scope.get(abs(number), ())
+            ]
+            limits = tuple(
+                LimitNow(
+                    account_id,
+                    limit["metric"],
+                    limit["period"],
+                    limit["maximum"],
+                    used,
+                    limit["soft_maximum"],
+                    limit["ends_at"],
+                )
+                for (account_id, has_budget, limit), used in zip(parts, row["used"], strict=True)
+                if has_budget or limit["metric"] != "spend"
+            )
+        found[row["request_id"]] = _reserved(row, limits)
+    return found
+
+
+def limit_from_json(text: str | None) -> LimitNow | None:
+    """A limit that refused, as SQL writes it down."""
+    if text is None:
+        return None
+    row = json.loads(text)
+    return LimitNow(
+        row["account_id"],
+        row["metric"],
+        row["period"],
+        row["maximum"],
+        row["used"],
+        ends_at=_time(row["ends_at"]),
+    )
 
 
 def key_from_row(row: dict[str, Any]) -> KeyRecord:
@@ -164,32 +237,21 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
     )
 
 
-def _reserved(row: asyncpg.Record) -> Reserved:
-    key = row["key"]
+def _reserved(row: asyncpg.Record, limits: tuple[LimitNow, ...]) -> Reserved:
     return Reserved(
         state=row["state"],
         account_id=row["account_id"],
         model=row["model"],
         resolved_model=row["resolved_model"],
+        output_tokens=row["output_tokens"],
+        input_nanos=row["input_nanos"],
         amount_nanos=row["amount_nanos"],
         spend_nanos=row["spend_nanos"],
-        limit_nanos=row["limit_nanos"],
         denial_reason=row["denial_reason"],
         denial_message=row["denial_message"],
+        refused_by=limit_from_json(row["denial_limit"]),
         is_repeat=row["is_repeat"],
-        key=None if key is None else key_from_row(json.loads(key)),
-    )
-
-
-def _closed(row: asyncpg.Record) -> Closed:
-    return Closed(
-        state=row["state"],
-        balance_nanos=row["balance_nanos"],
-        input_nanos=row["input_nanos"],
-        cached_input_nanos=row["cached_input_nanos"],
-        cache_creation_nanos=row["cache_creation_nanos"],
-        output_nanos=row["output_nanos"],
-        reasoning_nanos=row["reasoning_nanos"],
+        limits=limits,
     )
 
 

@@ -8,20 +8,26 @@ import json
 import re
 from datetime import datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshgate_chassis.errors import invalid_field
+from meshgate_ledger.account_ids import split_account
+from meshgate_ledger.limits import LimitNow, remaining_budget, tightest_first
 from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, Rates, TokenCounts
 from meshgate_ledger.records import (
     Decision,
     Denial,
     KeyRecord,
+    Leg,
     Outcome,
     Posting,
     Principal,
     PrincipalKind,
     ReserveCommand,
     SettleCommand,
+    ToppedUp,
+    TopUpCommand,
     utc,
 )
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
@@ -32,6 +38,8 @@ TEAM_CHARACTERS_MAX = 200
 DOCUMENT_BYTES_MAX = 256 * 1024  # metadata and settings of a key
 NAMES_MAX = 1_000  # models or aliases of a key
 TAGS_MAX = 64
+LEGS_MAX = 32
+LIMITS_MAX = 64
 CHOICES_MAX = 1_000
 HOLD_DURATION_S_MAX = 86_400
 BUDGET_NANOS_MAX = 10**18
@@ -42,6 +50,12 @@ KINDS = {
     pb.Principal.KIND_MASTER: PrincipalKind.MASTER,
     pb.Principal.KIND_OPEN: PrincipalKind.OPEN,
     pb.Principal.KIND_VIRTUAL_KEY: PrincipalKind.VIRTUAL_KEY,
+}
+METRICS = {
+    "spend": pb.LimitState.METRIC_SPEND,
+    "requests": pb.LimitState.METRIC_REQUESTS,
+    "tokens": pb.LimitState.METRIC_TOKENS,
+    "parallel": pb.LimitState.METRIC_PARALLEL,
 }
 OUTCOMES = {
     pb.OUTCOME_SUCCESS: Outcome.SUCCESS,
@@ -88,7 +102,25 @@ def reserve_command_from(request: pb.ReserveSpendRequest) -> ReserveCommand:
         hold_duration_s=_hold_duration_s(request),
         end_user=_text("end_user", request.end_user, NAME_CHARACTERS_MAX),
         tags=tuple(_text("tags", tag, NAME_CHARACTERS_MAX) for tag in request.tags),
+        edge_id=_text("edge_id", request.edge_id, REQUEST_ID_CHARACTERS_MAX),
+        can_top_up=request.can_top_up,
     )
+
+
+def top_up_command_from(request: pb.TopUpSpendRequest) -> TopUpCommand:
+    return TopUpCommand(
+        request_id=request_id_from(request.request_id),
+        deployment_id=cut(request.deployment_id),
+        provider=cut(request.provider),
+        upstream_model=cut(request.upstream_model),
+        prompt_tokens=_count("prompt_tokens", request.prompt_tokens, TOKENS_MAX),
+        output_tokens=_count("output_tokens", request.output_tokens, TOKENS_MAX),
+    )
+
+
+def edge_id_from(text: str) -> str:
+    """1 to 64 characters."""
+    return _text("edge_id", text, REQUEST_ID_CHARACTERS_MAX, required=True)
 
 
 def settle_command_from(request: pb.SettleSpendRequest) -> SettleCommand:
@@ -115,6 +147,14 @@ def settle_command_from(request: pb.SettleSpendRequest) -> SettleCommand:
         saved_nanos=_count("saved_usd_nanos", request.saved_usd_nanos, COST_NANOS_MAX),
         uncompressed_prompt_tokens=uncompressed,
         error_reason=cut(request.error_reason),
+        legs=tuple(_leg(leg) for leg in request.legs[:LEGS_MAX]),
+        call_type=cut(request.call_type) or "acompletion",
+        api_base=cut(request.api_base),
+        response_id=cut(request.response_id),
+        requester_ip_address=cut(request.requester_ip_address),
+        end_user=cut(request.end_user),
+        tags=tuple(cut(tag) for tag in request.tags[:TAGS_MAX]),
+        offline=request.offline,
     )
 
 
@@ -131,6 +171,17 @@ def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResp
         held_usd_nanos=grant.held_nanos,
         resolved_model=grant.resolved_model,
         prompt_price=None if decision.prompt_rates is None else prompt_price_to(decision.prompt_rates),
+        limits=[limit_to(limit) for limit in tightest_first(decision.limits)[:LIMITS_MAX]],
+        covered_output_tokens=grant.covered_output_tokens,
+        remaining_budget_usd_nanos=remaining_budget(decision.limits),
+    )
+
+
+def topped_up_to(topped_up: ToppedUp) -> pb.TopUpSpendResponse:
+    return pb.TopUpSpendResponse(
+        covered_output_tokens=topped_up.covered_output_tokens,
+        held_usd_nanos=topped_up.held_nanos,
+        denial=None if topped_up.denial is None else denial_to(topped_up.denial),
     )
 
 
@@ -144,6 +195,25 @@ def denial_to(denial: Denial) -> pb.Denial:
         message=denial.message,
         spend_usd_nanos=denial.spend_nanos,
         max_budget_usd_nanos=denial.max_budget_nanos,
+        limit=None if denial.limit is None else limit_to(denial.limit),
+        retry_after=None if denial.retry_after_s is None else _duration(denial.retry_after_s),
+    )
+
+
+def limit_to(limit: LimitNow) -> pb.LimitState:
+    """A budget that is only soft is shown by that."""
+    kind, identity, model = split_account(limit.account_id)
+    maximum = limit.soft_maximum if limit.maximum is None else limit.maximum
+    return pb.LimitState(
+        scope=kind,
+        scope_id=identity,
+        model=model,
+        metric=METRICS[limit.metric],
+        period=limit.period,
+        maximum=maximum,
+        remaining=max((maximum or 0) - limit.used, 0),
+        reset_time=None if limit.ends_at is None else _timestamp(limit.ends_at),
+        soft_exceeded=limit.soft_exceeded,
     )
 
 
@@ -183,6 +253,24 @@ def breakdown_to(cost: Cost) -> pb.CostBreakdown:
         output_usd_nanos=cost.output,
         reasoning_usd_nanos=cost.reasoning,
     )
+
+
+def _leg(leg: pb.SpendLeg) -> Leg:
+    return Leg(
+        tokens=_tokens(leg.tokens),
+        deployment_id=cut(leg.deployment_id),
+        provider=cut(leg.provider),
+        upstream_model=cut(leg.upstream_model),
+        model_group=cut(leg.model_group),
+        estimated=leg.estimated,
+        reason=cut(leg.reason),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1e6))
+    return duration
 
 
 def cut(text: str) -> str:

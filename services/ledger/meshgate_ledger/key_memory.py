@@ -29,3 +29,6 @@ class KeyMemory:
         self._records.move_to_end(record.key_hash)
         if len(self._records) > self._count_max:
             self._records.popitem(last=False)
+
+    def forget(self, key_hash: str) -> None:
+        self._records.pop(key_hash, None)

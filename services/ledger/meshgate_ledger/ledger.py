@@ -1,39 +1,41 @@
-"""The ledger's use cases: reserve, settle, void, authenticate.
+"""The ledger's use cases: reserve, top up, settle, void, authenticate; slots of edges.
 
-Rules and prices are applied here, PostgreSQL decides: a reservation carries the version of the key's record
-that it was judged by, and is judged again when PostgreSQL has another.
+Rules and prices are applied here, PostgreSQL decides: a reservation carries the versions of the records that
+it was judged by, and is judged again when PostgreSQL has others.
 """
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger import charges
 from meshgate_ledger.admission import (
     AdmissionPolicy,
-    Offer,
     blocked_denial,
-    budget_denial,
-    judge,
+    covered_output_tokens,
+    dearest,
     key_denial,
     unknown_key,
 )
-from meshgate_ledger.batches import KEY_VERSION_NONE_KNOWN, Closed, CloseItem, Reserved, ReserveItem
-from meshgate_ledger.key_memory import KeyMemory
+from meshgate_ledger.batches import Reserved
+from meshgate_ledger.closings import Closed, CloseItem, Raised, TopUpItem
+from meshgate_ledger.denials import limit_denial
+from meshgate_ledger.judgement import Judge, Judged
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.metrics import LedgerMetrics
+from meshgate_ledger.output_quantile import OutputQuantile
 from meshgate_ledger.postgres_store import PostgresStore
-from meshgate_ledger.price import Cost, Price, Rates, consistent, cost_of
-from meshgate_ledger.prompt_price import prompt_rates
+from meshgate_ledger.price import Cost, Price
+from meshgate_ledger.price_book import ModelPrices
 from meshgate_ledger.records import (
     Decision,
     Denial,
     DenialReason,
     Grant,
-    KeyRecord,
     KeyState,
     Outcome,
     Posting,
@@ -41,10 +43,12 @@ from meshgate_ledger.records import (
     PrincipalKind,
     ReserveCommand,
     SettleCommand,
+    ToppedUp,
+    TopUpCommand,
     utc,
 )
 
-KEY_CHANGES_MAX = 4  # during one reservation; the first one may be that we knew nothing
+RECORD_CHANGES_MAX = 4  # during one reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,11 @@ class LedgerParts:
 
     store: PostgresStore
     keys: KeyStore
-    memory: KeyMemory
+    judge: Judge
+    outputs: OutputQuantile
     policy: AdmissionPolicy
     hold_duration_s: float
+    lease_s: float
     clock: Clock
     metrics: LedgerMetrics
 
@@ -67,9 +73,11 @@ class Ledger:
     def __init__(self, parts: LedgerParts) -> None:
         self._store = parts.store
         self._keys = parts.keys
-        self._memory = parts.memory
+        self._judge = parts.judge
+        self._outputs = parts.outputs
         self._policy = parts.policy
         self._hold_duration_s = parts.hold_duration_s
+        self._lease_s = parts.lease_s
         self._clock = parts.clock
         self._metrics = parts.metrics
         self._log = structlog.get_logger("meshgate.ledger")
@@ -77,49 +85,94 @@ class Ledger:
     async def reserve(self, command: ReserveCommand, timeout_s: float) -> Decision:
         """Decides a call and holds what it may cost. A repeat returns the first decision.
 
-        Raises ALREADY_EXISTS/REQUEST_ID_USED when the request_id was another caller's or model's.
+        Raises ALREADY_EXISTS/REQUEST_ID_USED when the request_id was another caller's or model's, and
+        FAILED_PRECONDITION/ALREADY_VOIDED when it was voided before it came.
         """
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
-        is_key = command.principal.kind is PrincipalKind.VIRTUAL_KEY
-        key = self._memory.get(command.principal.key_hash) if is_key else None
-        for _ in range(KEY_CHANGES_MAX):
-            item = self._reserve_item(command, key)
-            reserved = await self._store.reserve(item, end_s - loop.time())
-            if reserved.key is not None:
-                key = reserved.key
-                self._memory.remember(key)
+        for _ in range(RECORD_CHANGES_MAX):
+            judged = await self._judge.judge(command, end_s - loop.time())
+            reserved = await self._store.reserve(judged.item, end_s - loop.time())
             if reserved.state != "stale":
-                verdict = _verdict(command, reserved, key)
-                self._count(verdict)
-                return Decision(verdict, reserved.is_repeat, self._prompt_rates(command, verdict))
+                verdict = self._verdict(command, reserved, judged)
+                granted = isinstance(verdict, Grant)
+                label = "GRANTED" if isinstance(verdict, Grant) else verdict.reason.value
+                self._metrics.decisions.labels(label).inc()
+                rates = judged.prompt_rates if granted else None
+                return Decision(verdict, reserved.is_repeat, rates, reserved.limits)
+            self._judge.forget(judged)
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)
+
+    async def top_up(self, command: TopUpCommand, timeout_s: float) -> ToppedUp:
+        """Raises a hold to what the call needs now, or as far as the budgets allow. A repeat changes nothing.
+
+        Raises NOT_FOUND/HOLD_UNKNOWN and FAILED_PRECONDITION/ALREADY_SETTLED, /ALREADY_VOIDED.
+        """
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
+        prices = await self._prices_of(command, timeout_s)
+        estimate = dearest(prices, command.prompt_tokens, command.output_tokens)
+        item = TopUpItem(
+            request_id=command.request_id,
+            input_nanos=estimate.input,
+            amount_nanos=estimate.total,
+            tokens=command.prompt_tokens + command.output_tokens,
+            output_tokens=command.output_tokens,
+            hold_duration_s=self._hold_duration_s,
+        )
+        raised = await self._store.top_up(item, end_s - loop.time())
+        _refuse_ended(command.request_id, raised)
+        covered = command.output_tokens
+        denial = None
+        if raised.amount_nanos < estimate.total and raised.refused_by is not None:
+            covered = covered_output_tokens(prices, command.prompt_tokens, raised.amount_nanos, covered)
+            missing = estimate.total - raised.amount_nanos
+            denial = limit_denial(raised.refused_by, missing, 0, utc(self._clock.now_ns()))
+        self._metrics.top_ups.labels("all" if denial is None else "some" if covered else "none").inc()
+        return ToppedUp(covered, raised.amount_nanos, denial)
 
     async def settle(self, command: SettleCommand, timeout_s: float) -> Posting:
         """Posts what a call cost and releases its hold. A repeat returns the first posting.
 
         Raises NOT_FOUND/HOLD_UNKNOWN and FAILED_PRECONDITION/ALREADY_VOIDED.
         """
-        closed = await self._store.close(self._close_item(command), timeout_s)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
+        item = charges.settlement(command, self._price, utc(self._clock.now_ns()))
+        closed = Closed(None) if command.offline else await self._store.close(item, timeout_s)
+        if closed.state is None and command.principal is not None:
+            item = await self._with_payers(item, command, end_s - loop.time())
+            closed = await self._store.close(item, end_s - loop.time())
         if closed.state == "voided":
-            raise MeshError(Code.FAILED_PRECONDITION, "ALREADY_VOIDED", "this request was voided")
+            raise _already_voided()
         posting = _posting(closed)
         if posting is None:
             raise _hold_unknown(command.request_id)
-        self._metrics.charged_nanos.inc(posting.cost.total)
+        if closed.is_new:
+            self._metrics.charged_nanos.inc(posting.cost.total)
+            self._learn(command)
         return posting
 
     async def void(self, request_id: str, reason: str, timeout_s: float) -> None:
-        """Releases a hold that no provider call followed. A repeat changes nothing.
+        """Releases a hold that no provider call followed. A repeat changes nothing. One that comes before its
+        reservation refuses that.
 
-        Raises NOT_FOUND/HOLD_UNKNOWN and FAILED_PRECONDITION/ALREADY_SETTLED.
+        Raises NOT_FOUND/HOLD_UNKNOWN for a call that was denied, and FAILED_PRECONDITION/ALREADY_SETTLED.
         """
-        item = CloseItem(request_id=request_id, kind="void", outcome="void", error_reason=reason)
-        closed = await self._store.close(item, timeout_s)
+        closed = await self._store.close(charges.void(request_id, reason), timeout_s)
         if closed.state == "settled":
-            raise MeshError(Code.FAILED_PRECONDITION, "ALREADY_SETTLED", "this request was settled")
+            raise _already_settled()
         if closed.state != "voided":
             raise _hold_unknown(request_id)
+
+    async def renew_lease(self, edge_id: str, timeout_s: float) -> float:
+        """An edge lives; returns for how many seconds that is believed."""
+        await self._store.renew_lease(edge_id, self._lease_s, timeout_s)
+        return self._lease_s
+
+    async def release_lease(self, edge_id: str, timeout_s: float) -> None:
+        """An edge ends: its slots are free."""
+        self._metrics.freed_slots.inc(await self._store.free_slots(self._lease_s, timeout_s, edge_id))
 
     async def authenticate(self, principal: Principal, timeout_s: float) -> KeyState | Denial | None:
         """Who a credential belongs to; None for the master key and in open mode."""
@@ -130,133 +183,107 @@ class Ledger:
         if state is None:
             return unknown_key()
         key = state.record
-        self._memory.remember(key)
         denial = blocked_denial(blocked, key.key_hash, key.user_id) or key_denial(
             key, utc(self._clock.now_ns())
         )
         return denial or state
 
-    def _prompt_rates(self, command: ReserveCommand, verdict: Grant | Denial) -> Rates | None:
-        if isinstance(verdict, Denial):
-            return None
-        prices = self._policy.prices.of_model(verdict.resolved_model, utc(self._clock.now_ns()))
-        return prompt_rates(prices, command.prompt_tokens)
+    def _verdict(self, command: ReserveCommand, reserved: Reserved, judged: Judged) -> Grant | Denial:
+        """What a row of ledger.holds says to the caller."""
+        if not reserved.account_id:
+            raise _already_voided()
+        payer = judged.item.scopes[0].record.account_id
+        if (reserved.account_id, reserved.model) != (payer, command.model):
+            raise MeshError(
+                Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used for another call"
+            )
+        if reserved.denial_reason is None:
+            return Grant(
+                reserved.resolved_model,
+                reserved.amount_nanos,
+                reserved.spend_nanos,
+                judged.key,
+                reserved.output_tokens,
+            )
+        reason = DenialReason(reserved.denial_reason)
+        if reason is DenialReason.KEY_UNKNOWN:
+            return unknown_key()
+        if reserved.refused_by is not None:
+            tokens = judged.item.prompt_tokens + reserved.output_tokens
+            now = utc(self._clock.now_ns())
+            return limit_denial(reserved.refused_by, reserved.amount_nanos, tokens, now)
+        return Denial(reason, reserved.denial_message or "")
 
-    def _reserve_item(self, command: ReserveCommand, key: KeyRecord | None) -> ReserveItem:
+    async def _prices_of(self, command: TopUpCommand, timeout_s: float) -> ModelPrices:
+        """Of the deployment that answers, else of the model that was reserved."""
         now = utc(self._clock.now_ns())
+        if command.deployment_id or command.provider:
+            price = self._policy.prices.of_call(
+                command.deployment_id, command.provider, command.upstream_model, now
+            )
+            return ModelPrices((price,) if price else (), complete=price is not None)
+        model = await self._store.resolved_model(command.request_id, timeout_s)
+        if model is None:
+            raise _hold_unknown(command.request_id)
+        return self._policy.prices.of_model(model, now)
+
+    async def _with_payers(self, item: CloseItem, command: SettleCommand, timeout_s: float) -> CloseItem:
+        """The settlement as it can be posted without a hold."""
+        account_id, *others = await self._judge.payers(command, timeout_s)
         principal = command.principal
-        is_key = principal.kind is PrincipalKind.VIRTUAL_KEY
-        verdict: Offer | Denial = Offer(command.model, Cost(), 0)
-        if key is not None or not is_key:
-            verdict = judge(command, key, self._policy, now)
-        denial = verdict if isinstance(verdict, Denial) else None
-        offer = verdict if isinstance(verdict, Offer) else Offer(command.model, Cost(), 0)
-        version = key.version if key is not None else KEY_VERSION_NONE_KNOWN
-        duration_s = command.hold_duration_s or self._hold_duration_s
-        return ReserveItem(
-            request_id=command.request_id,
-            account_id=principal.account_id,
-            key_hash=principal.key_hash,
-            key_version=version if is_key else None,
-            model=command.model,
-            resolved_model=offer.resolved_model,
-            prompt_tokens=command.prompt_tokens,
-            output_tokens=offer.output_tokens,
-            input_nanos=offer.estimate.input,
-            amount_nanos=offer.estimate.total,
-            expires_at=now + timedelta(seconds=duration_s),
+        main = replace(
+            item.main,
+            account_id=account_id,
+            scopes=tuple(others),
+            key_hash=principal.key_hash if principal else "",
+            model=command.model_group,
             end_user=command.end_user,
             tags=command.tags,
-            denial_reason=denial.reason.value if denial else None,
-            denial_message=denial.message if denial else None,
         )
+        return replace(item, main=main)
 
-    def _close_item(self, command: SettleCommand) -> CloseItem:
-        tokens = consistent(command.tokens)
-        is_used = command.outcome is not Outcome.CACHE_HIT and (tokens.prompt > 0 or tokens.completion > 0)
-        price = self._price(command) if is_used else None
-        cost = cost_of(price, tokens) if price is not None else Cost()
-        principal = command.principal
-        return CloseItem(
-            request_id=command.request_id,
-            kind="charge",
-            account_id=principal.account_id if principal else None,
-            key_hash=principal.key_hash if principal else "",
-            input_nanos=cost.input,
-            cached_input_nanos=cost.cached_input,
-            cache_creation_nanos=cost.cache_creation,
-            output_nanos=cost.output,
-            reasoning_nanos=cost.reasoning,
-            price=price.as_json if price else None,
-            is_unpriced=is_used and price is None,
-            saved_nanos=command.saved_nanos,
-            estimated=command.estimated,
-            prompt_tokens=tokens.prompt,
-            completion_tokens=tokens.completion,
-            cached_tokens=tokens.cached,
-            cache_creation_tokens=tokens.cache_creation,
-            reasoning_tokens=tokens.reasoning,
-            uncompressed_prompt_tokens=command.uncompressed_prompt_tokens,
-            outcome=command.outcome.value,
-            error_reason=command.error_reason,
-            model_group=command.model_group,
-            deployment_id=command.deployment_id,
-            provider=command.provider,
-            upstream_model=command.upstream_model,
-            cache_key=command.cache_key,
-            start_time=command.start_time,
-            end_time=command.end_time,
-            first_token_time=command.first_token_time,
-        )
+    def _learn(self, command: SettleCommand) -> None:
+        if command.outcome is Outcome.SUCCESS and command.tokens.completion > 0:
+            key_hash = command.principal.key_hash if command.principal else ""
+            self._outputs.learn(key_hash, command.model_group, command.tokens.completion)
 
-    def _price(self, command: SettleCommand) -> Price | None:
-        at: datetime = command.start_time or utc(self._clock.now_ns())
-        price = self._policy.prices.of_call(
-            command.deployment_id, command.provider, command.upstream_model, at
-        )
+    def _price(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
+        price = self._policy.prices.of_call(deployment_id, provider, upstream_model, at)
         if price is None:
-            self._metrics.unpriced_calls.labels(command.provider).inc()
-            self._log.warning(
-                "price unknown",
-                request_id=command.request_id,
-                provider=command.provider,
-                model=command.upstream_model,
-            )
+            self._metrics.unpriced_calls.labels(provider).inc()
+            self._log.warning("price unknown", provider=provider, model=upstream_model)
         return price
-
-    def _count(self, verdict: Grant | Denial) -> None:
-        label = verdict.reason.value if isinstance(verdict, Denial) else "GRANTED"
-        self._metrics.decisions.labels(label).inc()
-
-
-def _verdict(command: ReserveCommand, reserved: Reserved, key: KeyRecord | None) -> Grant | Denial:
-    """What a row of ledger.holds says to the caller."""
-    if (reserved.account_id, reserved.model) != (command.principal.account_id, command.model):
-        raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used for another call")
-    if reserved.denial_reason is None:
-        return Grant(reserved.resolved_model, reserved.amount_nanos, reserved.spend_nanos, key)
-    reason = DenialReason(reserved.denial_reason)
-    if reason is DenialReason.KEY_UNKNOWN:
-        return unknown_key()
-    if reason is DenialReason.BUDGET_EXCEEDED:
-        assert reserved.limit_nanos is not None
-        return budget_denial(reserved.spend_nanos, reserved.amount_nanos, reserved.limit_nanos)
-    return Denial(reason, reserved.denial_message or "")
 
 
 def _posting(closed: Closed) -> Posting | None:
     if closed.balance_nanos is None:
         return None
-    return Posting(
-        Cost(
-            input=closed.input_nanos or 0,
-            cached_input=closed.cached_input_nanos or 0,
-            cache_creation=closed.cache_creation_nanos or 0,
-            output=closed.output_nanos or 0,
-            reasoning=closed.reasoning_nanos or 0,
-        ),
-        closed.balance_nanos,
+    cost = Cost(
+        input=closed.input_nanos,
+        cached_input=closed.cached_input_nanos,
+        cache_creation=closed.cache_creation_nanos,
+        output=closed.output_nanos,
+        reasoning=closed.reasoning_nanos,
     )
+    return Posting(cost, closed.balance_nanos)
+
+
+def _refuse_ended(request_id: str, raised: Raised) -> None:
+    if raised.state == "open":
+        return
+    if raised.state == "voided":
+        raise _already_voided()
+    if raised.state in {"settled", "expired"}:
+        raise _already_settled()
+    raise _hold_unknown(request_id)
+
+
+def _already_voided() -> MeshError:
+    return MeshError(Code.FAILED_PRECONDITION, "ALREADY_VOIDED", "this request was voided")
+
+
+def _already_settled() -> MeshError:
+    return MeshError(Code.FAILED_PRECONDITION, "ALREADY_SETTLED", "this request was settled")
 
 
 def _hold_unknown(request_id: str) -> MeshError:

@@ -41,6 +41,20 @@ class LedgerMetrics:
             "Holds that nobody settled, charged as estimated",
             registry=registry,
         )
+        self.top_ups = Counter(
+            "meshgate_ledger_top_ups",
+            "Top-ups by what was granted: all, some or none of it",
+            ["granted"],
+            registry=registry,
+        )
+        self.freed_slots = Counter(
+            "meshgate_ledger_freed_slots",
+            "Slots of parallel calls that were taken back from edges that are gone",
+            registry=registry,
+        )
+        self.open_holds = Gauge(
+            "meshgate_ledger_open_holds", "Calls under way, of all replicas", registry=registry
+        )
         self.store_up = Gauge("meshgate_ledger_store_up", "1 while PostgreSQL answers", registry=registry)
         self.store_up.set(1)
 

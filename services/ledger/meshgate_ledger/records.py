@@ -7,7 +7,8 @@ from enum import Enum, StrEnum
 
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
 from meshgate_ledger.entities.records import NOTHING_USED, Usage
-from meshgate_ledger.price import Cost, Price, Rates, TokenCounts
+from meshgate_ledger.limits import LimitNow
+from meshgate_ledger.price import Cost, Rates, TokenCounts
 
 NANOS_PER_USD = 1_000_000_000
 
@@ -87,6 +88,9 @@ class DenialReason(StrEnum):
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     PRICE_UNKNOWN = "PRICE_UNKNOWN"
+    RATE_LIMITED = "RATE_LIMITED"
+    PARALLEL_LIMITED = "PARALLEL_LIMITED"
+    ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,20 @@ class Denial:
     message: str
     spend_nanos: int = 0  # for BUDGET_EXCEEDED: posted plus held
     max_budget_nanos: int = 0  # for BUDGET_EXCEEDED
+    limit: LimitNow | None = None  # that refused
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """The rules of an account. `version` 0: there is no such account."""
+
+    account_id: str
+    version: int = 0
+    blocked: bool = False
+    models: tuple[str, ...] = ()  # empty: all
+    limited_models: frozenset[str] = frozenset()  # for which there are accounts of their own
+    has_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,8 @@ class ReserveCommand:
     hold_duration_s: float | None = None
     end_user: str = ""
     tags: tuple[str, ...] = ()
+    edge_id: str = ""  # holds a slot of parallel calls as long as it renews its lease
+    can_top_up: bool = False  # a smaller hold is welcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +142,7 @@ class Grant:
     held_nanos: int
     spend_nanos: int  # posted, before this call
     key: KeyRecord | None
+    covered_output_tokens: int = 0  # of all choices together, that the hold pays for
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +150,34 @@ class Decision:
     """What was decided of a call, and whether it had been decided before.
 
     `prompt_rates`: what the prompt's tokens cost; None when that is not known, or the call was denied.
+    `limits`: those that took part, after a grant that was decided now.
     """
 
     verdict: Grant | Denial
     is_repeat: bool
     prompt_rates: Rates | None = None
+    limits: tuple[LimitNow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopUpCommand:
+    """A stream goes on. `deployment_id`: who answers; empty: as reserved."""
+
+    request_id: str
+    deployment_id: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0  # in total that the hold should pay for
+
+
+@dataclass(frozen=True, slots=True)
+class ToppedUp:
+    """`denial`: why it does not pay for all that was asked."""
+
+    covered_output_tokens: int
+    held_nanos: int
+    denial: Denial | None = None
 
 
 class Outcome(StrEnum):
@@ -143,6 +187,19 @@ class Outcome(StrEnum):
     FAILURE = "failure"
     CANCELLED = "cancelled"
     CACHE_HIT = "cache_hit"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A provider call besides the one that answered, paid for with it."""
+
+    tokens: TokenCounts
+    deployment_id: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    model_group: str = ""
+    estimated: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +222,14 @@ class SettleCommand:
     saved_nanos: int = 0
     uncompressed_prompt_tokens: int | None = None
     error_reason: str = ""
+    legs: tuple[Leg, ...] = ()
+    call_type: str = "acompletion"
+    api_base: str = ""
+    response_id: str = ""
+    requester_ip_address: str = ""
+    end_user: str = ""  # these two for a settlement without a hold
+    tags: tuple[str, ...] = ()
+    offline: bool = False  # admitted while the ledger was away
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +238,6 @@ class Posting:
 
     cost: Cost
     account_posted_nanos: int  # after this posting
-
-
-@dataclass(frozen=True, slots=True)
-class PricedSettlement:
-    """A settlement with its charge worked out. No price: unknown, or nothing was to be priced."""
-
-    command: SettleCommand
-    tokens: TokenCounts
-    cost: Cost
-    price: Price | None
 
 
 def usd(nanos: int) -> str:

@@ -51,7 +51,8 @@ class LedgerServicer(LedgerServiceServicer):
         return pb.VoidSpendResponse()
 
     async def top_up_spend(self, request: pb.TopUpSpendRequest, call: Call) -> pb.TopUpSpendResponse:
-        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "top-ups are not implemented")
+        command = convert.top_up_command_from(request)
+        return convert.topped_up_to(await self._ledger.top_up(command, call.remaining_s()))
 
     async def close_spends(self, request: pb.CloseSpendsRequest, call: Call) -> pb.CloseSpendsResponse:
         if not 1 <= len(request.items) <= CLOSES_MAX:
@@ -69,7 +70,14 @@ class LedgerServicer(LedgerServiceServicer):
             return pb.CloseSpendResult(error=failure)
 
     async def renew_lease(self, request: pb.RenewLeaseRequest, call: Call) -> pb.RenewLeaseResponse:
-        raise MeshError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", "leases are not implemented")
+        edge_id = convert.edge_id_from(request.edge_id)
+        answer = pb.RenewLeaseResponse()
+        if request.release:
+            await self._ledger.release_lease(edge_id, call.remaining_s())
+        else:
+            lease_s = await self._ledger.renew_lease(edge_id, call.remaining_s())
+            answer.lease_duration.FromMicroseconds(round(lease_s * 1e6))
+        return answer
 
     async def watch_accounts(
         self, request: pb.WatchAccountsRequest, call: Call
@@ -108,7 +116,8 @@ class LedgerServicer(LedgerServiceServicer):
         request_id = convert.request_id_from(request.request_id)
         if len(request.key_hashes) + len(request.key_aliases) > DELETED_KEYS_MAX:
             raise invalid_field("key_hashes", f"more than {DELETED_KEYS_MAX} keys")
+        changed_by = text_from("changed_by", request.changed_by)
         deleted = await self._keys.delete(
-            request_id, request.key_hashes, request.key_aliases, call.remaining_s()
+            request_id, request.key_hashes, request.key_aliases, call.remaining_s(), changed_by
         )
         return pb.DeleteKeysResponse(deleted_key_hashes=deleted.hashes, deleted_key_aliases=deleted.aliases)

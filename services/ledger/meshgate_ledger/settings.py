@@ -32,7 +32,9 @@ class LedgerSettings(ServiceSettings):
     queue_items_max: int = Field(4_096, ge=1, le=100_000)  # waiting for the next one
     durable_holds: bool = False  # true: reservations wait for the disk too
     keys_remembered_max: int = Field(10_000, ge=1)
-    sweep_interval_s: float = Field(5.0, gt=0, le=3_600)
+    accounts_remembered_max: int = Field(50_000, ge=1)
+    sweep_interval_s: float = Field(1.0, gt=0, le=3_600)
+    lease_s: float = Field(6.0, gt=0, le=3_600)  # how long an edge is believed to live
     hold_memory_s: float = Field(7 * 86_400.0, ge=60)  # how long a request_id answers repeats
     health_interval_s: float = Field(2.0, gt=0, le=60)
     report_connections_max: int = Field(2, ge=1, le=50)  # of this replica; as many reports run at once

@@ -1,7 +1,7 @@
 """Ends what nobody ended: holds whose time is over are charged as they were estimated, and flagged.
 
-Also forgets holds that ended long ago (their entries stay for good). Any number of replicas may sweep at
-the same time: ending a hold twice changes nothing.
+Also gives back the slots of edges whose lease has expired, and forgets holds that ended long ago (their
+entries stay for good). Any number of replicas may sweep at once: ending a hold twice changes nothing.
 """
 
 import asyncio
@@ -16,15 +16,19 @@ from meshgate_chassis.tasks import TaskOwner
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.postgres_store import PostgresStore
 
+LEASE_S = 6.0  # edges renew at a third of it
+
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
     """`hold_memory_s`: how long after its hold's expiry a request_id is remembered for repeats."""
 
-    interval_s: float = 5.0
+    interval_s: float = 1.0
     holds_max: int = 200  # in one round trip
     timeout_s: float = 10.0
     hold_memory_s: float = 7 * 86_400.0
+    lease_s: float = LEASE_S
+    edge_memory_s: float = 3_600.0
 
 
 class Sweeper:
@@ -59,8 +63,15 @@ class Sweeper:
             if len(due) < self._options.holds_max or expired == 0:
                 return charged
 
+    async def free_slots(self) -> int:
+        """Takes slots back from edges that are gone; returns how many. Raises MeshError."""
+        freed = await self._store.free_slots(self._options.lease_s, self._options.timeout_s)
+        self._metrics.freed_slots.inc(freed)
+        return freed
+
     async def forget(self) -> int:
         """Forgets every hold that ended long enough ago; returns how many. Raises MeshError."""
+        await self._store.forget_edges(self._options.edge_memory_s, self._options.timeout_s)
         forgotten = 0
         while True:
             count = await self._store.forget_holds(
@@ -74,11 +85,15 @@ class Sweeper:
         while True:
             await self._clock.sleep(self._options.interval_s)
             try:
+                freed = await self.free_slots()
                 charged = await self.sweep()
+                self._metrics.open_holds.set(await self._store.count_open(self._options.timeout_s))
                 await self.forget()
             except MeshError as error:
                 # The database says once that it is away; everything else comes again with the next round.
                 self._log.debug("sweep failed", error=str(error))
                 continue
+            if freed:
+                self._log.warning("an edge is gone, its slots are free", count=freed)
             if charged:
                 self._log.warning("holds expired and were charged as estimated", count=charged)

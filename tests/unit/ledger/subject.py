@@ -10,16 +10,20 @@ from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
 from meshgate_chassis.config.names import PublicNames, grouped
+from meshgate_ledger.account_memory import AccountMemory
 from meshgate_ledger.admission import AdmissionPolicy
 from meshgate_ledger.database import Database, DatabaseOptions
+from meshgate_ledger.judgement import Judge, Memories
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger, LedgerParts
 from meshgate_ledger.metrics import LedgerMetrics
+from meshgate_ledger.output_quantile import OutputQuantile
 from meshgate_ledger.postgres_store import PostgresStore, StoreOptions
 from meshgate_ledger.price import TokenCounts
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.price_library import PriceLibrary
+from meshgate_ledger.record_store import AccountDefaults, RecordStore
 from meshgate_ledger.records import (
     Denial,
     Grant,
@@ -158,6 +162,7 @@ async def open_ledger(
     store_options: StoreOptions | None = None,
     database_options: DatabaseOptions | None = None,
     keys_remembered_max: int = 100,
+    defaults: AccountDefaults | None = None,
 ) -> AsyncIterator[LedgerSubject]:
     """One replica of the ledger; the sweeper sweeps only when it is told to."""
     clock = clock or ManualClock()
@@ -166,13 +171,18 @@ async def open_ledger(
     async with Database(dsn, database_options or DatabaseOptions(), clock, metrics.store_state) as database:
         store = PostgresStore(database, store_options or StoreOptions(), clock, metrics)
         keys = KeyStore(database, clock)
+        records = RecordStore(database, defaults or AccountDefaults(), clock)
+        memories = Memories(KeyMemory(keys_remembered_max), AccountMemory(1_000), OutputQuantile())
+        chosen = rules or policy()
         ledger = Ledger(
             LedgerParts(
                 store=store,
                 keys=keys,
-                memory=KeyMemory(keys_remembered_max),
-                policy=rules or policy(),
+                judge=Judge(chosen, memories, records, 900.0, clock),
+                outputs=memories.outputs,
+                policy=chosen,
                 hold_duration_s=900.0,
+                lease_s=6.0,
                 clock=clock,
                 metrics=metrics,
             )

@@ -8,9 +8,12 @@ import pytest
 
 from meshgate_chassis.config.model import DeploymentPrice
 from meshgate_chassis.errors import MeshError
-from meshgate_ledger.admission import Offer, budget_denial, judge, would_exceed
+from meshgate_ledger.admission import Moment, Offer, covered_output_tokens, dearest, judge
+from meshgate_ledger.denials import limit_denial
+from meshgate_ledger.limits import LimitNow
 from meshgate_ledger.price import Cost
-from meshgate_ledger.records import Denial, DenialReason, KeyRecord, ReserveCommand
+from meshgate_ledger.records import AccountRecord, Denial, DenialReason, KeyRecord, ReserveCommand
+from meshgate_ledger.scopes import Scope
 from tests.unit.ledger.subject import (
     DEPLOYMENTS,
     MASTER,
@@ -37,7 +40,8 @@ POLICY = policy(
 
 def ask(key: KeyRecord | None, model: str = "paid", **command: object) -> Offer | Denial:
     caller = MASTER if key is None else principal(1)
-    return judge(ReserveCommand("r", caller, model, **command), key, POLICY, NOW)  # type: ignore[arg-type]
+    asked = ReserveCommand("r", caller, model, **command)  # type: ignore[arg-type]
+    return judge(asked, key, (), POLICY, Moment(NOW))
 
 
 def key(**rules: object) -> KeyRecord:
@@ -54,14 +58,89 @@ def reason(verdict: Offer | Denial) -> DenialReason | None:
 
 def test_a_hold_covers_prompt_and_output() -> None:
     """The prompt once, the output for each choice; without a limit of the caller's, the default."""
-    assert Offer("paid", Cost(input=100, output=200), 20) == ask(
-        key(), prompt_tokens=100, max_output_tokens=20
+    for asked, cost, output_tokens in (
+        ({"prompt_tokens": 100, "max_output_tokens": 20}, Cost(input=100, output=200), 20),
+        (
+            {"prompt_tokens": 100, "max_output_tokens": 20, "choice_count": 3},
+            Cost(input=100, output=600),
+            60,
+        ),
+        ({}, Cost(output=1_000), 100),
+        ({"max_output_tokens": 0}, Cost(), 0),
+    ):
+        verdict = ask(key(), **asked)
+        assert isinstance(verdict, Offer)
+        assert (cost, output_tokens) == (verdict.estimate, verdict.output_tokens)
+
+
+def test_what_is_learned_of_answers_is_held() -> None:
+    """Instead of the default, and only when the caller does not say."""
+    moment = Moment(
+        NOW, lambda key_hash, model: 33 if (key_hash, model) == (principal(1).key_hash, "paid") else None
     )
-    assert Offer("paid", Cost(input=100, output=600), 60) == ask(
-        key(), prompt_tokens=100, max_output_tokens=20, choice_count=3
-    )
-    assert Offer("paid", Cost(output=1_000), 100) == ask(key())
-    assert Offer("paid", Cost(), 0) == ask(key(), max_output_tokens=0)
+    for most, expected in ((None, 33), (20, 20)):
+        verdict = judge(
+            ReserveCommand("r", principal(1), "paid", max_output_tokens=most), key(), (), POLICY, moment
+        )
+        assert isinstance(verdict, Offer)
+        assert expected == verdict.output_tokens
+
+
+def test_the_least_that_a_stream_needs() -> None:
+    """The prompt and 64 tokens of each choice, or all of it; nothing less for who cannot top up."""
+    for asked, expected in (
+        ({"can_top_up": True, "max_output_tokens": 1_000}, (110 + 640, 174)),
+        ({"can_top_up": True, "max_output_tokens": 10}, (110 + 100, 120)),
+        ({"can_top_up": True, "max_output_tokens": 1_000, "choice_count": 2}, (110 + 1_280, 238)),
+        ({"max_output_tokens": 1_000}, (None, None)),
+        ({}, (None, 174)),  # nobody said how long the answer may be: tokens are a guess, money is not risked
+    ):
+        verdict = ask(key(), prompt_tokens=110, **asked)
+        assert isinstance(verdict, Offer)
+        assert expected == (verdict.least_nanos, verdict.least_tokens)
+
+
+@pytest.mark.parametrize("nanos", [0, 99, 100, 109, 110, 111, 1_100, 10_000])
+def test_covered_tokens(nanos: int) -> None:
+    """As many as the money pays for, and not one more."""
+    prices = POLICY.prices.of_model("paid", NOW)
+    covered = covered_output_tokens(prices, 100, nanos, 500)
+
+    assert covered == max(0, min((nanos - 100) // 10, 500))
+    assert covered == 0 or dearest(prices, 100, covered).total <= nanos
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (AccountRecord("team:t", 1, blocked=True), DenialReason.ACCOUNT_BLOCKED),
+        (AccountRecord("team:t", 1, models=("free",)), DenialReason.MODEL_NOT_ALLOWED),
+        (AccountRecord("team:t", 1, models=("paid",)), None),
+        (AccountRecord("team:t", 1), None),
+    ],
+)
+def test_the_rules_of_accounts(record: AccountRecord, expected: DenialReason | None) -> None:
+    """Hold for every key of theirs, and for callers without a key."""
+    for caller, known in ((principal(1), key()), (MASTER, None)):
+        verdict = judge(ReserveCommand("r", caller, "paid"), known, (Scope(record),), POLICY, Moment(NOW))
+        assert expected is reason(verdict)
+
+
+def test_a_users_models_are_not_for_a_teams_keys() -> None:
+    """But a blocked user is blocked everywhere."""
+    scopes = (Scope(AccountRecord("user:u", 1, models=("free",)), has_budget=False),)
+    command = ReserveCommand("r", principal(1), "paid")
+    assert reason(judge(command, key(), scopes, POLICY, Moment(NOW))) is None
+    scopes = (Scope(AccountRecord("user:u", 1, blocked=True), has_budget=False),)
+    assert DenialReason.ACCOUNT_BLOCKED is reason(judge(command, key(), scopes, POLICY, Moment(NOW)))
+
+
+@pytest.mark.parametrize("has_budget", [True, False])
+def test_a_price_is_needed_where_a_budget_applies(has_budget: bool) -> None:
+    """Anybody's of the call's accounts."""
+    scopes = (Scope(AccountRecord("user:u", 1, has_budget=True), has_budget),)
+    verdict = judge(ReserveCommand("r", principal(1), "unpriced"), key(), scopes, POLICY, Moment(NOW))
+    assert reason(verdict) is (DenialReason.PRICE_UNKNOWN if has_budget else None)
 
 
 def test_a_hold_is_for_the_dearest_deployment() -> None:
@@ -115,8 +194,8 @@ def test_whom_the_configuration_blocks(blocked: str, expected: DenialReason | No
     owned = key(user_id="owner")
     command = ReserveCommand("r", principal(1), "paid", end_user="end user")
 
-    assert expected is reason(judge(command, owned, rules, NOW))
-    assert reason(judge(replace(command, end_user=""), key(), rules, NOW)) is (
+    assert expected is reason(judge(command, owned, (), rules, Moment(NOW)))
+    assert reason(judge(replace(command, end_user=""), key(), (), rules, Moment(NOW))) is (
         DenialReason.KEY_BLOCKED if blocked == key_hash(1) else None
     )
 
@@ -126,10 +205,12 @@ def test_whom_the_configuration_blocks_without_a_key() -> None:
     rules = replace(POLICY, blocked=frozenset({sha("end user")}))
     for caller in (MASTER, OPEN):
         command = ReserveCommand("r", caller, "paid", end_user="end user")
-        assert DenialReason.KEY_BLOCKED is reason(judge(command, None, rules, NOW))
-        assert reason(judge(replace(command, end_user="other"), None, rules, NOW)) is None
+        assert DenialReason.KEY_BLOCKED is reason(judge(command, None, (), rules, Moment(NOW)))
+        assert reason(judge(replace(command, end_user="other"), None, (), rules, Moment(NOW))) is None
     rules = replace(POLICY, blocked=frozenset({MASTER.key_hash}))
-    assert DenialReason.KEY_BLOCKED is reason(judge(ReserveCommand("r", MASTER, "paid"), None, rules, NOW))
+    assert DenialReason.KEY_BLOCKED is reason(
+        judge(ReserveCommand("r", MASTER, "paid"), None, (), rules, Moment(NOW))
+    )
 
 
 def test_the_master_key_may_use_everything() -> None:
@@ -193,30 +274,27 @@ def test_a_denied_model_names_a_bounded_list() -> None:
     assert "m20" not in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("numbers", "exceeded"),
-    [
-        ((0, 0, 10, 10), False),
-        ((0, 0, 11, 10), True),
-        ((5, 5, 0, 10), False),
-        ((5, 5, 1, 10), True),
-        ((5, 6, 0, 10), True),
-        ((0, 0, 0, 0), False),
-        ((10**17, 10**17, 10**15, None), False),
-        ((10**18, 0, 1, None), True),
-    ],
-)
-def test_the_budget(numbers: tuple[int, int, int, int | None], exceeded: bool) -> None:
-    """Posted plus held plus the new hold is at most the limit."""
-    assert exceeded is would_exceed(*numbers)
-
-
 def test_the_words_of_an_exceeded_budget() -> None:
     """Clients of LiteLLM look for these."""
-    message = budget_denial(100_000_000, 20_000_000, 110_000_000).message
+    limit = LimitNow("team:t", "spend", "", 110_000_000, 100_000_000)
+    message = limit_denial(limit, 20_000_000, 0, NOW).message
 
-    assert "Budget has been exceeded! Current cost: 0.1, Max budget: 0.11" in message
+    assert "Budget has been exceeded! Team=t Current cost: 0.1, Max budget: 0.11" in message
     assert "Budget exceeded" in message
+
+
+def test_the_words_of_an_exceeded_rate() -> None:
+    """And when to come again."""
+    limit = LimitNow("user:u|model:m", "requests", "60s", 5, 5, ends_at=NOW + timedelta(seconds=7.5))
+    denial = limit_denial(limit, 0, 0, NOW)
+
+    assert denial.message == (
+        "Rate limit exceeded for user: u. Model: m. Limit type: requests. Current limit: 5, Remaining: 0. "
+        "Limit resets at: 2026-11-21 00:00:07 UTC."
+    )
+    assert (DenialReason.RATE_LIMITED, 7.5) == (denial.reason, denial.retry_after_s)
+    parallel = limit_denial(LimitNow("gateway", "parallel", "", 1, 1), 0, 0, NOW)
+    assert (DenialReason.PARALLEL_LIMITED, 1.0) == (parallel.reason, parallel.retry_after_s)
 
 
 def _estimate(verdict: Offer | Denial) -> Cost:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.admission import budget_denial
 from meshgate_ledger.batches import Reserved, ReserveItem
 from meshgate_ledger.records import Denial, DenialReason, Grant, ReserveCommand
 from tests.unit.ledger.subject import MASTER, OPEN, TIMEOUT_S, books, key_hash, open_ledger, policy, principal
@@ -90,8 +89,12 @@ async def test_the_budget_is_kept_to_the_last_nano(postgres_dsn: str) -> None:
         assert isinstance(await subject.reserve("r1", caller), Grant)
         assert isinstance(await subject.reserve("r2", caller), Grant)
 
-        assert budget_denial(2 * HOLD, 1, 2 * HOLD) == await subject.reserve(
-            "r3", caller, output_tokens=0, prompt_tokens=1
+        denied = await subject.reserve("r3", caller, output_tokens=0, prompt_tokens=1)
+        assert isinstance(denied, Denial)
+        assert (DenialReason.BUDGET_EXCEEDED, 2 * HOLD, 2 * HOLD) == (
+            denied.reason,
+            denied.spend_nanos,
+            denied.max_budget_nanos,
         )
         assert isinstance(await subject.reserve("r4", caller, model="free"), Grant)
         assert (0, 2 * HOLD) == await subject.money()
@@ -250,7 +253,7 @@ async def test_a_bad_item_does_not_fail_its_neighbours(postgres_dsn: str) -> Non
         await subject.reserve("warm", caller)
         answers = await asyncio.gather(
             *(
-                subject.reserve(f"r{number}", caller, end_user="\0" if number == 3 else "")
+                subject.reserve(f"r{number}", caller, edge_id="\0" if number == 3 else "")
                 for number in range(8)
             ),
             return_exceptions=True,

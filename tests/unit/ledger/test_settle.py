@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.batches import CloseItem
+from meshgate_ledger.closings import CloseItem, CloseRow
 from meshgate_ledger.price import Cost, TokenCounts
 from meshgate_ledger.records import Outcome
 from tests.support.clock import ManualClock
@@ -89,10 +89,9 @@ async def test_a_call_without_a_hold(postgres_dsn: str) -> None:
     """Is unknown, unless it says who called: holds can be lost, entries cannot."""
     async with open_ledger(postgres_dsn) as subject:
         caller = await subject.add_key(budget=1_000, team_id="t")
-        for ending in (subject.settle("r1"), subject.void("r1")):
-            with pytest.raises(MeshError) as caught:
-                await ending
-            assert (Code.NOT_FOUND, "HOLD_UNKNOWN") == (caught.value.code, caught.value.reason)
+        with pytest.raises(MeshError) as caught:
+            await subject.settle("r1")
+        assert (Code.NOT_FOUND, "HOLD_UNKNOWN") == (caught.value.code, caught.value.reason)
         posting = await subject.settle("r1", principal=caller)
         assert posting == await subject.settle("r1", principal=caller)
         assert posting == await subject.settle("r1")
@@ -102,6 +101,22 @@ async def test_a_call_without_a_hold(postgres_dsn: str) -> None:
             entry[name] for name in ("amount_nanos", "held_nanos", "team_id", "model")
         )
         assert (HOLD, 0) == await subject.money()
+        assert (await books(postgres_dsn)).balanced
+
+
+async def test_a_void_that_overtakes_its_reservation(postgres_dsn: str) -> None:
+    """Refuses it when it comes, and everything after; nothing is held, nothing is posted."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(budget=1_000)
+        await subject.void("r1")
+        await subject.void("r1")
+        late = (subject.reserve("r1", caller), subject.settle("r1", principal=caller), subject.settle("r1"))
+        for attempt in late:
+            with pytest.raises(MeshError) as caught:
+                await attempt
+            assert (Code.FAILED_PRECONDITION, "ALREADY_VOIDED") == (caught.value.code, caught.value.reason)
+        assert (0, 0) == await subject.money()
+        assert [] == await entries(postgres_dsn, "r1")
         assert (await books(postgres_dsn)).balanced
 
 
@@ -188,7 +203,7 @@ async def test_an_expiry_that_comes_too_early_does_nothing(postgres_dsn: str) ->
     async with open_ledger(postgres_dsn) as subject:
         caller = await subject.add_key(budget=1_000)
         await subject.reserve("r1", caller)
-        closed = await subject.store.close(CloseItem("r1", "expiry"), TIMEOUT_S)
+        closed = await subject.store.close(CloseItem(CloseRow("r1", "expiry")), TIMEOUT_S)
 
         assert "open" == closed.state
         assert (0, HOLD) == await subject.money()

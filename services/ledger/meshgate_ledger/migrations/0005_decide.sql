@@ -30,3 +30,363 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
         ELSE at + ledger.period_length(period)
     END
 $$;
+
+-- Budgets are rows of ledger.limits now, for keys as for everybody.
+INSERT INTO ledger.limits (account_id, metric, period, maximum, starts_at)
+SELECT a.account_id, 'spend', '', a.limit_nanos, now() FROM ledger.accounts a WHERE a.limit_nanos IS NOT NULL;
+
+DROP FUNCTION ledger.reserve(timestamptz, boolean, ledger.reserve_item[]);
+DROP TYPE ledger.reserve_item;
+
+ALTER TABLE ledger.accounts
+    DROP COLUMN limit_nanos,
+    -- The models for which there is an account '<account_id>|model:<model>'; whoever knows this account's
+    -- version knows that there are no others.
+    ADD COLUMN limited_models text[] NOT NULL DEFAULT '{}';
+
+ALTER TABLE ledger.holds ADD COLUMN denial_limit jsonb;  -- the limit that refused, as it was then
+COMMENT ON COLUMN ledger.holds.scopes IS 'The accounts besides account_id that it counts on';
+
+CREATE TYPE ledger.reserve_item AS (
+    request_id text,
+    scopes int[],  -- numbers of p_scopes, the payer's first; negative: its budgets do not apply
+    key_hash text,
+    key_version bigint,  -- of the record that the caller judged; -1: it knew none; NULL: not a virtual key
+    model text,
+    resolved_model text,
+    prompt_tokens bigint,
+    output_tokens bigint,
+    input_nanos bigint,
+    amount_nanos bigint,
+    least_nanos bigint,  -- a smaller hold that is welcome when the budgets have no more; NULL: none is
+    least_tokens bigint,  -- the same for limits of tokens
+    expires_at timestamptz,
+    end_user text,
+    tags text[],
+    user_id text,
+    team_id text,
+    organization_id text,
+    edge_id text,
+    denial_reason text,  -- the caller's rules refuse the call
+    denial_message text
+);
+
+-- What became of an item. `state` is that of the request's hold; 'stale': nothing was decided, because the
+-- key or an account is another than the caller judged.
+CREATE TYPE ledger.decision AS (
+    request_id text,
+    state text,
+    account_id text,
+    model text,
+    resolved_model text,
+    output_tokens bigint,
+    input_nanos bigint,
+    amount_nanos bigint,
+    spend_nanos bigint,
+    denial_reason text,
+    denial_message text,
+    denial_limit jsonb,
+    is_repeat boolean,  -- decided by an earlier transaction
+    used bigint[]  -- of each limit of each of its scopes, in order, after a grant; spend: with what is held
+);
+
+-- A limit that took part.
+CREATE TYPE ledger.limit_state AS (
+    scope int,
+    metric text,
+    period text,
+    maximum bigint,
+    soft_maximum bigint,
+    ends_at timestamptz
+);
+
+-- Begins every period anew that is over, of accounts whose locks are held.
+CREATE FUNCTION ledger.roll_limits(p_now timestamptz, p_timezone text, p_accounts text[], p_metrics text[])
+RETURNS void
+LANGUAGE sql AS $$
+    UPDATE ledger.limits l
+    SET used = 0, starts_at = p_now, base = CASE l.metric WHEN 'spend' THEN a.posted_nanos ELSE l.base END,
+        ends_at = CASE l.metric WHEN 'spend' THEN ledger.period_end(l.period, p_now, p_timezone)
+            ELSE p_now + ledger.period_length(l.period) END
+    FROM ledger.accounts a
+    WHERE l.account_id = ANY (p_accounts) AND l.metric = ANY (p_metrics) AND l.period <> ''
+        AND coalesce(l.ends_at <= p_now, true) AND a.account_id = l.account_id
+$$;
+
+-- Decides a batch of reservations in one round trip: in the order given, each against what the ones before
+-- it left, on all of its scopes or none. An item that does not fit does not stand in the way of a smaller
+-- one. The request_ids of a batch differ, its scopes too; `p_versions` are those that the callers judged,
+-- 0: known not to exist.
+CREATE FUNCTION ledger.reserve(
+    p_now timestamptz,
+    p_durable boolean,
+    p_timezone text,
+    p_scopes text[],
+    p_versions bigint[],
+    p_items ledger.reserve_item[],
+    OUT decisions ledger.decision[],
+    OUT limits ledger.limit_state[]
+)
+LANGUAGE plpgsql
+-- A batch looks a few rows up by primary key. Statistics from when the tables were empty must not say else.
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    unlimited constant bigint := 1000000000000000000;  -- admission.UNLIMITED_NANOS
+    item record;
+    found record;
+    number int;
+    scope int;
+    -- By scope.
+    versions bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_scopes)]);
+    posted bigint[] := versions;
+    total bigint[] := versions;  -- posted and held
+    first_limit int[] := array_fill(1, ARRAY[cardinality(p_scopes)]);
+    last_limit int[] := array_fill(0, ARRAY[cardinality(p_scopes)]);
+    held_more bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_scopes)]);
+    called_more bigint[] := array_fill(0::bigint, ARRAY[cardinality(p_scopes)]);
+    -- By limit.
+    limit_count int := 0;
+    metrics "char"[] := '{}';  -- 's', 'r', 't' or 'p'
+    maxima bigint[] := '{}';
+    used bigint[] := '{}';
+    used_more bigint[] := '{}';
+    ends timestamptz[] := '{}';
+    owners text[] := '{}';
+    periods text[] := '{}';
+    -- By item.
+    states text[] := '{}';
+    reasons text[] := '{}';
+    spends bigint[] := '{}';
+    amounts bigint[] := '{}';
+    held_tokens bigint[] := '{}';
+    slots boolean[] := '{}';
+    refusals jsonb[] := '{}';
+    used_from int[] := '{}';
+    used_to int[] := '{}';
+    used_after bigint[] := '{}';
+    -- Of the item.
+    amount bigint;
+    tokens bigint;
+    needed bigint;
+    refused_by int;
+    has_slot boolean;
+    undecided int := 0;
+    inserted int;
+BEGIN
+    IF NOT p_durable THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+
+    FOR found IN
+        SELECT s.ordinality::int AS scope, a.version, a.posted_nanos, a.pending_nanos
+        FROM unnest(p_scopes) WITH ORDINALITY s (account_id, ordinality)
+        JOIN ledger.accounts a ON a.account_id = s.account_id
+        ORDER BY a.account_id
+        FOR NO KEY UPDATE OF a
+    LOOP
+        versions[found.scope] := found.version;
+        posted[found.scope] := found.posted_nanos;
+        total[found.scope] := found.posted_nanos + found.pending_nanos;
+    END LOOP;
+
+    IF EXISTS (
+        SELECT FROM ledger.limits l
+        WHERE l.account_id = ANY (p_scopes) AND l.metric <> 'parallel' AND l.period <> ''
+            AND coalesce(l.ends_at <= p_now, true)
+    ) THEN
+        PERFORM ledger.roll_limits(p_now, p_timezone, p_scopes, '{spend,requests,tokens}');
+    END IF;
+    limits := ARRAY[]::ledger.limit_state[];
+    FOR found IN
+        SELECT s.ordinality::int AS scope, l.metric, l.period, l.maximum, l.soft_maximum, l.ends_at,
+            CASE l.metric WHEN 'spend' THEN a.posted_nanos - l.base + a.pending_nanos
+                WHEN 'parallel' THEN a.open_calls ELSE l.used END AS used, l.account_id
+        FROM unnest(p_scopes) WITH ORDINALITY s (account_id, ordinality)
+        JOIN ledger.accounts a ON a.account_id = s.account_id
+        JOIN ledger.limits l ON l.account_id = s.account_id
+        ORDER BY s.ordinality, position(l.metric IN 'spend requests tokens parallel'), l.period
+    LOOP
+        limit_count := limit_count + 1;
+        IF last_limit[found.scope] = 0 THEN
+            first_limit[found.scope] := limit_count;
+        END IF;
+        last_limit[found.scope] := limit_count;
+        metrics[limit_count] := found.metric::"char";
+        maxima[limit_count] := coalesce(found.maximum, unlimited);
+        used[limit_count] := found.used;
+        used_more[limit_count] := 0;
+        ends[limit_count] := found.ends_at;
+        owners[limit_count] := found.account_id;
+        periods[limit_count] := found.period;
+        limits[limit_count] := ROW(found.scope, found.metric, found.period, found.maximum, found.soft_maximum, found.ends_at);
+    END LOOP;
+
+    FOR item IN
+        SELECT i.ordinality::int AS number, i.scopes, i.key_version, i.denial_reason,
+            i.amount_nanos, i.least_nanos, i.prompt_tokens + i.output_tokens AS tokens, i.least_tokens,
+            h.request_id IS NOT NULL AS is_decided,
+            k.key_hash IS NULL OR k.deleted_at IS NOT NULL AS is_unknown, k.version
+        FROM unnest(p_items) WITH ORDINALITY i
+        LEFT JOIN ledger.holds h ON h.request_id = i.request_id
+        LEFT JOIN ledger.keys k ON k.key_hash = i.key_hash
+        ORDER BY i.ordinality
+    LOOP
+        number := item.number;
+        IF item.is_decided THEN
+            CONTINUE;
+        ELSIF item.key_version IS NOT NULL AND item.is_unknown THEN
+            states[number] := 'denied';
+            reasons[number] := 'KEY_UNKNOWN';
+            spends[number] := 0;
+            undecided := undecided + 1;
+            CONTINUE;
+        ELSIF item.key_version <> item.version THEN
+            CONTINUE;
+        END IF;
+        refused_by := NULL;
+        FOREACH scope IN ARRAY item.scopes LOOP
+            IF versions[abs(scope)] <> p_versions[abs(scope)] THEN
+                refused_by := -1;
+            END IF;
+        END LOOP;
+        CONTINUE WHEN refused_by = -1;
+        undecided := undecided + 1;
+        spends[number] := posted[item.scopes[1]];
+        IF item.denial_reason IS NOT NULL THEN
+            states[number] := 'denied';
+            reasons[number] := item.denial_reason;
+            CONTINUE;
+        END IF;
+
+        amount := item.amount_nanos;
+        tokens := item.tokens;
+        has_slot := false;
+        FOREACH scope IN ARRAY item.scopes LOOP
+            -- Budget or not: sums have to stay inside 64 bits.
+            IF total[abs(scope)] + amount > unlimited THEN
+                refused_by := 0;
+                EXIT;
+            END IF;
+            FOR each IN first_limit[abs(scope)] .. last_limit[abs(scope)] LOOP
+                CASE metrics[each]
+                WHEN 's' THEN
+                    CONTINUE WHEN scope < 0 OR used[each] + amount <= maxima[each];
+                    IF used[each] + item.least_nanos <= maxima[each] THEN
+                        amount := item.least_nanos;
+                        CONTINUE;
+                    END IF;
+                WHEN 't' THEN
+                    CONTINUE WHEN used[each] + tokens <= maxima[each];
+                    IF used[each] + item.least_tokens <= maxima[each] THEN
+                        tokens := item.least_tokens;
+                        CONTINUE;
+                    END IF;
+                WHEN 'p' THEN
+                    has_slot := true;
+                    CONTINUE WHEN used[each] + 1 <= maxima[each];
+                ELSE
+                    CONTINUE WHEN used[each] + 1 <= maxima[each];
+                END CASE;
+                refused_by := each;
+                EXIT;
+            END LOOP;
+            EXIT WHEN refused_by IS NOT NULL;
+        END LOOP;
+
+        IF refused_by IS NOT NULL THEN
+            states[number] := 'denied';
+            reasons[number] := 'BUDGET_EXCEEDED';
+            IF refused_by = 0 THEN
+                refusals[number] := jsonb_build_object('account_id', p_scopes[abs(scope)], 'metric', 'spend',
+                    'period', '', 'maximum', unlimited, 'used', total[abs(scope)], 'ends_at', NULL);
+            ELSE
+                reasons[number] := CASE metrics[refused_by] WHEN 's' THEN 'BUDGET_EXCEEDED'
+                    WHEN 'p' THEN 'PARALLEL_LIMITED' ELSE 'RATE_LIMITED' END;
+                refusals[number] := jsonb_build_object('account_id', owners[refused_by],
+                    'metric', (limits[refused_by]).metric, 'period', periods[refused_by],
+                    'maximum', maxima[refused_by], 'used', used[refused_by], 'ends_at', ends[refused_by]);
+            END IF;
+            CONTINUE;
+        END IF;
+
+        states[number] := 'open';
+        amounts[number] := amount;
+        held_tokens[number] := tokens;
+        slots[number] := has_slot;
+        used_from[number] := cardinality(used_after) + 1;
+        FOREACH scope IN ARRAY item.scopes LOOP
+            scope := abs(scope);
+            CONTINUE WHEN p_versions[scope] = 0;
+            total[scope] := total[scope] + amount;
+            held_more[scope] := held_more[scope] + amount;
+            IF has_slot THEN
+                called_more[scope] := called_more[scope] + 1;
+            END IF;
+            FOR each IN first_limit[scope] .. last_limit[scope] LOOP
+                needed := CASE metrics[each] WHEN 's' THEN amount WHEN 't' THEN tokens ELSE 1 END;
+                used[each] := used[each] + needed;
+                used_more[each] := used_more[each] + needed;
+                used_after := used_after || used[each];
+            END LOOP;
+        END LOOP;
+        used_to[number] := cardinality(used_after);
+    END LOOP;
+
+    INSERT INTO ledger.holds (
+        request_id, state, account_id, key_hash, model, resolved_model,
+        prompt_tokens, output_tokens, input_nanos, amount_nanos, tokens, spend_nanos,
+        denial_reason, denial_message, denial_limit,
+        end_user, tags, created_at, expires_at, edge_id, has_slot, scopes, user_id, team_id, organization_id
+    )
+    SELECT i.request_id, states[i.ordinality], p_scopes[i.scopes[1]], i.key_hash, i.model, i.resolved_model,
+        i.prompt_tokens,
+        CASE WHEN n.amount_nanos < i.amount_nanos THEN i.least_tokens - i.prompt_tokens ELSE i.output_tokens END,
+        least(i.input_nanos, n.amount_nanos), n.amount_nanos,
+        coalesce(held_tokens[i.ordinality], 0), spends[i.ordinality],
+        reasons[i.ordinality], i.denial_message, refusals[i.ordinality],
+        i.end_user, i.tags, p_now, i.expires_at, i.edge_id, coalesce(slots[i.ordinality], false),
+        CASE WHEN cardinality(i.scopes) = 1 THEN '{}' ELSE ARRAY(
+            SELECT p_scopes[abs(s.scope)] FROM unnest(i.scopes[2:]) s (scope) WHERE p_versions[abs(s.scope)] > 0
+        ) END,
+        i.user_id, i.team_id, i.organization_id
+    FROM unnest(p_items) WITH ORDINALITY i
+    CROSS JOIN LATERAL (SELECT coalesce(amounts[i.ordinality], i.amount_nanos) AS amount_nanos) n
+    WHERE states[i.ordinality] IS NOT NULL
+    ORDER BY i.request_id
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    IF inserted < undecided THEN
+        RAISE EXCEPTION 'a request was decided elsewhere' USING ERRCODE = 'serialization_failure';
+    END IF;
+
+    UPDATE ledger.accounts a
+    SET pending_nanos = a.pending_nanos + more.nanos, open_calls = a.open_calls + more.calls
+    FROM unnest(p_scopes, held_more, called_more) more (account_id, nanos, calls)
+    WHERE a.account_id = more.account_id AND (more.nanos > 0 OR more.calls > 0);
+
+    IF 'r' = ANY (metrics) OR 't' = ANY (metrics) THEN
+        UPDATE ledger.limits l SET used = l.used + more.used
+        FROM unnest(owners, metrics, periods, used_more) more (account_id, metric, period, used)
+        WHERE l.account_id = more.account_id AND l.period = more.period AND more.used > 0
+            AND l.metric = CASE more.metric WHEN 'r' THEN 'requests' WHEN 't' THEN 'tokens' END;
+    END IF;
+
+    decisions := ARRAY(
+        SELECT ROW(i.request_id, coalesce(h.state, 'stale'), h.account_id, h.model, h.resolved_model,
+            h.output_tokens, h.input_nanos, h.amount_nanos, h.spend_nanos,
+            h.denial_reason, h.denial_message, h.denial_limit,
+            h.xmin IS DISTINCT FROM pg_current_xact_id()::xid,
+            used_after[used_from[i.ordinality]:used_to[i.ordinality]])::ledger.decision
+        FROM unnest(p_items) WITH ORDINALITY i
+        LEFT JOIN ledger.holds h ON h.request_id = i.request_id
+        ORDER BY i.ordinality
+    );
+END $$;

@@ -1,0 +1,160 @@
+"""From a call to the row that asks for it: remembers records, judges by them, notices when they were old."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from meshgate_chassis.clock import Clock
+from meshgate_ledger.account_memory import AccountMemory
+from meshgate_ledger.admission import AdmissionPolicy, Moment, Offer, judge, resolve_model
+from meshgate_ledger.batches import KEY_VERSION_NONE_KNOWN, ReserveItem
+from meshgate_ledger.key_memory import KeyMemory
+from meshgate_ledger.output_quantile import OutputQuantile
+from meshgate_ledger.price import Cost, Rates
+from meshgate_ledger.prompt_price import prompt_rates
+from meshgate_ledger.record_store import RecordStore
+from meshgate_ledger.records import (
+    AccountRecord,
+    Denial,
+    KeyRecord,
+    Principal,
+    PrincipalKind,
+    ReserveCommand,
+    SettleCommand,
+    utc,
+)
+from meshgate_ledger.scopes import Scope, base_accounts, budget_applies, with_models
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The row, and what it was made of. `prompt_rates`: None for a denial or an unknown price."""
+
+    item: ReserveItem
+    key: KeyRecord | None
+    prompt_rates: Rates | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What one replica remembers."""
+
+    keys: KeyMemory
+    accounts: AccountMemory
+    outputs: OutputQuantile
+
+
+class Judge:
+    """Raises UNAVAILABLE/STORE_UNAVAILABLE when it has to read and cannot."""
+
+    def __init__(
+        self,
+        policy: AdmissionPolicy,
+        memories: Memories,
+        records: RecordStore,
+        hold_duration_s: float,
+        clock: Clock,
+    ) -> None:
+        self._policy = policy
+        self._keys = memories.keys
+        self._accounts = memories.accounts
+        self._outputs = memories.outputs
+        self._records = records
+        self._hold_duration_s = hold_duration_s
+        self._clock = clock
+
+    async def judge(self, command: ReserveCommand, timeout_s: float) -> Judged:
+        """Every rule but the limits; reads what is not remembered."""
+        principal = command.principal
+        key = await self._key(principal, timeout_s)
+        if key is None and principal.kind is PrincipalKind.VIRTUAL_KEY:
+            payer = Scope(AccountRecord(principal.account_id))
+            return Judged(self._item(command, None, (payer,), None), None, None)
+        model = resolve_model(key, command.model, self._policy.names)
+        scopes = await self._scopes(command, key, model, timeout_s)
+        moment = Moment(utc(self._clock.now_ns()), self._outputs.usual)
+        verdict = judge(command, key, scopes, self._policy, moment)
+        rates = None
+        if isinstance(verdict, Offer):
+            rates = prompt_rates(verdict.prices, command.prompt_tokens)
+        return Judged(self._item(command, key, scopes, verdict), key, rates)
+
+    def forget(self, judged: Judged) -> None:
+        """What it was judged by is not what PostgreSQL has."""
+        self._keys.forget(judged.item.key_hash)
+        self._accounts.forget(scope.record.account_id for scope in judged.item.scopes)
+
+    async def payers(self, command: SettleCommand, timeout_s: float) -> tuple[str, ...]:
+        """The accounts of a settlement that has no hold, the payer's first; also of a key that was deleted.
+        The command must have a principal."""
+        principal = command.principal
+        assert principal is not None
+        key = await self._key(principal, timeout_s)
+        if key is None and principal.kind is PrincipalKind.VIRTUAL_KEY:
+            key = await self._records.key(principal.key_hash, timeout_s, deleted=True)
+        account_ids = base_accounts(principal, key, command.end_user, command.tags)
+        await self._know(account_ids, timeout_s)
+        return with_models(account_ids, command.model_group, self._accounts.get)
+
+    async def _key(self, principal: Principal, timeout_s: float) -> KeyRecord | None:
+        if principal.kind is not PrincipalKind.VIRTUAL_KEY:
+            return None
+        key = self._keys.get(principal.key_hash)
+        if key is None:
+            key = await self._records.key(principal.key_hash, timeout_s)
+            if key is not None:
+                self._keys.remember(key)
+        return key
+
+    async def _scopes(
+        self, command: ReserveCommand, key: KeyRecord | None, model: str, timeout_s: float
+    ) -> tuple[Scope, ...]:
+        account_ids = base_accounts(command.principal, key, command.end_user, command.tags)
+        await self._know(account_ids, timeout_s)
+        account_ids = with_models(account_ids, model, self._accounts.get)
+        await self._know(account_ids, timeout_s)
+        return tuple(
+            Scope(self._accounts.get(each) or AccountRecord(each), budget_applies(each, key))
+            for each in account_ids
+        )
+
+    async def _know(self, account_ids: Sequence[str], timeout_s: float) -> None:
+        unknown = [each for each in account_ids if self._accounts.get(each) is None]
+        if unknown:
+            self._accounts.remember(await self._records.accounts(unknown, timeout_s))
+
+    def _item(
+        self,
+        command: ReserveCommand,
+        key: KeyRecord | None,
+        scopes: tuple[Scope, ...],
+        verdict: Offer | Denial | None,
+    ) -> ReserveItem:
+        offer = verdict if isinstance(verdict, Offer) else None
+        denial = verdict if isinstance(verdict, Denial) else None
+        estimate = offer.estimate if offer else Cost()
+        version = key.version if key is not None else KEY_VERSION_NONE_KNOWN
+        duration_s = command.hold_duration_s or self._hold_duration_s
+        return ReserveItem(
+            request_id=command.request_id,
+            scopes=scopes,
+            key_hash=command.principal.key_hash,
+            key_version=version if command.principal.kind is PrincipalKind.VIRTUAL_KEY else None,
+            model=command.model,
+            resolved_model=offer.resolved_model if offer else command.model,
+            prompt_tokens=command.prompt_tokens,
+            output_tokens=offer.output_tokens if offer else 0,
+            input_nanos=estimate.input,
+            amount_nanos=estimate.total,
+            least_nanos=offer.least_nanos if offer else None,
+            least_tokens=offer.least_tokens if offer else None,
+            expires_at=utc(self._clock.now_ns()) + timedelta(seconds=duration_s),
+            end_user=command.end_user,
+            tags=command.tags,
+            user_id=key.user_id if key else "",
+            team_id=key.team_id if key else "",
+            organization_id=key.organization_id if key else "",
+            edge_id=command.edge_id,
+            denial_reason=denial.reason.value if denial else None,
+            denial_message=denial.message if denial else None,
+        )
