@@ -102,12 +102,14 @@ def _user(blocks: list[JsonObject]) -> list[JsonObject] | None:
     parts = []
     for block in blocks:
         if block["type"] == "tool_result":
-            if block.get("is_error") or _inner_kinds(block) - {"text", "image"}:
+            if _inner_kinds(block) - {"text", "image"}:
                 return None
             content = block["content"]
             if isinstance(content, list):
                 content = [_part(part) for part in content]
             told = {"role": "tool", "tool_call_id": block["tool_use_id"], "content": content}
+            if block.get("is_error"):
+                told["is_error"] = True
             messages.append(
                 told | ({"cache_control": block["cache_control"]} if "cache_control" in block else {})
             )

@@ -37,7 +37,10 @@ def normal(request: dict[str, Any]) -> dict[str, Any]:
         content = message["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         blocks = [block for block in blocks if block["type"] != "text" or block["text"].strip()]
-        blocks = [{k: v for k, v in block.items() if k not in ("is_error", "caller")} for block in blocks]
+        blocks = [
+            {k: v for k, v in block.items() if k != "caller" and (k, v) != ("is_error", False)}
+            for block in blocks
+        ]
         order = ("thinking", "redacted_thinking", "tool_result", "text", "image", "tool_use")
         blocks = sorted(blocks, key=lambda block: order.index(block["type"].replace("image", "text")))
         if turns and turns[-1]["role"] == message["role"]:

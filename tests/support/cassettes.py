@@ -49,9 +49,8 @@ UNSUPPORTED_REQUEST_PARTS = {
     "tool_search_tool_result": "as server_tool_use",
     "bash_code_execution_tool_result": "as server_tool_use",
     "container_upload": "files for Anthropic's code execution",
-    "document": "file ids and URLs of Anthropic's file store; documents as base64 are translated",
+    "document": "file ids of Anthropic's file store; documents as base64 and by URL are translated",
     "tool_reference": "results of Anthropic's own tool search",
-    "is_error": "OpenAI's tool messages cannot tell that a tool failed",
 }
 
 
