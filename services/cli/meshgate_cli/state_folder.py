@@ -44,6 +44,11 @@ class StateFolder:
         return self.root / "postgres"
 
     @property
+    def spool(self) -> Path:
+        """Calls that the ledger could not be told of, until it can."""
+        return self.root / "spool"
+
+    @property
     def master_key_file(self) -> Path:
         return self.root / "master-key"
 

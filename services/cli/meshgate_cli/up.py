@@ -60,7 +60,10 @@ async def _run(mesh: Mesh, state: StateFolder, lock: StateLock) -> int:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     lifeline = Lifeline()
-    shared = shared_environment(mesh.environment, mesh.config_file, state.mesh_secret_file)
+    shared = {
+        "MESHGATE_EDGE_SPOOL_DIR": str(state.spool),
+        **shared_environment(mesh.environment, mesh.config_file, state.mesh_secret_file),
+    }
     keeper = KeeperGuardian(
         mesh.addresses.sockets,
         state.postgres_home if mesh.embedded else None,
