@@ -79,6 +79,10 @@ bench-cache: .venv/.dev ## false hits, hits and latency of the semantic cache; w
 bench-ledger: .venv/.dev ## the ledger: pairs per second, CPU, latency, exactness over four replicas (QUICK=1)
 	@$(BIN)/python -m bench.ledger $(if $(QUICK),--quick)
 
+.PHONY: bench-hedging
+bench-hedging: .venv/.dev ## slow first tokens with and without hedging, streams that break; writes docs/benchmarks/hedging.json
+	@$(BIN)/python -m tools.bench_hedging $(if $(QUICK),--quick)
+
 .PHONY: bench-profile
 bench-profile: .venv/.dev ## say where the CPU of one request goes
 	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)
