@@ -1428,7 +1428,10 @@ class DeleteKeysRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     KEY_HASHES_FIELD_NUMBER: _builtins.int
     KEY_ALIASES_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    changed_by: _builtins.str
+    """Who asks; at most 256 characters."""
     @_builtins.property
     def key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 1,000 in both together."""
@@ -1441,10 +1444,11 @@ class DeleteKeysRequest(_message.Message):
         request_id: _builtins.str = ...,
         key_hashes: _abc.Iterable[_builtins.str] | None = ...,
         key_aliases: _abc.Iterable[_builtins.str] | None = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_aliases", b"key_aliases", "key_hashes", b"key_hashes", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "key_aliases", b"key_aliases", "key_hashes", b"key_hashes", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
