@@ -135,7 +135,9 @@ async def add_key(dsn: str, number: int, budget_nanos: int | None) -> str:
 async def set_budget(connection: asyncpg.Connection, account_id: str, budget_nanos: int) -> None:
     """The key's max_budget."""
     await connection.execute(
-        "UPDATE ledger.accounts SET limit_nanos = $2 WHERE account_id = $1", account_id, budget_nanos
+        "INSERT INTO ledger.limits (account_id, metric, period, maximum) VALUES ($1, 'spend', '', $2)",
+        account_id,
+        budget_nanos,
     )
 
 
