@@ -8,6 +8,7 @@ from starlette.routing import Route
 from meshgate_demo import anthropic_shape, openai_shape
 from meshgate_demo.admin import Admin
 from meshgate_demo.chat_endpoint import ChatEndpoint
+from meshgate_demo.embeddings_endpoint import EmbeddingsEndpoint
 from meshgate_demo.faults import FaultBoard
 from meshgate_demo.misbehaviour import ApiShape
 from meshgate_demo.records import Records
@@ -23,10 +24,12 @@ def build(settings: DemoSettings) -> Starlette:
     def chat(shape: ApiShape) -> ChatEndpoint:
         return ChatEndpoint(shape, settings, faults, records, time.monotonic, time.time)  # noqa: TID251
 
+    embeddings = EmbeddingsEndpoint(faults, records, time.monotonic)
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat(openai_shape), methods=["POST"]),
             Route("/v1/messages", chat(anthropic_shape), methods=["POST"]),
+            Route("/v1/embeddings", embeddings.create, methods=["POST"]),
             Route("/v1/models", admin.models, methods=["GET"]),
             Route("/health", admin.health, methods=["GET"]),
             Route("/demo/faults", admin.show_faults, methods=["GET"]),

@@ -41,12 +41,13 @@ class Accounts:
         self._clock = clock
 
     @contextmanager
-    def open(self, call: ChatCall) -> Iterator[CallRun]:
-        """A run for the block; whatever the block does, the hold is closed and the observer is told."""
+    def open(self, call: ChatCall, prompt_tokens: int | None = None) -> Iterator[CallRun]:
+        """A run for the block; whatever the block does, the hold is closed and the observer is told.
+        `prompt_tokens`: None: those of the call's messages."""
         run = CallRun(
             call=call,
             info=CallInfo(call.call_id, call.request.model, end_user=call.end_user),
-            prompt_tokens=self.counter.prompt(call.request),
+            prompt_tokens=self.counter.prompt(call.request) if prompt_tokens is None else prompt_tokens,
             start_ns=self._clock.now_ns(),
             start_monotonic_s=self._clock.monotonic_s(),
             account=pb.Account(),
@@ -105,13 +106,13 @@ class Accounts:
                 return
             cancelled = run.info.outcome == "cancelled"
             outcome = pb.OUTCOME_CANCELLED if cancelled else pb.OUTCOME_FAILURE
-            tokens = tokens_of_broken_call(run, self.counter, error)
+            tokens, estimated = tokens_of_broken_call(run, self.counter, error)
             request = settle_request(
                 run,
                 outcome,
                 tokens,
                 spend_legs(run, self.counter),
-                estimated=tokens.prompt_tokens > 0,
+                estimated=estimated,
                 end_ns=self._clock.now_ns(),
                 error_reason=reason,
             )

@@ -33,15 +33,21 @@ from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits, MeshClients
 from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
+from meshgate_edge.deployment_metrics import register_deployment_metrics
+from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
+from meshgate_edge.http_completions import TextShape
+from meshgate_edge.http_embeddings import EmbeddingsEndpoint, EmbeddingsParts
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
 from meshgate_edge.http_keys import KeyEndpoints, KeyParts
 from meshgate_edge.http_models import ModelsEndpoint
+from meshgate_edge.http_router_state import RouterProbe, RouterWatch
 from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.lease import Lease
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
@@ -127,6 +133,7 @@ class _Edge:
             ),
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
+        self.embeddings = EmbeddingsPipeline(steps.admission, clients.router, accounts, runtime.clock)
         self.catalog = Catalog(clients, limits)
 
 
@@ -146,8 +153,10 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         stack.push_async_callback(edge.top_ups.drain, 0.0)
         stack.push_async_callback(edge.lease.release)
         watch = MeshWatch(channels)
-        background = TaskOwner("watch", 4)
+        background = TaskOwner("watch", 5)
         background.start(watch.run(), "mesh")
+        deployments = RouterWatch(edge.clients.router)
+        background.start(deployments.run(), "deployments")
         if offline.spool is not None:
             replay = SpoolReplay(offline.spool, edge.clients.ledger, runtime.clock, runtime.registry)
             background.start(replay.run(), "spool")
@@ -160,7 +169,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         server.add_public(_gateway(edge, runtime))
         await stack.enter_async_context(server)
         options = HttpServerOptions(edge.host, settings.port, settings.drain_grace_s)
-        app = build_http_app(_http_parts(edge, settings, runtime, watch))
+        app = build_http_app(_http_parts(edge, settings, runtime, watch, deployments))
         address = await stack.enter_async_context(serve_http(app, options, runtime.clock))
         log.info("serving HTTP", host=address.host, port=address.port)
         yield
@@ -225,7 +234,9 @@ def _gateway(edge: _Edge, runtime: Runtime) -> GatewayServicer:
     )
 
 
-def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: MeshWatch) -> HttpParts:
+def _http_parts(
+    edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: MeshWatch, deployments: RouterWatch
+) -> HttpParts:
     release = version("meshgate-edge")
 
     async def ping_cache() -> CacheStatus:
@@ -239,6 +250,7 @@ def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: Me
         )
 
     register_mesh_gauges(runtime.registry, watch)
+    register_deployment_metrics(runtime.registry, deployments.state)
     chat = ChatParts(
         pipeline=edge.pipeline,
         authenticator=edge.authenticator,
@@ -253,9 +265,20 @@ def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: Me
         request_timeout_s=settings.request_timeout_s,
     )
     keys = KeyParts(edge.clients.ledger, edge.authenticator, runtime.clock, secrets.token_bytes, _new_id)
-    health = HealthParts(watch, runtime.config, runtime.clock, release, ping_cache)
+    health = HealthParts(
+        readiness=watch,
+        config=runtime.config,
+        clock=runtime.clock,
+        version=release,
+        ping_cache=ping_cache,
+        router=deployments.state,
+        probe=RouterProbe(edge.clients.router),
+        authenticator=edge.authenticator,
+    )
     return HttpParts(
-        chat=ChatEndpoint(chat),
+        chat=ChatEndpoint(chat, ChatShape()),
+        completions=ChatEndpoint(chat, TextShape()),
+        embeddings=EmbeddingsEndpoint(_embeddings_parts(chat, edge.embeddings)),
         models=ModelsEndpoint(edge.catalog, edge.authenticator),
         health=HealthEndpoint(health),
         keys=KeyEndpoints(keys),
@@ -264,6 +287,20 @@ def _http_parts(edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: Me
         config=runtime.config,
         telemetry=runtime.telemetry,
         version=release,
+    )
+
+
+def _embeddings_parts(chat: ChatParts, pipeline: EmbeddingsPipeline) -> EmbeddingsParts:
+    return EmbeddingsParts(
+        pipeline=pipeline,
+        authenticator=chat.authenticator,
+        observer=chat.observer,
+        in_flight=chat.in_flight,
+        tasks=chat.tasks,
+        new_call_id=chat.new_call_id,
+        version=chat.version,
+        body_limits=chat.body_limits,
+        request_timeout_s=chat.request_timeout_s,
     )
 
 

@@ -22,7 +22,6 @@ NOT_SENT_REASONS = frozenset({"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "MODE
 MAYBE_SENT_REASONS = frozenset({"CONNECTION_LOST", "RPC_DEADLINE_EXCEEDED", "PROVIDER_TIMEOUT"})
 STREAM_BROKEN = "stream_broken"  # of a leg whose text the client has seen
 LEGS_MAX = 32
-CALL_TYPE = "acompletion"  # LiteLLM's name for what this edge serves
 
 
 def provider_was_called(run: CallRun, error: BaseException | None) -> bool:
@@ -43,22 +42,27 @@ def tokens_of_usage(
     return token_counts(usage), False
 
 
-def tokens_of_broken_call(run: CallRun, counter: TokenCounter, error: BaseException | None) -> pb.TokenCounts:
-    """What to bill for an answer that was cut: what was received, and the prompt if it may have been read."""
+def tokens_of_broken_call(
+    run: CallRun, counter: TokenCounter, error: BaseException | None
+) -> tuple[pb.TokenCounts, bool]:
+    """What to bill for an answer that was cut: what was received, and the prompt if it may have been read.
+    And whether it had to be counted here."""
+    if run.usage is not None and run.usage.completion_tokens:  # it was whole, but nobody waited for its end
+        return tokens_of_usage(run.usage, run, counter, chat_pb.ChatResponse())
     response = run.chunks.response() if run.chunks is not None else chat_pb.ChatResponse()
     counted = _counted(run, counter, response)
     refused = isinstance(error, MeshError) and error.reason not in MAYBE_SENT_REASONS
     if refused and counted.completion_tokens == 0 and run.first_token_ns is None:
-        return pb.TokenCounts()
-    told = response.usage if response.HasField("usage") else run.usage
-    if told is None:
-        return counted
+        return pb.TokenCounts(), False
+    if not response.HasField("usage"):
+        return counted, True
+    told = response.usage
     tokens = token_counts(told)
     if not told.prompt_tokens:
         tokens.prompt_tokens = counted.prompt_tokens
     tokens.completion_tokens = max(counted.completion_tokens, told.completion_tokens)
     tokens.reasoning_tokens = max(counted.reasoning_tokens, tokens.reasoning_tokens)
-    return tokens
+    return tokens, True
 
 
 def token_counts(usage: chat_pb.Usage) -> pb.TokenCounts:
@@ -105,7 +109,7 @@ def settle_request(
         saved_usd_nanos=info.saved_usd_nanos,
         error_reason=error_reason[:64],
         legs=legs,
-        call_type=CALL_TYPE,
+        call_type=run.call.call_type,
         api_base=info.api_base,
         response_id=run.response_id,
         requester_ip_address=run.call.client_address,

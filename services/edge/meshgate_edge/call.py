@@ -70,6 +70,7 @@ class ChatCall:
     request: chat_pb.ChatRequest
     options: CallOptions = CallOptions()
     client_address: str = ""
+    call_type: str = "acompletion"  # LiteLLM's name for the kind of call
 
     @property
     def end_user(self) -> str:

@@ -41,6 +41,18 @@ CHAT_PATHS = (
     "/engines/{model:path}/chat/completions",
     "/openai/deployments/{model:path}/chat/completions",
 )
+COMPLETION_PATHS = (
+    "/v1/completions",
+    "/completions",
+    "/engines/{model:path}/completions",
+    "/openai/deployments/{model:path}/completions",
+)
+EMBEDDING_PATHS = (
+    "/v1/embeddings",
+    "/embeddings",
+    "/engines/{model:path}/embeddings",
+    "/openai/deployments/{model:path}/embeddings",
+)
 PREFLIGHT_S = 600
 MANAGEMENT_BYTES_MAX = 1024 * 1024
 EXPOSED_HEADERS = (
@@ -60,6 +72,8 @@ class HttpParts:
     """The endpoints, already built, and what all of them share."""
 
     chat: ChatEndpoint
+    completions: ChatEndpoint
+    embeddings: ASGIApp
     models: ModelsEndpoint
     health: HealthEndpoint
     keys: KeyEndpoints
@@ -86,6 +100,11 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
         exception_handlers={MeshError: _answer_error, Exception: _answer_defect},
         routes=[
             *(Route(path, parts.chat, methods=["POST"], name="chat") for path in CHAT_PATHS),
+            *(
+                Route(path, parts.completions, methods=["POST"], name="completions")
+                for path in COMPLETION_PATHS
+            ),
+            *(Route(path, parts.embeddings, methods=["POST"], name="embeddings") for path in EMBEDDING_PATHS),
             *parts.models.routes(),
             *parts.health.routes(),
             *_MetricsEndpoint(parts.registry).routes(),
@@ -94,13 +113,18 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
     )
     app.include_router(parts.keys.router())
     app.include_router(parts.cache.router())
-    hot = ServerErrorMiddleware(parts.chat, handler=_answer_defect)
-    served = _HotPaths(app, {path: hot for path in CHAT_PATHS if "{" not in path})
+    hot = {
+        path: ServerErrorMiddleware(endpoint, handler=_answer_defect)
+        for paths, endpoint in ((CHAT_PATHS, parts.chat), (EMBEDDING_PATHS, parts.embeddings))
+        for path in paths
+        if "{" not in path
+    }
+    served = _HotPaths(app, hot)
     return TracingMiddleware(served, parts.telemetry) if parts.telemetry.enabled else served
 
 
 class _HotPaths:
-    """POST to a chat path goes straight to its endpoint: the way through FastAPI costs half as much again.
+    """POST to a hot path goes straight to its endpoint: the way through FastAPI costs half as much again.
 
     What a browser sends (`origin`) goes the long way, because CORS is decided there.
     """

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: bytes -> ChatCall -> pipeline -> JSON or server-sent events.
+"""POST /v1/chat/completions and /v1/completions: bytes -> ChatCall -> pipeline -> JSON or server-sent events.
 
 Invariants: the pipeline runs in the request's own task; a client that goes away cancels it at once; an error
 before the first event is an ordinary answer with its status, after it one `error` event without [DONE].
@@ -11,10 +11,7 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from meshgate_chassis.chat.json import JsonObject, dumps, loads_object
-from meshgate_chassis.chat.request_json import request_from_json
-from meshgate_chassis.chat.response_json import response_to_json
-from meshgate_chassis.chat.validate import validate_request
+from meshgate_chassis.chat.json import dumps, loads_object
 from meshgate_chassis.deadline import deadline_scope
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
@@ -24,11 +21,10 @@ from meshgate_edge.http_body import BodyLimits, read_json_object
 from meshgate_edge.http_call_headers import call_headers, error_headers
 from meshgate_edge.http_disconnect import UntilDisconnect
 from meshgate_edge.http_messages import headers_of, send_error, send_json
-from meshgate_edge.http_sse import STREAM_HEADERS, chunk_events, cost_of, error_event, last_events
+from meshgate_edge.http_shapes import Shape
+from meshgate_edge.http_sse import STREAM_HEADERS, error_event
 from meshgate_edge.observer import CallObserver
 from meshgate_edge.options import split_options
-
-RESPONSE_OBJECT = "chat.completion"
 
 
 class ChatPipeline(Protocol):
@@ -63,10 +59,11 @@ class ChatParts:
 
 
 class ChatEndpoint:
-    """An ASGI application for one path."""
+    """An ASGI application for the paths of one shape."""
 
-    def __init__(self, parts: ChatParts) -> None:
+    def __init__(self, parts: ChatParts, shape: Shape) -> None:
         self._parts = parts
+        self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = self._parts
@@ -103,11 +100,11 @@ class ChatEndpoint:
         model = scope.get("path_params", {}).get("model")
         if model:
             body["model"] = model
-        chat, options = split_options(body, headers)
-        validate_request(chat)
+        members, options = split_options(body, headers)
+        chat = self._shape.request(members)
         client = scope.get("client")
         address = "" if client is None else str(client[0])
-        return ChatCall(call_id, principal, request_from_json(chat), options, address)
+        return ChatCall(call_id, principal, chat, options, address, self._shape.call_type)
 
     async def _create(self, call: ChatCall, receive: Receive, send: Send) -> None:
         async with UntilDisconnect(receive, self._parts.tasks) as client:
@@ -115,7 +112,7 @@ class ChatEndpoint:
         if client.disconnected:
             return
         headers = call_headers(completed.info, self._parts.version)
-        await send_json(send, 200, dumps(_response_body(completed)), headers)
+        await send_json(send, 200, dumps(self._shape.answer(completed)), headers)
 
     async def _stream(self, call: ChatCall, receive: Receive, send: Send) -> None:
         started = False
@@ -125,14 +122,14 @@ class ChatEndpoint:
                 async with aclosing(self._parts.pipeline.stream(call)) as events:
                     async for event in events:
                         if isinstance(event, Chunks):
-                            body = chunk_events(event.chunks)
+                            body = self._shape.events(event.chunks)
                             await send({"type": "http.response.body", "body": body, "more_body": True})
                         elif isinstance(event, Started):
                             headers = [*STREAM_HEADERS, *call_headers(event.info, self._parts.version)]
                             await send({"type": "http.response.start", "status": 200, "headers": headers})
                             started = True
                         else:
-                            last = last_events(event, include_usage=_wants_usage(call))
+                            last = self._shape.last(event, include_usage=_wants_usage(call))
             except MeshError as error:
                 if not started:
                     raise
@@ -145,15 +142,6 @@ class ChatEndpoint:
 def _truncated() -> MeshError:
     """Of a pipeline that neither ended nor failed: an answer without its end never looks whole."""
     return MeshError(Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "the stream ended before its answer")
-
-
-def _response_body(completed: Completed) -> JsonObject:
-    body = response_to_json(completed.response)
-    body.setdefault("object", RESPONSE_OBJECT)
-    cost = cost_of(completed.info)
-    if cost is not None:
-        body["cost"] = cost
-    return body
 
 
 def _wants_usage(call: ChatCall) -> bool:

@@ -4,14 +4,13 @@ Read `create` (one answer) and `stream` (the same, event by event). Whatever hap
 closes it exactly once: a hold is settled when a provider was called, released when none was.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.chat.replay import chunks_of
 from meshgate_chassis.clock import Clock
-from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
 from meshgate_edge.bill import tokens_of_usage
@@ -19,7 +18,8 @@ from meshgate_edge.cache_step import CacheStep
 from meshgate_edge.call import ChatCall, Chunks, Completed, Ended, Started, StreamEvent
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.compression_step import CompressionStep
-from meshgate_edge.top_up import Cover, TopUps
+from meshgate_edge.routed import RoutedStream
+from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -57,9 +57,7 @@ class Pipeline:
             run.asked = True
             asked_s = self._clock.monotonic_s()
             answer = await self._steps.router.create_chat(
-                router_pb.CreateChatRequest(
-                    request_id=call.call_id, chat=request, options=_route_options(run)
-                )
+                router_pb.CreateChatRequest(request_id=call.call_id, chat=request, options=route_options(run))
             )
             run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             run.served(answer.served_by)
@@ -103,46 +101,13 @@ class Pipeline:
         renamed.model = model
         return renamed
 
-    async def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        """The router's stream; returns when it has finished properly. Raises BUDGET_EXCEEDED where the money
-        ends, after what it pays for."""
-        assert run.chunks is not None
+    def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[Started | Chunks, None]:
+        """The router's stream; see RoutedStream.events."""
         stream = self._steps.router.stream_chat(
-            router_pb.StreamChatRequest(
-                request_id=run.call.call_id, chat=request, options=_route_options(run)
-            )
+            router_pb.StreamChatRequest(request_id=run.call.call_id, chat=request, options=route_options(run))
         )
-        finished = False
-        cover: Cover | None = None
-        async with aclosing(stream) as events:
-            async for event in events:
-                kind = event.WhichOneof("event")
-                if kind == "delta":
-                    chunks: Sequence[chat_pb.ChatChunk] = event.delta.chunks
-                    self._first_token(run)
-                    paid = chunks if cover is None else await cover.paid(chunks)
-                    visible = _received(run, paid)
-                    if visible:
-                        yield Chunks(visible)
-                    if cover is not None and len(paid) < len(chunks):
-                        raise cover.refused
-                elif kind == "started":
-                    run.served(event.started.served_by)
-                    cover = self._steps.top_ups.cover(run, self._accounts.counter)
-                    yield Started(run.info)
-                elif kind == "finished":
-                    finished = True
-                    if event.finished.HasField("usage"):
-                        run.usage = event.finished.usage
-                    if event.finished.HasField("served_by"):
-                        run.served(event.finished.served_by)
-        if not finished:
-            raise MeshError(Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "the stream ended before its answer")
-
-    def _first_token(self, run: CallRun) -> None:
-        if run.first_token_ns is None:
-            run.first_token_ns = self._clock.now_ns()
-            run.info.first_token_s = (run.first_token_ns - run.start_ns) / 1e9
+        routed = RoutedStream(run, self._steps.top_ups, self._accounts.counter, self._clock)
+        return routed.events(stream)
 
     async def _hit(self, run: CallRun, entry: cache_pb.Entry) -> Completed:
         """A stored answer: costs nothing, and the ledger hears of it."""
@@ -175,22 +140,8 @@ def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
     return Ended(run.info, response.usage, last)
 
 
-def _received(run: CallRun, chunks: Sequence[chat_pb.ChatChunk]) -> list[chat_pb.ChatChunk]:
-    """Keeps what was received for the bill and the cache; what the client is to see of it."""
-    assert run.chunks is not None
-    visible = []
-    for chunk in chunks:
-        run.chunks.add(chunk)
-        run.response_id = run.response_id or chunk.id
-        if chunk.HasField("usage"):
-            chunk.ClearField("usage")  # told once, at the end, to those who asked
-            if not chunk.choices:
-                continue
-        visible.append(chunk)
-    return visible
-
-
-def _route_options(run: CallRun) -> router_pb.RouteOptions:
+def route_options(run: CallRun) -> router_pb.RouteOptions:
+    """What the router may and shall do for this call."""
     options = run.call.options
     route = router_pb.RouteOptions(fallbacks=options.fallbacks, tags=options.tags)
     if options.num_retries is not None:

@@ -24,11 +24,13 @@ from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
+from meshgate_edge.http_completions import TextShape
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts, MeshState
 from meshgate_edge.http_keys import KeyEndpoints, KeyParts
 from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_protocol import HttpLimits
 from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.metrics import CallMetrics
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
@@ -232,7 +234,9 @@ def parts_of(rim: Rim) -> HttpParts:
     )
     ledger = LedgerServiceClient(rim.ledger)
     return HttpParts(
-        chat=ChatEndpoint(chat),
+        chat=ChatEndpoint(chat, ChatShape()),
+        completions=ChatEndpoint(chat, TextShape()),
+        embeddings=_no_embeddings,
         models=ModelsEndpoint(rim.catalog, authenticator),
         health=HealthEndpoint(HealthParts(rim, rim.config, clock, "0.0.1", ping)),
         keys=KeyEndpoints(KeyParts(ledger, authenticator, clock, lambda count: bytes(range(count)), new_id)),
@@ -242,6 +246,11 @@ def parts_of(rim: Rim) -> HttpParts:
         telemetry=Telemetry(None),
         version="0.0.1",
     )
+
+
+async def _no_embeddings(_scope: object, _receive: object, _send: object) -> None:
+    """Tested with the whole mesh."""
+    raise NotImplementedError
 
 
 def deployment(model_group: str) -> Deployment:
