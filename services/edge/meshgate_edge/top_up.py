@@ -102,6 +102,15 @@ class Cover:
         self._ask_ahead()
         return chunks
 
+    def already_paid(self, chunks: Sequence[chat_pb.ChatChunk]) -> Sequence[chat_pb.ChatChunk]:
+        """As `paid`, of what is covered now; nothing is asked for and nothing waits."""
+        for index, chunk in enumerate(chunks):
+            used = self._used_permilles + self._counter.chunk_permilles(chunk, self._run.family)
+            if used > self._covered * 1_000:
+                return chunks[:index]
+            self._used_permilles = used
+        return chunks
+
     async def _raised(self, needed: int) -> bool:
         """Waits until `needed` tokens are covered; False: they will not be."""
         backoff_s = BACKOFF_FIRST_S

@@ -1,0 +1,112 @@
+"""The router's stream as the pipeline's events, with everything that money needs to know of it.
+
+What was received is kept for the bill before anybody sees it. A client that goes away while it has not read
+all leaves messages behind that have arrived here: they are read for a moment more, because its provider has
+sent them.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_edge.call import Chunks, Started
+from meshgate_edge.call_run import CallRun
+from meshgate_edge.tokens import TokenCounter
+from meshgate_edge.top_up import Cover, TopUps
+from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
+from meshgate_protos.router.v1 import router_service_pb2 as pb
+
+REST_S: Final = 0.1  # reading on for a client that has gone, at most
+REST_PAUSE_S: Final = 0.01  # and no longer than until nothing comes for so long
+
+
+class RoutedStream:
+    """One stream of the router. `run.chunks` is set; it gets what was received."""
+
+    def __init__(self, run: CallRun, top_ups: TopUps, counter: TokenCounter, clock: Clock) -> None:
+        self._run = run
+        self._top_ups = top_ups
+        self._counter = counter
+        self._clock = clock
+        self._cover: Cover | None = None
+        self._finished = False
+
+    async def events(
+        self, stream: AsyncGenerator[pb.StreamChatResponse, None]
+    ) -> AsyncGenerator[Started | Chunks, None]:
+        """Returns when the answer is whole. Raises BUDGET_EXCEEDED where the money ends, after what it pays
+        for, and PROVIDER_STREAM_BROKEN."""
+        async with aclosing(stream):
+            async for event in stream:
+                if event.WhichOneof("event") == "delta":
+                    chunks = event.delta.chunks
+                    paid = await self._paid(chunks)
+                    visible = self._received(paid)
+                    if visible:
+                        try:
+                            yield Chunks(visible)
+                        except GeneratorExit:
+                            await self._read_rest(stream)
+                            raise
+                    if len(paid) < len(chunks):
+                        assert self._cover is not None
+                        raise self._cover.refused
+                elif self._noted(event):
+                    yield Started(self._run.info)
+        if not self._finished:
+            raise MeshError(Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "the stream ended before its answer")
+
+    def _noted(self, event: pb.StreamChatResponse) -> bool:
+        """Keeps what Started and Finished tell; True: it is Started."""
+        run = self._run
+        if event.HasField("started"):
+            run.served(event.started.served_by)
+            self._cover = self._top_ups.cover(run, self._counter)
+            return True
+        if event.HasField("finished"):
+            self._finished = True
+            if event.finished.HasField("usage"):
+                run.usage = event.finished.usage
+            if event.finished.HasField("served_by"):
+                run.served(event.finished.served_by)
+        return False
+
+    async def _paid(self, chunks: Sequence[chat_pb.ChatChunk]) -> Sequence[chat_pb.ChatChunk]:
+        run = self._run
+        if run.first_token_ns is None:
+            run.first_token_ns = self._clock.now_ns()
+            run.info.first_token_s = (run.first_token_ns - run.start_ns) / 1e9
+        return chunks if self._cover is None else await self._cover.paid(chunks)
+
+    def _received(self, chunks: Sequence[chat_pb.ChatChunk]) -> list[chat_pb.ChatChunk]:
+        """Keeps chunks for the bill and the cache; what the client is to see of them."""
+        run = self._run
+        assert run.chunks is not None
+        visible = []
+        for chunk in chunks:
+            run.chunks.add(chunk)
+            run.response_id = run.response_id or chunk.id
+            if chunk.HasField("usage"):
+                chunk.ClearField("usage")  # told once, at the end, to those who asked
+                if not chunk.choices:
+                    continue
+            visible.append(chunk)
+        return visible
+
+    async def _read_rest(self, stream: AsyncGenerator[pb.StreamChatResponse, None]) -> None:
+        """Receives what is on its way; never more than is paid for, and never an error."""
+        end_s = self._clock.monotonic_s() + REST_S
+        try:
+            while self._clock.monotonic_s() < end_s:
+                async with asyncio.timeout(REST_PAUSE_S):
+                    event = await anext(stream, None)
+                if event is None:
+                    return
+                self._noted(event)
+                chunks: Sequence[chat_pb.ChatChunk] = event.delta.chunks
+                self._received(chunks if self._cover is None else self._cover.already_paid(chunks))
+        except (TimeoutError, MeshError):
+            return
