@@ -1,6 +1,6 @@
 """Is the gateway alive, ready, and what does it serve: always at once, from what is known already."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -11,7 +11,18 @@ from starlette.routing import Route
 from meshgate_chassis.chat.json import JsonObject, dumps
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Deployment, GatewayConfig
-from meshgate_chassis.errors import MeshError
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_edge.authentication import Authenticator
+from meshgate_edge.http_messages import headers_of
+from meshgate_edge.http_router_state import (
+    RouterState,
+    RouterView,
+    details_json,
+    is_cooling,
+    probe_json,
+    state_json,
+)
+from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 JSON_TYPE = "application/json"
 ALIVE = b'"I\'m alive!"'
@@ -51,6 +62,8 @@ class CacheStatus:
 
 
 CachePing = Callable[[], Awaitable[CacheStatus]]  # raises MeshError
+Probe = Callable[[str, str], Awaitable[Sequence[router_pb.ProbeResult]]]  # model, deployment id; or MeshError
+PROBE_WORDS = ("probe", "deep")  # query parameters: ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +75,13 @@ class HealthParts:
     clock: Clock
     version: str
     ping_cache: CachePing
+    router: RouterView = RouterState
+    probe: Probe | None = None  # None: nobody may ask for probes
+    authenticator: Authenticator | None = None  # None: everybody is the operator
 
 
 class HealthEndpoint:
-    """Unauthenticated; calls no provider."""
+    """Unauthenticated, and calls no provider, except for probes."""
 
     def __init__(self, parts: HealthParts) -> None:
         self._parts = parts
@@ -99,15 +115,26 @@ class HealthEndpoint:
         }
         return _json(body, 200 if state.ready else 503)
 
-    async def health(self, _request: Request) -> Response:
-        """Always 200, because probes restart what answers otherwise; `status` tells."""
-        state = self._parts.readiness.state()
+    async def health(self, request: Request) -> Response:
+        """Always 200, because probes restart what answers otherwise; `status` tells. With `probe=true`,
+        `model=` or `model_id=` the deployments are called, which only the operator may ask for."""
+        query = request.query_params
+        model, deployment_id = query.get("model", ""), query.get("model_id", "")
+        if model or deployment_id or any(query.get(word, "").lower() == "true" for word in PROBE_WORDS):
+            return await self._probed(request, model, deployment_id)
+        state, router = self._parts.readiness.state(), self._parts.router()
         deployments = self._parts.config.deployments
         models = list(dict.fromkeys(deployment.model_group for deployment in deployments))
-        endpoints = [_endpoint(deployment) for deployment in deployments]
-        healthy, unhealthy = (endpoints, []) if state.router else ([], endpoints)
+        known = {each.deployment_id: each for each in router.deployments}
+        with_details = self._is_operator(request)
+        healthy: list[JsonObject] = []
+        unhealthy: list[JsonObject] = []
+        for deployment in deployments:
+            told = known.get(deployment.id)
+            down = not state.router or (told is not None and is_cooling(told))
+            (unhealthy if down else healthy).append(_endpoint(deployment, told, with_details=with_details))
         body = {
-            "status": _status(state),
+            "status": _status(state, cooling=bool(unhealthy)),
             "models": models,
             "model_count": len(models),
             "healthy_endpoints": healthy,
@@ -120,8 +147,37 @@ class HealthEndpoint:
             "redis": self._redis(state),
             "cache": {"enabled": self._parts.config.cache.enabled, "type": self._cache_name()},
             "services": asdict(state),
+            "routing_state_shared": router.shared,
         }
         return _json(body, 200)
+
+    async def _probed(self, request: Request, model: str, deployment_id: str) -> Response:
+        """LiteLLM's answer of live calls; 503 when what was named is not healthy."""
+        if self._parts.authenticator is not None:
+            principal = self._parts.authenticator.authenticate(headers_of(request.scope))
+            if principal.kind == "virtual_key":
+                raise MeshError(Code.UNAUTHENTICATED, "ADMIN_ONLY", "only the master key may ask for probes")
+        if self._parts.probe is None:
+            raise MeshError(Code.UNIMPLEMENTED, "ADMIN_ONLY", "there are no probes here")
+        results = await self._parts.probe(model, deployment_id)
+        healthy = [probe_json(each) for each in results if each.healthy]
+        unhealthy = [probe_json(each) for each in results if not each.healthy]
+        body = {
+            "healthy_endpoints": healthy,
+            "unhealthy_endpoints": unhealthy,
+            "healthy_count": len(healthy),
+            "unhealthy_count": len(unhealthy),
+        }
+        return _json(body, 503 if (model or deployment_id) and not healthy else 200)
+
+    def _is_operator(self, request: Request) -> bool:
+        """Whether the caller shows the master key, or there is none."""
+        if self._parts.authenticator is None:
+            return True
+        try:
+            return self._parts.authenticator.authenticate(headers_of(request.scope)).kind != "virtual_key"
+        except MeshError:
+            return False
 
     async def cache_ping(self, _request: Request) -> Response:
         """Asks the cache service; 503 in LiteLLM's words when there is no cache."""
@@ -153,18 +209,23 @@ class HealthEndpoint:
         return "connected" if state.cache else "disconnected"
 
 
-def _status(state: MeshState) -> str:
+def _status(state: MeshState, *, cooling: bool) -> str:
     if not state.ready:
         return "unhealthy"
-    return "healthy" if state.cache and state.compression else "degraded"
+    return "healthy" if state.cache and state.compression and not cooling else "degraded"
 
 
-def _endpoint(deployment: Deployment) -> JsonObject:
-    return {
+def _endpoint(
+    deployment: Deployment, state: router_pb.DeploymentState | None, *, with_details: bool
+) -> JsonObject:
+    told: JsonObject = {
         "model": f"{deployment.provider}/{deployment.upstream_model}",
         "model_name": deployment.model_group,
         "model_id": deployment.id,
     }
+    if state is not None:
+        told |= state_json(state) | (details_json(state) if with_details else {})
+    return told
 
 
 def _no_cache(message: str) -> Response:

@@ -1,5 +1,6 @@
 """The router's composition root: everything is built here, and nowhere else."""
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -167,6 +168,7 @@ async def router_service(settings: RouterSettings, runtime: Runtime) -> AsyncIte
             ),
             prober=Prober(probes),
             shared=lambda: sharing is not None and not sharing.link.away,
+            replica=uuid.uuid4().hex,
             clock=runtime.clock,
             sealer=sealer_of(settings.credentials_key, token_bytes),
         )

@@ -72,6 +72,7 @@ class CallWatch:
         state.failures += 1
         state.failing = True
         state.last_failure, state.last_failure_s = error.kind.value, self.now_s()
+        state.last_status = error.http_status
         self._settle(lease, None if lease.has_answered else Amounts(1 if error.sent else 0))
         if error.own_credential or (error.kind is ErrorKind.TIMEOUT and lease.terms.shortened):
             self._parts.breaker.given_up(deployment)

@@ -28,6 +28,7 @@ def deployment_state(row: StateRow, api_base: str) -> pb.DeploymentState:
         failures=state.failures,
         cooldowns=state.cooldowns,
         last_failure=state.last_failure,
+        last_failure_status=state.last_status,
         last_failure_seconds=row.last_failure_s,
         first_token_seconds=row.first_token_s,
         token_seconds=row.token_s,

@@ -37,6 +37,7 @@ class DeploymentState:
     cooldowns: int = 0
     last_failure: str = ""  # a reason
     last_failure_s: float = 0.0
+    last_status: int = 0  # what an HTTP client was to be told of it
     failing: bool = False  # its last call failed
     minute: int = 0
     minute_requests: int = 0

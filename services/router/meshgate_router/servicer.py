@@ -23,7 +23,8 @@ from meshgate_router.stream import Delta, Streams
 
 @dataclass(frozen=True, slots=True)
 class ServicerParts:
-    """What answers. `shared`: whether limits and cooldowns are those of all replicas just now."""
+    """What answers. `shared`: whether limits and cooldowns are those of all replicas just now. `replica`: a
+    name that no other process has."""
 
     catalog: Catalog
     answers: Answers
@@ -33,6 +34,7 @@ class ServicerParts:
     report: StateReport
     prober: Prober
     shared: Callable[[], bool]
+    replica: str
     clock: Clock
     sealer: Sealer | None = None  # opens the tenants' own credentials
 
@@ -81,7 +83,9 @@ class RouterServicer(RouterServiceServicer):
     async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse:
         rows = self._parts.report.rows()
         states = (convert_state.deployment_state(row, self._caller.base(row.deployment)) for row in rows)
-        return pb.GetStateResponse(deployments=states, shared=self._parts.shared())
+        return pb.GetStateResponse(
+            deployments=states, shared=self._parts.shared(), replica=self._parts.replica
+        )
 
     async def probe_deployments(
         self, request: pb.ProbeDeploymentsRequest, call: Call

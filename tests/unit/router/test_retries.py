@@ -53,7 +53,7 @@ async def calls_of(script: Script, **members: Any) -> int:
 async def test_how_many_retries(
     config: RouterConfig, changes: dict[str, Any], task: dict[str, Any], error: Any, expected: int
 ) -> None:
-    """The request's number, then the policies for the error's class, then the deployment's and the router's."""
+    """The request's number, then the policies of the error's class, then the deployment's or the router's."""
     assert expected == await calls_of(Script(one(**changes), config, a=[error]), **task)
 
 

@@ -549,8 +549,11 @@ class GetStateResponse(_message.Message):
 
     DEPLOYMENTS_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     shared: _builtins.bool
     """Limits and cooldowns are those of all replicas: a Redis is configured and answers."""
+    replica: _builtins.str
+    """Random, since its start: what counts of replicas are added up by."""
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentState]:
         """In the configuration's order; at most 10,000."""
@@ -560,10 +563,11 @@ class GetStateResponse(_message.Message):
         *,
         deployments: _abc.Iterable[Global___DeploymentState] | None = ...,
         shared: _builtins.bool = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "shared", b"shared"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "replica", b"replica", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -585,6 +589,7 @@ class DeploymentState(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     COOLDOWNS_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_STATUS_FIELD_NUMBER: _builtins.int
     LAST_FAILURE_SECONDS_FIELD_NUMBER: _builtins.int
     FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
     TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
@@ -605,6 +610,8 @@ class DeploymentState(_message.Message):
     cooldowns: _builtins.int
     last_failure: _builtins.str
     """A reason; empty: none."""
+    last_failure_status: _builtins.int
+    """What an HTTP client would be told."""
     last_failure_seconds: _builtins.float
     """Ago."""
     first_token_seconds: _builtins.float
@@ -628,6 +635,7 @@ class DeploymentState(_message.Message):
         failures: _builtins.int = ...,
         cooldowns: _builtins.int = ...,
         last_failure: _builtins.str = ...,
+        last_failure_status: _builtins.int = ...,
         last_failure_seconds: _builtins.float = ...,
         first_token_seconds: _builtins.float = ...,
         token_seconds: _builtins.float = ...,
@@ -635,7 +643,7 @@ class DeploymentState(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "api_base", b"api_base", "cooldowns", b"cooldowns", "cooling_seconds", b"cooling_seconds", "deployment_id", b"deployment_id", "failures", b"failures", "first_token_seconds", b"first_token_seconds", "health", b"health", "in_flight", b"in_flight", "last_failure", b"last_failure", "last_failure_seconds", b"last_failure_seconds", "limits", b"limits", "model_group", b"model_group", "provider", b"provider", "token_seconds", b"token_seconds", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "api_base", b"api_base", "cooldowns", b"cooldowns", "cooling_seconds", b"cooling_seconds", "deployment_id", b"deployment_id", "failures", b"failures", "first_token_seconds", b"first_token_seconds", "health", b"health", "in_flight", b"in_flight", "last_failure", b"last_failure", "last_failure_seconds", b"last_failure_seconds", "last_failure_status", b"last_failure_status", "limits", b"limits", "model_group", b"model_group", "provider", b"provider", "token_seconds", b"token_seconds", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
