@@ -12,6 +12,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.providers.anthropic_tools import JSON_TOOL
 from meshgate_router.providers.base import senseless
+from meshgate_router.providers.error_kinds import text_of
 
 FINISH_REASONS: Final[Mapping[str, str]] = {
     "end_turn": "stop",
@@ -57,7 +58,7 @@ def chat_answer(body: bytes, *, created_s: int, json_answer: bool) -> pb.ChatRes
 
 
 def _choice(blocks: Sequence[JsonObject], stop_reason: Any, *, json_answer: bool) -> JsonObject:
-    texts = [block.get("text", "") for block in blocks if block.get("type") == "text"]
+    texts = [text_of(block, "text") for block in blocks if block.get("type") == "text"]
     calls = [block for block in blocks if block.get("type") == "tool_use"]
     finish = finish_reason(stop_reason)
     if json_answer and any(call.get("name") == JSON_TOOL for call in calls):
@@ -69,7 +70,7 @@ def _choice(blocks: Sequence[JsonObject], stop_reason: Any, *, json_answer: bool
     message: JsonObject = {"role": "assistant", "content": "".join(texts) if texts else None}
     thoughts = [block for block in blocks if block.get("type") in _THOUGHTS]
     if thoughts:
-        message["reasoning_content"] = "".join(block.get("thinking", "") for block in thoughts)
+        message["reasoning_content"] = "".join(text_of(block, "thinking") for block in thoughts)
         message["thinking_blocks"] = thoughts
     if calls:
         message["tool_calls"] = [_tool_call(call) for call in calls]
@@ -116,4 +117,4 @@ def usage_of(usage: JsonObject) -> JsonObject:
 
 def _count(usage: JsonObject, name: str) -> int:
     value = usage.get(name)
-    return value if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0

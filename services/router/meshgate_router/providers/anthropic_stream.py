@@ -56,7 +56,7 @@ class AnthropicStreamDecoder:
         self._id = chat_id(None)
         self._model = ""
         self._counts: JsonObject = {}
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int | None, _Block] = {}
         self._tool_count = 0
         self._answered_by_tool = False
         self._role_sent = False
@@ -87,13 +87,15 @@ class AnthropicStreamDecoder:
             body = loads_object(data)
         except MeshError as error:
             raise senseless(error.message) from error
-        kind = body.get("type")
+        kind, index = body.get("type"), body.get("index")
+        if not isinstance(index, int | None):
+            raise senseless("the index of a content block is no number")
         if kind == "content_block_delta":
-            return self._delta(body.get("index"), _object(body, "delta"))
+            return self._delta(index, _object(body, "delta"))
         if kind == "content_block_start":
-            return self._block_start(body.get("index"), _object(body, "content_block"))
+            return self._block_start(index, _object(body, "content_block"))
         if kind == "content_block_stop":
-            return self._block_stop(body.get("index"))
+            return self._block_stop(index)
         if kind == "message_start":
             self._message_start(_object(body, "message"))
         elif kind == "message_delta":
@@ -111,7 +113,7 @@ class AnthropicStreamDecoder:
         if isinstance(message.get("usage"), dict):
             self._counts.update(message["usage"])
 
-    def _block_start(self, index: Any, block: JsonObject) -> Sequence[pb.ChatChunk]:
+    def _block_start(self, index: int | None, block: JsonObject) -> Sequence[pb.ChatChunk]:
         if len(self._blocks) >= BLOCKS_MAX:
             raise senseless("it has too many content blocks")
         kind = block.get("type")
@@ -137,7 +139,7 @@ class AnthropicStreamDecoder:
         )
         return self._chunk(pb.MessageDelta(tool_calls=[call]))
 
-    def _delta(self, index: Any, delta: JsonObject) -> Sequence[pb.ChatChunk]:
+    def _delta(self, index: int | None, delta: JsonObject) -> Sequence[pb.ChatChunk]:
         kind = delta.get("type")
         if kind == "text_delta":
             return self._chunk(pb.MessageDelta(content=text_of(delta, "text")))
@@ -155,7 +157,7 @@ class AnthropicStreamDecoder:
             return self._chunk(pb.MessageDelta(extra_json=dumps(fields)))
         return ()
 
-    def _block_stop(self, index: Any) -> Sequence[pb.ChatChunk]:
+    def _block_stop(self, index: int | None) -> Sequence[pb.ChatChunk]:
         state = self._blocks.get(index)
         if state is None:
             return ()

@@ -158,6 +158,8 @@ def finish_reason(reason: Any, *, called: bool) -> str:
     """OpenAI's word; reasons that are not known count as a normal stop."""
     if called:
         return "tool_calls"
+    if not isinstance(reason, str):
+        return "stop"
     if reason in _LENGTH:
         return "length"
     return "content_filter" if reason in _FILTERED else "stop"

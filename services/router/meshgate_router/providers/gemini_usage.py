@@ -44,4 +44,4 @@ def _by_modality(details: Any) -> JsonObject:
 
 def _count(usage: JsonObject, name: str) -> int:
     value = usage.get(name)
-    return value if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0

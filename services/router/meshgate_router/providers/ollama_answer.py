@@ -125,7 +125,7 @@ def answer_object(text: bytes) -> JsonObject:
 def usage_of(answer: JsonObject) -> JsonObject | None:
     """None when a count is missing: Ollama leaves out that of a prompt it has cached."""
     prompt, completion = answer.get("prompt_eval_count"), answer.get("eval_count")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
+    if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:
         return None
     return {
         "prompt_tokens": prompt,

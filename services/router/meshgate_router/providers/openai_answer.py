@@ -35,6 +35,7 @@ def whole_answer(body: bytes) -> pb.ChatResponse:
             raise senseless("a choice has no message")
         normalize(choice["message"])
     usage = usage_in(answer)
+    answer.pop("usage", None)
     if usage is not None:
         answer["usage"] = usage
     return response_from_json(answer)
@@ -74,8 +75,8 @@ class OpenAIStreamDecoder:
         usage = usage_in(body)
         if usage is not None:
             self._usage = usage_from_json(usage)
-            if isinstance(body.get("usage"), dict):
-                body["usage"] = usage
+        if isinstance(body.get("usage"), dict):
+            body["usage"] = usage
         if (
             not self.whole
         ):  # Later it does not matter; OpenRouter does so when a limit of tokens ended the answer.
@@ -83,7 +84,8 @@ class OpenAIStreamDecoder:
         if body.get("choices") is None and usage is None:
             return ()  # a sign of life, or news yet to be invented
         as_chat(body, "delta")
-        for choice in body.get("choices") or ():
+        choices = body.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
             self._read(choice)
         return (chunk_from_json(body),)
 

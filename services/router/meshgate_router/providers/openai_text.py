@@ -73,7 +73,8 @@ def as_chat(body: JsonObject, said: str) -> None:
 
     `said`: `message` or `delta`.
     """
-    for choice in body.get("choices") or ():
+    choices = body.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and isinstance(choice.get("text"), str) and said not in choice:
             choice[said] = {"role": "assistant", "content": choice.pop("text")}
             body["object"] = "chat.completion" if said == "message" else "chat.completion.chunk"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject
 
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 # Other names for the cached tokens: DeepSeek, Moonshot. Mistral's num_cached_tokens is what its engine had in
 # memory, and gives no discount.
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
@@ -21,7 +22,9 @@ def usage_in(body: JsonObject) -> JsonObject | None:
         choice for choice in (choices if isinstance(choices, list) else ()) if isinstance(choice, dict)
     ]
     found = next((place["usage"] for place in places if isinstance(place.get("usage"), dict)), None)
-    return None if not found else normal_usage(found)
+    if not found or any(isinstance(found.get(name), int) and found[name] < 0 for name in _COUNTS):
+        return None  # less than nothing is no count: better none than money back
+    return normal_usage(found)
 
 
 def normal_usage(usage: JsonObject) -> JsonObject:
@@ -32,10 +35,12 @@ def normal_usage(usage: JsonObject) -> JsonObject:
     added: JsonObject = {}
     if cached is not None and prompt_details.get("cached_tokens") is None:
         added["cached_tokens"] = cached
-    written, prompt = prompt_details.get("cache_write_tokens"), usage.get("prompt_tokens")
-    read = prompt_details.get("cached_tokens")
-    if isinstance(written, int) and isinstance(prompt, int) and written + (read or 0) <= prompt:
-        added["cache_creation_tokens"] = written  # OpenRouter, which sometimes counts one token as both
+    written, prompt = prompt_details.get("cache_write_tokens"), _count(usage, "prompt_tokens")
+    read = added.get("cached_tokens", _count(prompt_details, "cached_tokens"))
+    if (
+        isinstance(written, int) and written + read <= prompt
+    ):  # OpenRouter sometimes counts one token as both.
+        added["cache_creation_tokens"] = written
     if added:
         normal["prompt_tokens_details"] = {**prompt_details, **added}
     _count_reasoning(normal)
@@ -45,7 +50,7 @@ def normal_usage(usage: JsonObject) -> JsonObject:
 def _count_reasoning(usage: JsonObject) -> None:
     """xAI counts reasoning beside the completion; the total gives it away."""
     reasoning = _object(usage.get("completion_tokens_details")).get("reasoning_tokens")
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
+    counts = [usage.get(name) for name in _COUNTS]
     if (
         not isinstance(reasoning, int)
         or reasoning <= 0
@@ -55,6 +60,11 @@ def _count_reasoning(usage: JsonObject) -> None:
     prompt, completion, total = (int(count or 0) for count in counts)
     if total == prompt + completion + reasoning:
         usage["completion_tokens"] = completion + reasoning
+
+
+def _count(counts: JsonObject, name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _object(value: Any) -> JsonObject:
