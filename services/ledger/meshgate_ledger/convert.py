@@ -210,7 +210,7 @@ def limit_to(limit: LimitNow) -> pb.LimitState:
         model=model,
         metric=METRICS[limit.metric],
         period=limit.period,
-        maximum=maximum,
+        maximum=maximum or 0,
         remaining=max((maximum or 0) - limit.used, 0),
         reset_time=None if limit.ends_at is None else _timestamp(limit.ends_at),
         soft_exceeded=limit.soft_exceeded,

@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_ledger.account_memory import AccountMemory
+from meshgate_ledger.account_store import read_accounts, read_limits, set_limits, upsert_account
 from meshgate_ledger.admission import AdmissionPolicy
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.judgement import Judge, Memories
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger, LedgerParts
+from meshgate_ledger.limits import LimitSpec
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.output_quantile import OutputQuantile
 from meshgate_ledger.postgres_store import PostgresStore, StoreOptions
@@ -34,6 +36,7 @@ from meshgate_ledger.records import (
     PrincipalKind,
     ReserveCommand,
     SettleCommand,
+    utc,
 )
 from meshgate_ledger.sweeper import Sweeper, SweepOptions
 from meshgate_ledger.verify import Verification, verify
@@ -143,6 +146,29 @@ class LedgerSubject:
             "model_group": "paid",
         } | more
         return await self.ledger.settle(SettleCommand(request_id, **options), TIMEOUT_S)  # type: ignore[arg-type]
+
+    async def limit(self, account_id: str, *limits: LimitSpec, **rules: object) -> None:
+        """Gives an account these limits and rules; makes it when there is none."""
+
+        async def work(connection: asyncpg.Connection) -> None:
+            async with connection.transaction():
+                await upsert_account(connection, account_id, **rules)  # type: ignore[arg-type]
+                await set_limits(connection, account_id, limits, utc(self.clock.now_ns()))
+
+        await self.database.use(work)
+
+    async def uses(self, account_id: str) -> dict[tuple[str, str], int]:
+        """What is used now of each of the account's limits; spend: without what is held."""
+        found = await self.database.use(
+            lambda connection: read_limits(connection, [account_id], utc(self.clock.now_ns()))
+        )
+        return {(use.spec.metric, use.spec.period): use.used for use in found.get(account_id, ())}
+
+    async def account(self, account_id: str) -> tuple[int, int, int]:
+        """Posted, held and calls that have a slot."""
+        found = await self.database.use(lambda connection: read_accounts(connection, [account_id]))
+        state = found[account_id]
+        return state.posted_nanos, state.pending_nanos, state.open_calls
 
     async def void(self, request_id: str) -> None:
         await self.ledger.void(request_id, "SERVICE_UNREACHABLE", TIMEOUT_S)

@@ -325,16 +325,16 @@ BEGIN
             total := item.held_nanos;
             more := greatest(item.amount_nanos - item.held_nanos, 0);
             IF more > 0 THEN
-                SELECT l.*, a.posted_nanos - l.base + a.pending_nanos AS used INTO tightest
+                SELECT l.*, a.posted_nanos - l.base + a.pending_nanos AS spent INTO tightest
                 FROM ledger.limits l
                 JOIN ledger.accounts a ON a.account_id = l.account_id
                 WHERE l.account_id = ANY (item.scopes) AND l.metric = 'spend' AND l.maximum IS NOT NULL
                     AND split_part(l.account_id, '|model:', 1) IS DISTINCT FROM item.exempt
                 ORDER BY l.maximum - (a.posted_nanos - l.base + a.pending_nanos) LIMIT 1;
-                IF tightest.maximum - tightest.used < more THEN
-                    more := greatest(tightest.maximum - tightest.used, 0);
+                IF tightest.maximum - tightest.spent < more THEN
+                    more := greatest(tightest.maximum - tightest.spent, 0);
                     denial_limit := jsonb_build_object('account_id', tightest.account_id, 'metric', 'spend',
-                        'period', tightest.period, 'maximum', tightest.maximum, 'used', tightest.used,
+                        'period', tightest.period, 'maximum', tightest.maximum, 'used', tightest.spent,
                         'ends_at', tightest.ends_at);
                 END IF;
                 total := item.held_nanos + more;
