@@ -73,6 +73,12 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     # Keys.
     "KEY_NOT_FOUND": ErrorRow(404, "not_found_error", "ProxyException", "key"),
     "KEY_ALIAS_TAKEN": ErrorRow(400, "bad_request_error", "ProxyException", "key_alias"),
+    "KEY_EXISTS": ErrorRow(400, "bad_request_error", "ProxyException", "new_key"),
+    # Users, teams and whoever else is managed.
+    "ENTITY_EXISTS": ErrorRow(400, "bad_request_error", "ProxyException"),
+    "ENTITY_NOT_FOUND": ErrorRow(404, "not_found_error", "ProxyException"),
+    "MEMBER_NOT_FOUND": ErrorRow(404, "not_found_error", "ProxyException", "user_id"),
+    "BUDGET_NOT_FOUND": ErrorRow(400, "bad_request_error", "ProxyException", "budget_id"),
     # The mesh.
     "DEADLINE_TOO_CLOSE": TOO_LATE,
     "SERVICE_UNREACHABLE": NOT_REACHED,
@@ -95,6 +101,7 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "ALREADY_VOIDED": INTERNAL,
     "LEDGER_TOO_SLOW": TOO_LATE,
     "KEY_CHANGING": OVERLOADED,
+    "REPORT_TOO_LARGE": ErrorRow(400, INVALID, "BadRequestError", retried=False),
     "UNEXPECTED": INTERNAL,
     # Of the compression, which a call goes on without: no client should ever see these.
     "PROMPT_TOO_LONG": INTERNAL,
