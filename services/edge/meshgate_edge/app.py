@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import structlog
+from fastapi import APIRouter
 from rs_bpe.bpe import openai as vocabularies
 
 from meshgate_chassis.config.model import GatewayConfig
@@ -36,25 +37,30 @@ from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.deployment_metrics import register_deployment_metrics
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline
 from meshgate_edge.gateway_servicer import GatewayServicer
+from meshgate_edge.http_activity import ActivityEndpoints
+from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
 from meshgate_edge.http_completions import TextShape
 from meshgate_edge.http_embeddings import EmbeddingsEndpoint, EmbeddingsParts
+from meshgate_edge.http_global_spend import GlobalSpendEndpoints
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
-from meshgate_edge.http_keys import KeyEndpoints, KeyParts
 from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_router_state import RouterProbe, RouterWatch
 from meshgate_edge.http_server import HttpServerOptions, serve_http
 from meshgate_edge.http_shapes import ChatShape
+from meshgate_edge.http_spend import SpendEndpoints
 from meshgate_edge.lease import Lease
+from meshgate_edge.management import ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
 from meshgate_edge.observer import CallObserver
 from meshgate_edge.offline import Outage, OutageRules
 from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.readiness import MeshWatch
+from meshgate_edge.report_access import ReportAccess, ReportParts
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_edge.spool import Spool, SpoolLimits
@@ -64,7 +70,9 @@ from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
+from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
+from meshgate_protos.ledger.v1.report_service_mesh import ReportServiceClient
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 NOBODY: frozenset[str] = frozenset()  # no service calls the edge; its clients show keys
@@ -111,7 +119,7 @@ class _Edge:
             SettlementLimits(limits.settle_s, settings.settlements_max),
             offline.spool,
         )
-        counter = _counter(config)
+        self.counter = counter = _counter(config)
         accounts = Accounts(self.settlement, counter, self.observer, runtime.clock)
         edge_id = uuid.uuid4().hex
         self.lease = Lease(clients.ledger, edge_id, runtime.clock)
@@ -214,6 +222,8 @@ def _channels(settings: EdgeSettings, runtime: Runtime) -> dict[str, MeshChannel
 def _clients(channels: dict[str, MeshChannel]) -> MeshClients:
     return MeshClients(
         ledger=LedgerServiceClient(channels["ledger"]),
+        reports=ReportServiceClient(channels["ledger"]),
+        accounts=AccountServiceClient(channels["ledger"]),
         cache=CacheServiceClient(channels["cache"]),
         compression=CompressionServiceClient(channels["compression"]),
         router=RouterServiceClient(channels["router"]),
@@ -264,7 +274,14 @@ def _http_parts(
         ),
         request_timeout_s=settings.request_timeout_s,
     )
-    keys = KeyParts(edge.clients.ledger, edge.authenticator, runtime.clock, secrets.token_bytes, _new_id)
+    management = ManagementParts(
+        edge.clients.ledger,
+        edge.clients.accounts,
+        edge.authenticator,
+        runtime.clock,
+        secrets.token_bytes,
+        _new_id,
+    )
     health = HealthParts(
         readiness=watch,
         config=runtime.config,
@@ -281,8 +298,9 @@ def _http_parts(
         embeddings=EmbeddingsEndpoint(_embeddings_parts(chat, edge.embeddings)),
         models=ModelsEndpoint(edge.catalog, edge.authenticator),
         health=HealthEndpoint(health),
-        keys=KeyEndpoints(keys),
+        management=ManagementEndpoints(management),
         cache=CacheEndpoints(edge.clients.cache, edge.authenticator),
+        reports=_report_routers(edge, runtime),
         registry=runtime.registry,
         config=runtime.config,
         telemetry=runtime.telemetry,
@@ -302,6 +320,16 @@ def _embeddings_parts(chat: ChatParts, pipeline: EmbeddingsPipeline) -> Embeddin
         body_limits=chat.body_limits,
         request_timeout_s=chat.request_timeout_s,
     )
+
+
+def _report_routers(edge: _Edge, runtime: Runtime) -> tuple[APIRouter, ...]:
+    clients = edge.clients
+    parts = ReportParts(
+        clients.reports, clients.ledger, edge.authenticator, edge.counter, runtime.clock, _new_id
+    )
+    access = ReportAccess(parts)
+    endpoints = (SpendEndpoints(access), GlobalSpendEndpoints(access), ActivityEndpoints(access))
+    return tuple(each.router() for each in endpoints)
 
 
 def _new_id() -> str:

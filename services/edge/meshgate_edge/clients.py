@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
+from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
+from meshgate_protos.ledger.v1.report_service_mesh import ReportServiceClient
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 
@@ -13,6 +15,8 @@ class MeshClients:
     """The four leaves."""
 
     ledger: LedgerServiceClient
+    reports: ReportServiceClient
+    accounts: AccountServiceClient  # of the ledger, too
     cache: CacheServiceClient
     compression: CompressionServiceClient
     router: RouterServiceClient

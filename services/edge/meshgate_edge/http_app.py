@@ -1,7 +1,7 @@
 """The HTTP application: hot routes as plain ASGI, management and documentation by FastAPI.
 
-Framework errors (404, 405) and failed validation of management bodies (422) keep FastAPI's {"detail": ...},
-as LiteLLM's do; everything else is in OpenAI's format.
+Framework errors (404, 405) keep FastAPI's {"detail": ...}, as LiteLLM's do; failed validation of management
+bodies (422) has it beside OpenAI's format, in which everything else is.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.middleware import Middleware
@@ -22,14 +23,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.config.model import GatewayConfig
-from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint
 from meshgate_edge.http_errors import render_error
 from meshgate_edge.http_health import HealthEndpoint
-from meshgate_edge.http_keys import KeyEndpoints
 from meshgate_edge.http_management import ManagementBodies
 from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_openapi import document_hot_routes
@@ -54,6 +55,7 @@ EMBEDDING_PATHS = (
     "/openai/deployments/{model:path}/embeddings",
 )
 PREFLIGHT_S = 600
+INVALID_STATUS = 422  # what LiteLLM's clients know for a wrong type
 MANAGEMENT_BYTES_MAX = 1024 * 1024
 EXPOSED_HEADERS = (
     "x-litellm-call-id",
@@ -76,12 +78,13 @@ class HttpParts:
     embeddings: ASGIApp
     models: ModelsEndpoint
     health: HealthEndpoint
-    keys: KeyEndpoints
+    management: ManagementEndpoints
     cache: CacheEndpoints
     registry: CollectorRegistry
     config: GatewayConfig
     telemetry: Telemetry
     version: str
+    reports: tuple[APIRouter, ...] = ()
 
 
 def build_http_app(parts: HttpParts) -> ASGIApp:
@@ -97,7 +100,11 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
             "logs": False,
             "auto_configure": False,
         },  # ours instead
-        exception_handlers={MeshError: _answer_error, Exception: _answer_defect},
+        exception_handlers={
+            MeshError: _answer_error,
+            RequestValidationError: _answer_invalid,
+            Exception: _answer_defect,
+        },
         routes=[
             *(Route(path, parts.chat, methods=["POST"], name="chat") for path in CHAT_PATHS),
             *(
@@ -111,8 +118,10 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
             Route("/", _Home(parts.version).show, methods=["GET"]),
         ],
     )
-    app.include_router(parts.keys.router())
+    app.include_router(parts.management.router())
     app.include_router(parts.cache.router())
+    for router in parts.reports:
+        app.include_router(router)
     hot = {
         path: ServerErrorMiddleware(endpoint, handler=_answer_defect)
         for paths, endpoint in ((CHAT_PATHS, parts.chat), (EMBEDDING_PATHS, parts.embeddings))
@@ -198,6 +207,18 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
     return Response(
         dumps(rendered.body), status_code=rendered.status, headers=headers, media_type="application/json"
     )
+
+
+async def _answer_invalid(_request: Request, error: Exception) -> Response:
+    """A member of a management body, or of its query, has a wrong type: in OpenAI's format, and as FastAPI
+    tells it but for what was sent, which may be a secret."""
+    assert isinstance(error, RequestValidationError), "registered for it"
+    told = [{name: each[name] for name in ("type", "loc", "msg")} for each in error.errors()]
+    path = ".".join(str(part) for part in told[0]["loc"][1:])
+    rendered = render_error(invalid_field(path or "request_body", f"{path}: {told[0]['msg']}"))
+    body = rendered.body | {"detail": told}
+    body["error"]["code"] = str(INVALID_STATUS)
+    return Response(dumps(body), status_code=INVALID_STATUS, media_type="application/json")
 
 
 async def _answer_defect(request: Request, _error: Exception) -> Response:

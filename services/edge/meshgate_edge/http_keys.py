@@ -1,96 +1,80 @@
-"""Management of virtual keys over HTTP: /key/generate, /key/info, /key/delete.
+"""Management of virtual keys over HTTP: make, show, delete.
 
 Invariant: a secret leaves once, in the answer that made it; the ledger only ever sees its hash.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from meshgate_chassis.chat.json import JsonObject, loads_object
-from meshgate_chassis.clock import Clock
+from meshgate_chassis.chat.json import loads_object
 from meshgate_chassis.errors import Code, MeshError, invalid_field
-from meshgate_edge.authentication import Authenticator
-from meshgate_edge.call import Principal
-from meshgate_edge.denials import denied
-from meshgate_edge.http_key_models import DeleteKeysRequest, GenerateKeyRequest
-from meshgate_edge.http_key_records import account_record, generated_json, info_json, new_record
-from meshgate_edge.http_messages import headers_of
-from meshgate_edge.keys import RandomBytes, custom_key, hash_of, new_key
-from meshgate_edge.principal import principal_message
+from meshgate_edge.http_key_models import DeleteKeysRequest, GenerateKeyRequest, NamedKeysRequest
+from meshgate_edge.http_key_records import account_record, generated_json, info_json, new_record, row_json
+from meshgate_edge.keys import custom_key, hash_of, new_key
+from meshgate_edge.management import LEDGER_TIMEOUT_S, PAGE_SIZE_MAX, Management, answered, not_own
+from meshgate_protos.ledger.v1 import account_service_pb2 as accounts_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
-from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
-LEDGER_TIMEOUT_S = 10.0
 KEY_CHARACTERS_MAX = 512
-NOT_ENFORCED_HEADER = "x-meshgate-not-enforced"
-
-log = structlog.get_logger("meshgate.edge.keys")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyParts:
-    """What the endpoints stand on. `random_bytes` must be fit for secrets."""
-
-    ledger: LedgerServiceClient
-    authenticator: Authenticator
-    clock: Clock
-    random_bytes: RandomBytes
-    new_request_id: Callable[[], str]
 
 
 class KeyEndpoints:
-    """With a master key, only its holder manages; anyone may look at the key they call with."""
+    """Anyone may look at the key they call with."""
 
-    def __init__(self, parts: KeyParts) -> None:
-        self._parts = parts
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self._parts = management.parts
 
     def router(self) -> APIRouter:
         """For a FastAPI application."""
         router = APIRouter(tags=["keys"])
         router.add_api_route("/key/generate", self.generate, methods=["POST"])
+        router.add_api_route("/key/service-account/generate", self.generate_for_service, methods=["POST"])
         router.add_api_route("/key/info", self.info, methods=["GET"])
         router.add_api_route("/key/info", self.info_of_body, methods=["POST"])
+        router.add_api_route("/v2/key/info", self.info_of_many, methods=["POST"])
         router.add_api_route("/key/delete", self.delete, methods=["POST"])
         return router
 
-    async def generate(
-        self, request: Request, response: Response, body: GenerateKeyRequest | None = None
-    ) -> JsonObject:
+    async def generate(self, request: Request, body: GenerateKeyRequest | None = None) -> Response:
         """Makes a key. Its secret is in this answer and nowhere else. Limits that were asked for and that
         nothing keeps yet are named in the header x-meshgate-not-enforced."""
-        self._parts.authenticator.require_admin(headers_of(request.scope))
-        asked = body or GenerateKeyRequest()
-        key = new_key(self._parts.random_bytes) if asked.key is None else custom_key(asked.key)
-        record = new_record(asked, key, self._parts.clock.now_ns())
-        created = await self._parts.ledger.create_key(
-            pb.CreateKeyRequest(request_id=self._parts.new_request_id(), key=record),
-            timeout_s=LEDGER_TIMEOUT_S,
-        )
-        not_enforced = asked.not_enforced()
-        if not_enforced:
-            response.headers[NOT_ENFORCED_HEADER] = ", ".join(not_enforced)
-            log.warning(
-                "members of a key are not enforced yet", key_hash=record.key_hash, members=not_enforced
-            )
-        return generated_json(created.key, key)
+        return await self._generate(await self._management.admin(request), body or GenerateKeyRequest())
 
-    async def info(self, request: Request, key: str | None = Query(None)) -> JsonObject:
+    async def generate_for_service(self, request: Request, body: GenerateKeyRequest) -> Response:
+        """A key of a team, and of no user."""
+        changed_by = await self._management.admin(request)
+        if not body.team_id:
+            raise invalid_field("team_id", "team_id is needed")
+        await self._management.get(accounts_pb.ENTITY_KIND_TEAM, body.team_id)
+        if body.user_id:
+            raise invalid_field("user_id", "a service account has no user")
+        return await self._generate(changed_by, body)
+
+    async def info(self, request: Request, key: str | None = Query(None)) -> Response:
         """A key by itself or its hash; without one the caller's own. A JSON body with `key` works as well."""
         if key is None:
             key = _key_in(await request.body())
         return await self._info(request, key)
 
-    async def info_of_body(self, request: Request) -> JsonObject:
+    async def info_of_body(self, request: Request) -> Response:
         """As GET, with the key in a JSON body: {"key": "sk-..."}."""
         return await self._info(request, _key_in(await request.body()))
 
-    async def delete(self, request: Request, body: DeleteKeysRequest) -> JsonObject:
+    async def info_of_many(self, request: Request, body: NamedKeysRequest) -> Response:
+        """Several keys; those that do not exist are left out."""
+        await self._management.admin(request)
+        hashes = [hash_of(key) for key in body.keys]
+        found: list[pb.Key] = []
+        if hashes:
+            page = accounts_pb.Page(size=PAGE_SIZE_MAX)
+            found, _ = await self._management.keys(accounts_pb.ListKeysRequest(page=page, key_hashes=hashes))
+        return answered({"key": body.keys, "info": [row_json(key) for key in found]})
+
+    async def delete(self, request: Request, body: DeleteKeysRequest) -> Response:
         """Keys stop working at once; what they spent stays on the books."""
-        self._parts.authenticator.require_admin(headers_of(request.scope))
+        changed_by = await self._management.admin(request)
         keys = [*(body.keys or ()), *((body.key,) if body.key is not None else ())]
         aliases = body.key_aliases or []
         if not keys and not aliases:
@@ -99,47 +83,49 @@ class KeyEndpoints:
         try:
             answer = await self._parts.ledger.delete_keys(
                 pb.DeleteKeysRequest(
-                    request_id=self._parts.new_request_id(), key_hashes=by_hash, key_aliases=aliases
+                    request_id=self._parts.new_request_id(),
+                    key_hashes=by_hash,
+                    key_aliases=aliases,
+                    changed_by=changed_by,
                 ),
                 timeout_s=LEDGER_TIMEOUT_S,
             )
         except MeshError as error:
-            raise _not_found(error) from error
+            raise key_not_found(error) from error
         deleted = [by_hash[key_hash] for key_hash in answer.deleted_key_hashes if key_hash in by_hash]
-        return {"deleted_keys": [*deleted, *answer.deleted_key_aliases]}
+        return answered({"deleted_keys": [*deleted, *answer.deleted_key_aliases]})
 
-    async def _info(self, request: Request, asked: str | None) -> JsonObject:
-        principal = self._parts.authenticator.authenticate(headers_of(request.scope))
-        account = await self._account(principal)
+    async def _generate(self, changed_by: str, asked: GenerateKeyRequest) -> Response:
+        key = new_key(self._parts.random_bytes) if asked.key is None else custom_key(asked.key)
+        record = new_record(asked, key, self._parts.clock.now_ns())
+        created = await self._parts.ledger.create_key(
+            pb.CreateKeyRequest(request_id=self._parts.new_request_id(), key=record, changed_by=changed_by),
+            timeout_s=LEDGER_TIMEOUT_S,
+        )
+        return answered(generated_json(created.key, key), asked.not_enforced(), record.key_hash)
+
+    async def _info(self, request: Request, asked: str | None) -> Response:
+        principal = self._management.principal(request)
+        account = await self._management.account(principal)
         now_ns = self._parts.clock.now_ns()
         wanted = principal.key_hash if asked is None else hash_of(asked)
         if wanted == principal.key_hash and principal.kind != "virtual_key":
             record = account_record(account, principal.key_hash)
-            return info_json(record, asked or record.key_hash, now_ns)
-        if principal.kind == "virtual_key" and wanted != principal.key_hash:
-            raise MeshError(
-                Code.PERMISSION_DENIED, "KEY_NOT_OWN", "a key may only be shown to itself and to the admin"
-            )
+            return answered(info_json(record, asked or record.key_hash, now_ns))
+        if wanted != principal.key_hash and await self._management.viewer(request) is not None:
+            raise not_own()
         try:
             answer = await self._parts.ledger.get_key(
                 pb.GetKeyRequest(key_hash=wanted), timeout_s=LEDGER_TIMEOUT_S
             )
         except MeshError as error:
-            raise _not_found(error) from error
-        return info_json(answer.key, asked or wanted, now_ns)
-
-    async def _account(self, principal: Principal) -> pb.Account:
-        answer = await self._parts.ledger.authenticate_key(
-            pb.AuthenticateKeyRequest(principal=principal_message(principal)), timeout_s=LEDGER_TIMEOUT_S
-        )
-        if answer.decision != pb.DECISION_GRANTED:
-            raise denied(answer.denial)
-        return answer.account
+            raise key_not_found(error) from error
+        return answered(info_json(answer.key, asked or wanted, now_ns))
 
 
-def _not_found(error: MeshError) -> MeshError:
+def key_not_found(error: MeshError) -> MeshError:
     """A key that was asked for is a 404; a key that was shown would be a 401."""
-    if error.code is not Code.NOT_FOUND:
+    if error.reason != "KEY_UNKNOWN":
         return error
     return MeshError(Code.NOT_FOUND, "KEY_NOT_FOUND", "Key not found in database")
 

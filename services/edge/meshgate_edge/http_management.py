@@ -6,7 +6,10 @@ from meshgate_chassis.errors import MeshError
 from meshgate_edge.http_body import BodyLimits, read_body
 from meshgate_edge.http_messages import headers_of, send_error
 
-MANAGEMENT_PREFIXES = ("/key/", "/cache/")
+MANAGEMENT_PREFIXES = (
+    *("/key/", "/user/", "/team/", "/customer/", "/end_user/", "/budget", "/organization/", "/tag/", "/v2/"),
+    *("/cache/", "/spend/", "/global/"),
+)
 
 
 class ManagementBodies:

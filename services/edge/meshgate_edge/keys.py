@@ -21,6 +21,8 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "mo
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CUSTOM_KEY: Final = re.compile(r"sk-[\x21-\x7e]+")
 
+_ONE_DECIMAL: Final = Decimal("0.1")
+
 RandomBytes = Callable[[int], bytes]
 
 
@@ -63,14 +65,16 @@ def parse_duration_s(text: str, path: str = "duration") -> int:
     return duration_s
 
 
-def usd_to_nanos(amount_usd: float, path: str) -> int:
+def usd_to_nanos(amount_usd: Decimal | float, path: str) -> int:
     """The amount as it was written, in nano-USD, rounded half-even. Raises `invalid_field`."""
-    amount = Decimal(str(amount_usd))
+    amount = amount_usd if isinstance(amount_usd, Decimal) else Decimal(str(amount_usd))
     if not amount.is_finite() or not 0 <= amount <= USD_MAX:
         raise invalid_field(path, f"{path} must be between 0 and {USD_MAX}")
     return int((amount * NANOS).to_integral_value(ROUND_HALF_EVEN))
 
 
-def nanos_to_usd(nanos: int) -> float:
-    """The nearest float."""
-    return nanos / NANOS
+def nanos_to_usd(nanos: int) -> Decimal:
+    """The exact amount, for `dumps`; at least one decimal, as of a float."""
+    amount = Decimal(nanos).scaleb(-9)
+    short = amount.normalize()
+    return short if int(short.as_tuple().exponent) < 0 else amount.quantize(_ONE_DECIMAL)

@@ -43,6 +43,7 @@ class LedgerStandIn:
         if any(other.key_alias == key.key_alias != "" for other in self.keys.values()):
             raise MeshError(Code.ALREADY_EXISTS, "KEY_ALIAS_TAKEN", "another key has this alias")
         key.create_time.FromSeconds(1_700_000_000)
+        key.effective_limits.CopyFrom(key.limits)
         self.keys[key.key_hash] = key
         return pb.CreateKeyResponse(key=key)
 

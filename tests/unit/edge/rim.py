@@ -20,19 +20,21 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import CallInfo, ChatCall, Chunks, Completed, Ended, Principal, Started, StreamEvent
 from meshgate_edge.catalog_step import ModelEntry
+from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
 from meshgate_edge.http_completions import TextShape
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts, MeshState
-from meshgate_edge.http_keys import KeyEndpoints, KeyParts
 from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_protocol import HttpLimits
 from meshgate_edge.http_server import HttpServerOptions, serve_http
 from meshgate_edge.http_shapes import ChatShape
+from meshgate_edge.management import ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
+from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.eventually import eventually
 from tests.support.raw_http import Answer, connect
@@ -232,14 +234,21 @@ def parts_of(rim: Rim) -> HttpParts:
         version="0.0.1",
         body_limits=rim.body_limits,
     )
-    ledger = LedgerServiceClient(rim.ledger)
+    management = ManagementParts(
+        LedgerServiceClient(rim.ledger),
+        AccountServiceClient(rim.ledger),
+        authenticator,
+        clock,
+        lambda count: bytes(range(count)),
+        new_id,
+    )
     return HttpParts(
         chat=ChatEndpoint(chat, ChatShape()),
         completions=ChatEndpoint(chat, TextShape()),
         embeddings=_no_embeddings,
         models=ModelsEndpoint(rim.catalog, authenticator),
         health=HealthEndpoint(HealthParts(rim, rim.config, clock, "0.0.1", ping)),
-        keys=KeyEndpoints(KeyParts(ledger, authenticator, clock, lambda count: bytes(range(count)), new_id)),
+        management=ManagementEndpoints(management),
         cache=CacheEndpoints(CacheServiceClient(rim.ledger), authenticator),  # no test of the rim calls it
         registry=rim.registry,
         config=rim.config,

@@ -13,7 +13,7 @@ from meshgate_chassis.errors import Code, MeshError
 JsonObject = dict[str, Any]
 
 _DECODER: Final = msgspec.json.Decoder()
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")  # every digit of a Decimal
 
 
 def loads(text: bytes | str) -> Any:

@@ -39,7 +39,7 @@ PAGE_NUMBER_MAX = 1_000_000
 ROLES = ("", "proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer")
 MEMBER_ROLES = ("user", "admin")
 
-KINDS: Mapping[int, EntityKind] = {
+KINDS: Mapping["pb.EntityKind.ValueType", EntityKind] = {
     pb.ENTITY_KIND_USER: EntityKind.USER,
     pb.ENTITY_KIND_TEAM: EntityKind.TEAM,
     pb.ENTITY_KIND_ORGANIZATION: EntityKind.ORGANIZATION,
@@ -47,7 +47,7 @@ KINDS: Mapping[int, EntityKind] = {
     pb.ENTITY_KIND_TAG: EntityKind.TAG,
     pb.ENTITY_KIND_BUDGET: EntityKind.BUDGET,
 }
-ORDERS: Mapping[int, Order] = {
+ORDERS: Mapping["pb.Order.ValueType", Order] = {
     pb.ORDER_UNSPECIFIED: Order.CREATED,
     pb.ORDER_CREATED: Order.CREATED,
     pb.ORDER_UPDATED: Order.UPDATED,
@@ -85,7 +85,7 @@ def changing_from(
     return change
 
 
-def kind_from(kind: int) -> EntityKind:
+def kind_from(kind: "pb.EntityKind.ValueType") -> EntityKind:
     found = KINDS.get(kind)
     if found is None:
         raise invalid_field("kind", "is required")
@@ -122,7 +122,7 @@ def entity_to(record: Entity) -> pb.Entity:
     """Without what it used."""
     kind = next(number for number, kind in KINDS.items() if kind is record.kind)
     return pb.Entity(
-        kind=pb.EntityKind.ValueType(kind),
+        kind=kind,
         entity_id=record.entity_id,
         alias=record.alias,
         email=record.email,
@@ -230,7 +230,7 @@ def usage_to(usage: Usage) -> UsageMessage:
     )
 
 
-def page_from(page: pb.Page, order: int, descending: bool) -> Page:
+def page_from(page: pb.Page, order: "pb.Order.ValueType", descending: bool) -> Page:
     """Unless an order is named, the newest come first."""
     found = ORDERS.get(order)
     if found is None:
