@@ -1,0 +1,210 @@
+"""Spend over HTTP: what was called is what is reported, to the nano-USD, and to whom it belongs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.mesh.subject import Answer, Subject
+
+MASTER_HASH_LENGTH = 64
+
+
+def today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def around() -> dict[str, str]:
+    """Dates that today is between, whatever happens at midnight."""
+    day = timedelta(days=1)
+    now = datetime.now(UTC)
+    return {"start_date": f"{now - day:%Y-%m-%d}", "end_date": f"{now + day:%Y-%m-%d}"}
+
+
+async def report(subject: Subject, path: str, key: str | None = None, **query: Any) -> Any:
+    answer = await get(subject, path, key, **query)
+    assert 200 == answer.status, answer.body
+    return answer.json
+
+
+async def get(subject: Subject, path: str, key: str | None = None, **query: Any) -> Answer:
+    return await subject.get(f"{path}?{urlencode(query)}" if query else path, key)
+
+
+async def spend(subject: Subject) -> tuple[str, str, float, float]:
+    """Two keys that ask; their secrets, and what each cost."""
+    eve = await subject.new_key(user_id="eve", key_alias="eve-bot")
+    bob = await subject.new_key(user_id="bob", team_id="team-b")
+    costs = []
+    for key, text, members in (
+        (eve, "one", {"metadata": {"tags": ["alpha", "beta"]}, "user": "customer-1"}),
+        (bob, "two and more", {"metadata": {"tags": ["alpha"]}}),
+    ):
+        answer = await subject.ask(text, key, **members)
+        assert 200 == answer.status, answer.body
+        costs.append(float(answer.headers["x-litellm-response-cost"]))
+    await subject.ask("one", eve, metadata={"tags": ["alpha", "beta"]}, user="customer-1")
+    return eve, bob, costs[0], costs[1]
+
+
+async def test_sums_and_rows_are_what_the_calls_cost(subject: Subject) -> None:
+    """By key, user, team, model, provider, tag, customer and day."""
+    eve, bob, eve_cost, bob_cost = await spend(subject)
+    await subject.entries()
+    total = eve_cost + bob_cost
+
+    assert total == pytest.approx((await report(subject, "/global/spend"))["spend"], abs=1e-12)
+    [day] = await report(subject, "/global/spend/logs")
+    assert today() == day["date"]
+    assert total == pytest.approx(day["spend"], abs=1e-12)
+    keys = await report(subject, "/global/spend/keys", limit=5)
+    by_alias = {row["key_alias"]: row["total_spend"] for row in keys}
+    assert {"eve-bot": eve_cost, None: bob_cost} == by_alias
+    [model] = await report(subject, "/global/spend/models")
+    assert ("demo", pytest.approx(total, abs=1e-12)) == (model["model"], model["total_spend"])
+    [provider] = await report(subject, "/global/spend/provider")
+    assert "openai" == provider["provider"]
+    tags = (await report(subject, "/global/spend/tags", **around()))["spend_per_tag"]
+    counts = {row["name"]: row["log_count"] for row in tags}
+    assert {"alpha": 3, "beta": 2} == counts
+    assert ["alpha", "beta"] == (await report(subject, "/global/spend/all_tag_names"))["tag_names"]
+    assert {"alpha", "beta"} == {
+        row["individual_request_tag"] for row in await report(subject, "/spend/tags")
+    }
+    teams = await report(subject, "/global/spend/teams")
+    assert {"Unassigned", "team-b"} == set(teams["teams"])
+    assert bob_cost == teams["daily_spend"][0]["team-b"]
+    users = {row["user_id"]: row["spend"] for row in await report(subject, "/spend/users")}
+    assert {"eve": eve_cost, "bob": bob_cost} == {name: users[name] for name in ("eve", "bob")}
+    customers = await subject.post("/global/spend/end_users", {})
+    assert [("customer-1", eve_cost)] == [(row["end_user"], row["total_spend"]) for row in customers.json]
+
+
+async def test_rows_of_calls(subject: Subject) -> None:
+    """LiteLLM's members; by key, by user, by the answer's id; a cache hit costs nothing."""
+    eve, _, eve_cost, _ = await spend(subject)
+    rows = await report(subject, "/spend/logs", api_key=eve)
+    assert 2 == len(rows)
+    hit, called = rows
+    assert ("True", "False") == (hit["cache_hit"], called["cache_hit"])
+    assert (0, eve_cost) == (hit["spend"], called["spend"])
+    assert ("openai/demo", "demo", "openai") == (
+        called["model"],
+        called["model_group"],
+        called["custom_llm_provider"],
+    )
+    assert ("eve", "success", ["alpha", "beta"], "customer-1") == (
+        called["user"],
+        called["status"],
+        called["request_tags"],
+        called["end_user"],
+    )
+    breakdown = called["metadata"]["cost_breakdown"]
+    assert eve_cost == pytest.approx(breakdown["input_cost"] + breakdown["output_cost"], abs=1e-12)
+    [same] = await report(subject, "/spend/logs", request_id=called["metadata"]["meshgate"]["request_id"])
+    assert called == same
+    assert 1 == len(await report(subject, "/spend/logs", user_id="bob"))
+
+    page = await report(subject, "/spend/logs/ui", page=2, page_size=2, **around())
+    assert (1, 3, 2) == (len(page["data"]), page["total"], page["total_pages"])
+    filtered = await report(subject, "/spend/logs/v2", min_spend=eve_cost, user_id="eve", **around())
+    assert [called["request_id"]] == [row["request_id"] for row in filtered["data"]]
+    assert 0 == (await report(subject, "/spend/logs/v2", status_filter="failure", **around()))["total"]
+
+    [day] = await report(subject, "/spend/logs", **around())
+    assert {"eve", "bob"} == set(day["users"])
+    assert day["spend"] == pytest.approx(sum(day["models"].values()), abs=1e-12)
+
+
+async def test_a_key_sees_its_own(subject: Subject) -> None:
+    """Whatever it asks; another's key is refused, and so is management."""
+    eve, bob, eve_cost, _ = await spend(subject)
+    assert eve_cost == (await report(subject, "/global/spend", eve))["spend"]
+    assert [eve_cost] == [row["spend"] for row in await report(subject, "/spend/keys", eve)]
+    assert [{"user_id": "eve", "spend": eve_cost}] == await report(subject, "/spend/users", eve)
+    assert {"eve"} == {row["user"] for row in await report(subject, "/spend/logs", eve)}
+    for path in ("/spend/logs", "/global/spend/logs"):
+        refused = await get(subject, path, eve, api_key=bob)
+        assert 403 == refused.status
+    activity = await report(subject, "/user/daily/activity", eve, **around())
+    assert {"eve"} == set(activity["results"][0]["breakdown"]["entities"])
+    assert 401 == (await subject.post("/global/spend/reset", {}, eve)).status
+    assert 401 == (await get(subject, "/spend/keys", "sk-nobody")).status
+
+
+async def test_activity(subject: Subject) -> None:
+    """Requests and tokens by day, and everything about a day."""
+    await spend(subject)
+    found = await report(subject, "/global/activity", **around())
+    assert 3 == found["sum_api_requests"]
+    assert [datetime.now(UTC).strftime("%b %d")] == [day["date"] for day in found["daily_data"]]
+    [model] = await report(subject, "/global/activity/model")
+    assert ("demo", 3) == (model["model"], model["sum_api_requests"])
+    hits = await report(subject, "/global/activity/cache_hits")
+    assert 1 == sum(row["cache_hit_true_rows"] for row in hits)
+
+    daily = await report(subject, "/user/daily/activity", page=1, page_size=10, **around())
+    [day] = daily["results"]
+    assert (today(), 3) == (day["date"], day["metrics"]["successful_requests"])
+    assert {"eve", "bob"} == set(day["breakdown"]["entities"])
+    assert {"demo"} == set(day["breakdown"]["models"]) == set(day["breakdown"]["model_groups"])
+    assert (1, 1, False) == tuple(daily["metadata"][name] for name in ("page", "total_pages", "has_more"))
+    assert daily["metadata"]["total_spend"] == day["metrics"]["spend"]
+    only = await report(subject, "/team/daily/activity", team_ids="team-b,team-c", **around())
+    assert {"team-b"} == set(only["results"][0]["breakdown"]["entities"])
+    tags = await report(subject, "/tag/daily/activity", tags="beta", **around())
+    assert 2 == tags["results"][0]["metrics"]["api_requests"]
+
+    stats = await report(subject, "/usage/stats", timeframe="24h")
+    assert (3, 0, pytest.approx(1 / 3)) == (
+        stats["requests_total"],
+        stats["errors_total"],
+        stats["cache_hit_ratio"],
+    )
+    assert ["demo"] == [model["model"] for model in stats["top_models"]]
+
+
+async def test_what_a_call_would_cost(subject: Subject) -> None:
+    """A prompt, or an answer by its usage; a model without a price is named."""
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = await subject.post("/spend/calculate", {"model": "demo", "messages": messages})
+    assert 200 == prompt.status
+    assert 0 < prompt.json["cost"] < 0.0001
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 500}
+    answer = {"model": "demo", "usage": usage}
+    whole = await subject.post("/spend/calculate", {"completion_response": answer})
+    assert {"cost": 0.002} == whole.json
+    unknown = await subject.post("/spend/calculate", {"model": "no-such-model", "messages": messages})
+    assert (400, "model") == (unknown.status, unknown.json["error"]["param"])
+
+
+async def test_budgets_begin_anew_when_told(subject: Subject) -> None:
+    """The master key may; what was spent is still reported."""
+    await spend(subject)
+    before = await report(subject, "/global/spend")
+    done = await subject.post("/global/spend/reset", {})
+    assert (200, "success") == (done.status, done.json["status"])
+    assert before == await report(subject, "/global/spend")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "field"),
+    [
+        ("/spend/logs", {"start_date": "yesterday"}, "start_date"),
+        ("/spend/logs", {"end_date": "2026-13-01"}, "end_date"),
+        ("/spend/logs/ui", {}, "start_date"),
+        ("/spend/logs/ui", {"start_date": "2026-01-01", "end_date": "2026-01-02", "page": 999}, "page"),
+        ("/global/spend/tags", {}, "start_date"),
+        ("/global/spend/tags", {"start_date": "2026-01-01"}, "end_date"),
+        ("/global/spend/logs", {"start_date": "2020-01-01", "end_date": "2026-01-01"}, "start_date"),
+        ("/global/spend/report", {"group_by": "colour"}, "group_by"),
+        ("/global/activity", {"start_date": "2026-02-02", "end_date": "2026-02-01"}, "start_date"),
+        ("/user/daily/activity", {}, "start_date"),
+        ("/usage/stats", {"timeframe": "lately"}, "timeframe"),
+    ],
+)
+async def test_what_can_not_be_asked(subject: Subject, path: str, query: dict[str, Any], field: str) -> None:
+    """400, and the parameter is named."""
+    answer = await get(subject, path, **query)
+    assert (400, field) == (answer.status, answer.json["error"]["param"])
