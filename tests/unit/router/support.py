@@ -12,7 +12,7 @@ from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_chassis.chat.response_json import response_to_json
 from meshgate_chassis.clock import Clock, SystemClock
-from meshgate_chassis.config.model import Deployment, RouterConfig, Secret
+from meshgate_chassis.config.model import Deployment, RouterConfig
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -27,33 +27,10 @@ from meshgate_router.providers.registry import providers
 from meshgate_router.stream import Delta, Event, Finished, Started, Streams
 from meshgate_router.timing import TimeoutRules
 from meshgate_router.transport import Transport, TransportLimits
+from tests.support.deployments import SECRET as SECRET
+from tests.support.deployments import deployment as deployment
 
-SECRET = "sk-planted-secret-0123456789"
 DEADLINE_S = 20.0
-
-
-def deployment(name: str = "gpt", provider: str = "openai", **changes: Any) -> Deployment:
-    """A deployment with an id made of its names; `changes` replace any member."""
-    members: dict[str, Any] = {
-        "id": f"id-{name}",
-        "model_group": name,
-        "provider": provider,
-        "upstream_model": f"{name}-upstream",
-        "api_base": None,
-        "api_key": Secret(SECRET),
-        "request_defaults": {},
-        "extra_headers": {},
-        "timeout_s": None,
-        "stream_timeout_s": None,
-        "rpm": None,
-        "tpm": None,
-        "weight": None,
-        "price": None,
-        "drop_params": False,
-        "mode": "chat",
-        "model_info": {},
-    }
-    return Deployment(**{**members, **changes})
 
 
 def chat(model: str = "gpt", **members: Any) -> chat_pb.ChatRequest:
