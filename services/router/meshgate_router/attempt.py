@@ -318,7 +318,7 @@ class _Attempts(Generic[T]):
         if limits is None:
             return None
         shortened = limits.shortened or limit_s < min(configured, TELLING_S)
-        return Terms(limits.timeouts, shortened, task.stream)
+        return Terms(limits.timeouts, shortened, task.stream, fallbacks=bool(following_s))
 
     def _longest_s(self, group: ModelGroup) -> float:
         """How long the slowest deployment of a group may take."""

@@ -5,10 +5,11 @@
     half-open  one trial at a time; a good answer closes the circuit, a failure opens it again
 
 With `allowed_fails` configured, more than that many failures within a minute start a cooldown, in any
-group. Without it, only groups with an alternative cool down: at once for a rate limit, a refused
-credential or an unknown model, else when more than half of at least five calls of a minute failed.
-A rate limit ends by itself: after it the circuit is closed, not half-open.
-Source: LiteLLM's rules, except that a configured number is taken literally, and the trial.
+group. Without it, only where there is an alternative (another deployment of the group, or a fallback): at
+once for a rate limit, a refused credential or an unknown model, else when more than half of at least five
+calls of a minute failed. A rate limit ends by itself: after it the circuit is closed, not half-open.
+Source: LiteLLM's rules, except for the trial, and that a configured number is taken literally, and that a
+fallback is an alternative.
 """
 
 from collections.abc import Mapping
@@ -126,7 +127,8 @@ class Breaker:
             circuit.trial_until_s = 0.0
 
     def failed(self, deployment: Deployment, error: ProviderError, *, alternatives: bool) -> bool:
-        """Notes a failure; True: a cooldown begins. `alternatives`: its group has other deployments."""
+        """Notes a failure; True: a cooldown begins. `alternatives`: others can be
+        asked instead."""
         key, name = key_of(deployment), CLASS_OF.get(error.kind, "")
         policy = self._policy(deployment, name)
         if not self._config.cooldowns or (error.kind not in COUNTED and policy is None):

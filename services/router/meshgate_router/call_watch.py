@@ -79,7 +79,8 @@ class CallWatch:
             return
         if error.kind is ErrorKind.TIMEOUT:
             self._parts.states.note_latency(state, TIMEOUT_LATENCY_S, stream=lease.terms.stream)
-        if self._parts.breaker.failed(deployment, error, alternatives=len(lease.group.deployments) > 1):
+        alternatives = lease.terms.fallbacks or len(lease.group.deployments) > 1
+        if self._parts.breaker.failed(deployment, error, alternatives=alternatives):
             state.cooldowns += 1
             self._parts.metrics.cooldown(deployment.provider)
             log.warning("deployment cools down", model=failure.group, deployment_id=deployment.id)

@@ -32,11 +32,13 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a call may take. `shortened`: see timing.CallLimits."""
+    """What a call may take. `shortened`: see timing.CallLimits. `fallbacks`: there are other groups to turn
+    to when it fails."""
 
     timeouts: CallTimeouts
     shortened: bool
     stream: bool
+    fallbacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,3 +229,21 @@ async def test_everything_that_was_tried_or_passed_by_is_told() -> None:
         ("c", "PROVIDER_RATE_LIMITED"),
         ("b", "DEPLOYMENT_LIMITS_REACHED"),
     ] == [(each["group"], each["reason"]) for each in loads(caught.value.metadata["attempts"])]
+
+
+async def test_a_fallback_is_an_alternative() -> None:
+    """Without allowed_fails, too: whoever is rate limited is left alone as long as it says."""
+    alone = Script([member("a1")], RouterConfig(num_retries=0), a1=[LIMITED])
+    chained = Script(
+        [member("a1"), member("b1", "b")], RouterConfig(num_retries=0, fallbacks={"a": ["b"]}), a1=[LIMITED]
+    )
+    for _ in range(2):
+        with pytest.raises(MeshError):
+            await alone.run()
+        await chained.run()
+
+    assert ["a1", "a1"] == alone.calls
+    assert ["a1", "b1", "b1"] == chained.calls
+    chained.clock.advance(30.0)
+    await chained.run()
+    assert "a1" == chained.calls[3]
