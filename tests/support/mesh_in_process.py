@@ -45,7 +45,7 @@ class InProcessMesh:
 
 @contextlib.asynccontextmanager
 async def mesh_in_process(
-    config_text: str, folder: Path, database_url: str, master_key: str = MASTER_KEY
+    config_text: str, folder: Path, database_url: str, master_key: str = MASTER_KEY, credentials_key: str = ""
 ) -> AsyncIterator[InProcessMesh]:
     """Serves while it is open. `config_text` is a config.yaml."""
     path = folder / "config.yaml"
@@ -53,12 +53,15 @@ async def mesh_in_process(
     config = load_config(path, {"LITELLM_MASTER_KEY": master_key} if master_key else {})
     sockets = {name: f"unix:{folder}/{name}" for name in ("ledger", "cache", "compression", "router", "edge")}
     common = {"MESHGATE_MESH_SECRET": SECRET, "MESHGATE_DRAIN_GRACE_S": 5.0}
+    if credentials_key:
+        common["MESHGATE_CREDENTIALS_KEY"] = credentials_key
     port = free_port()
     addresses = {f"MESHGATE_{name.upper()}_ADDRESS": target for name, target in sockets.items()}
     edge = EdgeSettings(
         listen=sockets["edge"],
         MESHGATE_EDGE_HOST="127.0.0.1",
         MESHGATE_EDGE_PORT=port,
+        spool_dir=folder / "spool",
         **addresses,
         **common,
     )

@@ -20,6 +20,7 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import MeshChannel
 from meshgate_chassis.rpc.identity import is_loopback
 from meshgate_chassis.runtime import Runtime
+from meshgate_chassis.sealing import sealer_of
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.account_memory import AccountMemory, MemoryLimits
 from meshgate_edge.account_watch import AccountFollower
@@ -44,6 +45,7 @@ from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
 from meshgate_edge.http_completions import TextShape
+from meshgate_edge.http_credentials import CredentialEndpoints, CredentialParts
 from meshgate_edge.http_embeddings import EmbeddingsEndpoint, EmbeddingsParts
 from meshgate_edge.http_global_spend import GlobalSpendEndpoints
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
@@ -71,6 +73,7 @@ from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
 from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
+from meshgate_protos.ledger.v1.credential_service_mesh import CredentialServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from meshgate_protos.ledger.v1.report_service_mesh import ReportServiceClient
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
@@ -227,6 +230,7 @@ def _clients(channels: dict[str, MeshChannel]) -> MeshClients:
         cache=CacheServiceClient(channels["cache"]),
         compression=CompressionServiceClient(channels["compression"]),
         router=RouterServiceClient(channels["router"]),
+        credentials=CredentialServiceClient(channels["ledger"]),
     )
 
 
@@ -292,6 +296,8 @@ def _http_parts(
         probe=RouterProbe(edge.clients.router),
         authenticator=edge.authenticator,
     )
+    sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
+    credentials = CredentialParts(edge.clients.credentials, edge.authenticator, sealer, _new_id)
     return HttpParts(
         chat=ChatEndpoint(chat, ChatShape()),
         completions=ChatEndpoint(chat, TextShape()),
@@ -300,6 +306,7 @@ def _http_parts(
         health=HealthEndpoint(health),
         management=ManagementEndpoints(management),
         cache=CacheEndpoints(edge.clients.cache, edge.authenticator),
+        credentials=CredentialEndpoints(credentials),
         reports=_report_routers(edge, runtime),
         registry=runtime.registry,
         config=runtime.config,

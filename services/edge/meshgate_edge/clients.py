@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
 from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
+from meshgate_protos.ledger.v1.credential_service_mesh import CredentialServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from meshgate_protos.ledger.v1.report_service_mesh import ReportServiceClient
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
@@ -20,6 +21,7 @@ class MeshClients:
     cache: CacheServiceClient
     compression: CompressionServiceClient
     router: RouterServiceClient
+    credentials: CredentialServiceClient  # the ledger's
 
 
 @dataclass(frozen=True, slots=True)

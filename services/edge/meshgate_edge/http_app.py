@@ -29,6 +29,7 @@ from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint
+from meshgate_edge.http_credentials import CredentialEndpoints
 from meshgate_edge.http_errors import render_error
 from meshgate_edge.http_health import HealthEndpoint
 from meshgate_edge.http_management import ManagementBodies
@@ -85,6 +86,7 @@ class HttpParts:
     telemetry: Telemetry
     version: str
     reports: tuple[APIRouter, ...] = ()
+    credentials: CredentialEndpoints | None = None
 
 
 def build_http_app(parts: HttpParts) -> ASGIApp:
@@ -120,6 +122,8 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
     )
     app.include_router(parts.management.router())
     app.include_router(parts.cache.router())
+    if parts.credentials is not None:
+        app.include_router(parts.credentials.router())
     for router in parts.reports:
         app.include_router(router)
     hot = {

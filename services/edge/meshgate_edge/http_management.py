@@ -8,7 +8,7 @@ from meshgate_edge.http_messages import headers_of, send_error
 
 MANAGEMENT_PREFIXES = (
     *("/key/", "/user/", "/team/", "/customer/", "/end_user/", "/budget", "/organization/", "/tag/", "/v2/"),
-    *("/cache/", "/spend/", "/global/"),
+    *("/cache/", "/credentials", "/spend/", "/global/"),
 )
 
 
