@@ -48,6 +48,11 @@ def detached_scope(timeout_s: float) -> Iterator[None]:
         _deadline_monotonic_s.reset(token)
 
 
+def set_deadline(timeout_s: float) -> None:
+    """A deadline of its own for the rest of this task: for a generator, which may be closed in another one."""
+    _deadline_monotonic_s.set(time.monotonic() + timeout_s)
+
+
 def remaining_s() -> float | None:
     """Seconds left, never negative; None outside any scope."""
     end = _deadline_monotonic_s.get()

@@ -15,7 +15,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meshgate_chassis.deadline import detached_scope, remaining_s
+from meshgate_chassis.deadline import detached_scope, remaining_s, set_deadline
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, authenticate, require_private
@@ -182,13 +182,13 @@ class _Around:
             with self._metrics.observe() as observation:
                 try:
                     call, timeout_s = self._admit(context)
-                    with detached_scope(timeout_s):
-                        responses = behaviour(request, call)
-                        try:
-                            async for response in responses:
-                                yield response
-                        finally:
-                            await responses.aclose()  # type: ignore[attr-defined] # always a generator
+                    set_deadline(timeout_s)
+                    responses = behaviour(request, call)
+                    try:
+                        async for response in responses:
+                            yield response
+                    finally:
+                        await responses.aclose()  # type: ignore[attr-defined] # always a generator
                 except MeshError as error:
                     observation.code = error.code.name
                     await self._abort(context, error)
