@@ -23,7 +23,7 @@ JSON_TYPE = "application/json"
 class ModelCatalog(Protocol):
     """What lists models: meshgate_edge.catalog_step.Catalog."""
 
-    async def models(self, principal: Principal) -> Sequence[ModelEntry]: ...
+    async def models(self, principal: Principal, *, patterns: bool = False) -> Sequence[ModelEntry]: ...
 
 
 class ModelsEndpoint:
@@ -42,9 +42,15 @@ class ModelsEndpoint:
         ]
 
     async def list_all(self, request: Request) -> Response:
-        """Every model, in the order of the configuration."""
-        entries = await self._models(request)
-        body = {"object": "list", "data": [entry_json(entry) for entry in entries]}
+        """Every model, in the order of the configuration. LiteLLM's `return_wildcard_routes` lists patterns, its
+        `include_model_access_groups` and `only_model_access_groups` list access groups."""
+        entries = await self._models(request, patterns=_is_on(request, "return_wildcard_routes"))
+        only = _is_on(request, "only_model_access_groups")
+        data = [] if only else [entry_json(entry) for entry in entries]
+        if only or _is_on(request, "include_model_access_groups"):
+            names = dict.fromkeys(name for entry in entries for name in entry.access_groups)
+            data += [entry_json(ModelEntry(name, (), "")) for name in names]
+        body = {"object": "list", "data": data}
         return Response(dumps(body), media_type=JSON_TYPE)
 
     async def show_one(self, request: Request) -> Response:
@@ -59,9 +65,15 @@ class ModelsEndpoint:
         rendered = render_error(MeshError(Code.NOT_FOUND, "MODEL_NOT_LISTED", text, fields={"model": text}))
         return Response(dumps(rendered.body | {"detail": text}), status_code=404, media_type=JSON_TYPE)
 
-    async def _models(self, request: Request) -> Sequence[ModelEntry]:
+    async def _models(self, request: Request, *, patterns: bool = False) -> Sequence[ModelEntry]:
         principal = self._authenticator.authenticate(headers_of(request.scope))
-        return await self._catalog.models(principal)
+        if not patterns:
+            return await self._catalog.models(principal)
+        return await self._catalog.models(principal, patterns=True)
+
+
+def _is_on(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "").lower() in ("true", "1")
 
 
 def entry_json(entry: ModelEntry) -> JsonObject:

@@ -18,6 +18,7 @@ class PublicModel:
     id: str
     providers: Sequence[str]
     mode: str
+    access_groups: Sequence[str] = ()
 
 
 class Catalog:
@@ -48,14 +49,15 @@ class Catalog:
                     return configured[name]
         return self._router.default_fallbacks
 
-    def public_models(self) -> Sequence[PublicModel]:
-        """Aliases that are not hidden first, then the groups in the configuration's order. Patterns are no
-        models, and a group whose name is an alias of another cannot be asked for."""
+    def public_models(self, *, patterns: bool = False) -> Sequence[PublicModel]:
+        """Aliases that are not hidden first, then the groups in the configuration's order, then, if they are
+        wanted, the patterns. A group whose name is an alias of another cannot be asked for."""
         aliases = self._router.model_group_alias
         shown = [alias for alias in aliases if alias not in self._router.hidden_aliases]
         aliased = [_public(alias, group) for alias in shown if (group := self.find(alias))]
         own = [_public(group.name, group) for group in self._names.exact if group.name not in aliases]
-        return [*aliased, *own]
+        wide = [_public(group.name, group) for group in self._names.patterns] if patterns else []
+        return [*aliased, *own, *wide]
 
 
 def _usable(members: Sequence[Deployment], providers: Collection[str]) -> Sequence[Deployment]:
@@ -65,4 +67,6 @@ def _usable(members: Sequence[Deployment], providers: Collection[str]) -> Sequen
 
 def _public(name: str, group: ModelGroup) -> PublicModel:
     providers = tuple(dict.fromkeys(deployment.provider for deployment in group.deployments))
-    return PublicModel(name, providers, group.deployments[0].mode)
+    groups = (each.model_info.get("access_groups") for each in group.deployments)
+    access = tuple(dict.fromkeys(name for each in groups if isinstance(each, list) for name in each))
+    return PublicModel(name, providers, group.deployments[0].mode, access)

@@ -106,4 +106,6 @@ def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
 
 def model(public: PublicModel) -> pb.Model:
     """An entry of ListModels."""
-    return pb.Model(id=public.id, providers=public.providers, mode=public.mode)
+    return pb.Model(
+        id=public.id, providers=public.providers, mode=public.mode, access_groups=public.access_groups
+    )

@@ -78,7 +78,8 @@ class RouterServicer(RouterServiceServicer):
         )
 
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse(models=map(convert.model, self._parts.catalog.public_models()))
+        models = self._parts.catalog.public_models(patterns=request.include_patterns)
+        return pb.ListModelsResponse(models=map(convert.model, models))
 
     async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse:
         rows = self._parts.report.rows()

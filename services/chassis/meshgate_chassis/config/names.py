@@ -37,6 +37,11 @@ class PublicNames:
         """The groups that have a name of their own, in the order of the configuration."""
         return tuple(self._exact.values())
 
+    @property
+    def patterns(self) -> Sequence[ModelGroup]:
+        """The groups whose names stand for many, the longest first."""
+        return tuple(ModelGroup(name, members) for name, members in self._patterns)
+
     def find(self, name: str) -> ModelGroup | None:
         """Who answers to a name, and what the model is called there; None when nobody does."""
         name = self._aliases.get(name, name)
