@@ -35,7 +35,7 @@ async def ask(subject: Subject, tokens: int, key: str, **members: Any) -> Answer
 
 
 async def test_a_stream_is_cut_where_the_budget_ends(subject: Subject) -> None:
-    """A typed error and no [DONE]; the bill is what the client saw, and fits under the budget to the token."""
+    """A typed error and no [DONE]; the bill is what the client saw, and ends where the budget does."""
     key = await subject.new_key(max_budget=0.004)
     answer = await ask(subject, 5_000, key)
 

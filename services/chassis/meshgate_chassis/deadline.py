@@ -49,7 +49,7 @@ def detached_scope(timeout_s: float) -> Iterator[None]:
 
 
 def set_deadline(timeout_s: float) -> None:
-    """A deadline of its own for the rest of this task: for a generator, which may be closed in another one."""
+    """A deadline of its own for the rest of this task: for generators, which may be closed in another one."""
     _deadline_monotonic_s.set(time.monotonic() + timeout_s)
 
 

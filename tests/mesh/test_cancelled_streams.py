@@ -1,0 +1,87 @@
+"""Streams that their clients leave: billed by what their provider had sent, whoever had read how much of it."""
+
+import asyncio
+import random
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from tests.mesh.subject import Subject
+from tests.support.eventually import eventually
+
+STREAMS = 1_000
+TOGETHER = 12
+DELAY_S = 0.04  # between chunks: longer than anything on the way
+CHUNKS_MAX = 6
+SEED = 20_251_121
+
+
+async def leave(subject: Subject, body: dict[str, object], chunks: int) -> None:
+    """Reads so many events, then closes the connection."""
+    async with aiohttp.ClientSession() as session:
+        async with session.post(
+            f"{subject.mesh.url}/v1/chat/completions", json=body, headers=subject.headers()
+        ) as answer:
+            assert 200 == answer.status, await answer.read()
+            while chunks and (line := await answer.content.readline()):
+                chunks -= line.startswith(b"data: ")
+            answer.close()
+
+
+def question(number: int, directives: str) -> dict[str, object]:
+    content = f"Question number {number} {directives}"
+    return {
+        "model": "demo",
+        "stream": True,
+        "cache": {"no-cache": True, "no-store": True},
+        "messages": [{"role": "user", "content": content}],
+    }
+
+
+async def differences(subject: Subject, count: int) -> list[int]:
+    """Of each stream, what was billed less what the provider had sent; every one has exactly one entry."""
+
+    async def all_settled() -> bool:
+        served = await subject.served()
+        return count == len(served) == len(await subject.entries()) and all(
+            each["outcome"] != "serving" for each in served
+        )
+
+    await eventually(all_settled, "every stream is over and has its entry")
+    billed = {entry["request_id"]: entry for entry in await subject.entries()}
+    assert count == len(billed)
+    found = []
+    for served in await subject.served():
+        entry = billed[served["request_id"]]
+        assert entry["estimated"] or entry["completion_tokens"] == served["completion_tokens"]
+        found.append(entry["completion_tokens"] - served["tokens_sent"])
+    return found
+
+
+async def test_a_cancelled_stream_costs_what_was_sent(subject: Subject) -> None:
+    """A thousand streams, each left at a random chunk: the bill is within one token of what was sent."""
+    choose = random.Random(SEED)
+    places = asyncio.Semaphore(TOGETHER)
+
+    async def one(number: int) -> None:
+        async with places:
+            chunks = choose.randint(1, CHUNKS_MAX)
+            await leave(subject, question(number, f"demo:tokens=100 demo:delay={DELAY_S}"), chunks)
+
+    await asyncio.gather(*(one(number) for number in range(STREAMS)))
+    found = Counter(await differences(subject, STREAMS))
+    print(f"billed less sent, tokens: {dict(sorted(found.items()))}")
+
+    assert {-1, 0, 1} >= set(found)
+
+
+@pytest.mark.parametrize("tokens", [300, 3_000])
+async def test_what_a_client_did_not_read_is_billed(subject: Subject, tokens: int) -> None:
+    """A provider that sends as fast as it can is a few chunks ahead: all that has arrived here is billed."""
+    for number in range(5):
+        await leave(subject, question(number, f"demo:tokens={tokens} demo:delay=0"), 2)
+    found = await differences(subject, 5)
+    print(f"billed less sent, tokens: {found}")
+
+    assert all(-tokens // 10 <= difference <= 0 for difference in found)
