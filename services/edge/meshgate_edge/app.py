@@ -253,16 +253,6 @@ def _http_parts(
 ) -> HttpParts:
     release = version("meshgate-edge")
 
-    async def ping_cache() -> CacheStatus:
-        status = await edge.clients.cache.get_status(cache_pb.GetStatusRequest(), timeout_s=1.0)
-        return CacheStatus(
-            enabled=status.enabled,
-            backend=status.backend,
-            reachable=status.reachable,
-            hit_count=status.hit_count,
-            miss_count=status.miss_count,
-        )
-
     register_mesh_gauges(runtime.registry, watch)
     register_deployment_metrics(runtime.registry, deployments.state)
     chat = ChatParts(
@@ -286,16 +276,6 @@ def _http_parts(
         secrets.token_bytes,
         _new_id,
     )
-    health = HealthParts(
-        readiness=watch,
-        config=runtime.config,
-        clock=runtime.clock,
-        version=release,
-        ping_cache=ping_cache,
-        router=deployments.state,
-        probe=RouterProbe(edge.clients.router),
-        authenticator=edge.authenticator,
-    )
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
     credentials = CredentialParts(edge.clients.credentials, edge.authenticator, sealer, _new_id)
     return HttpParts(
@@ -303,7 +283,7 @@ def _http_parts(
         completions=ChatEndpoint(chat, TextShape()),
         embeddings=EmbeddingsEndpoint(_embeddings_parts(chat, edge.embeddings)),
         models=ModelsEndpoint(edge.catalog, edge.authenticator),
-        health=HealthEndpoint(health),
+        health=HealthEndpoint(_health_parts(edge, runtime, watch, deployments)),
         management=ManagementEndpoints(management),
         cache=CacheEndpoints(edge.clients.cache, edge.authenticator),
         credentials=CredentialEndpoints(credentials),
@@ -312,6 +292,29 @@ def _http_parts(
         config=runtime.config,
         telemetry=runtime.telemetry,
         version=release,
+    )
+
+
+def _health_parts(edge: _Edge, runtime: Runtime, watch: MeshWatch, deployments: RouterWatch) -> HealthParts:
+    async def ping_cache() -> CacheStatus:
+        status = await edge.clients.cache.get_status(cache_pb.GetStatusRequest(), timeout_s=1.0)
+        return CacheStatus(
+            enabled=status.enabled,
+            backend=status.backend,
+            reachable=status.reachable,
+            hit_count=status.hit_count,
+            miss_count=status.miss_count,
+        )
+
+    return HealthParts(
+        readiness=watch,
+        config=runtime.config,
+        clock=runtime.clock,
+        version=version("meshgate-edge"),
+        ping_cache=ping_cache,
+        router=deployments.state,
+        probe=RouterProbe(edge.clients.router),
+        authenticator=edge.authenticator,
     )
 
 

@@ -42,8 +42,8 @@ class ModelsEndpoint:
         ]
 
     async def list_all(self, request: Request) -> Response:
-        """Every model, in the order of the configuration. LiteLLM's `return_wildcard_routes` lists patterns, its
-        `include_model_access_groups` and `only_model_access_groups` list access groups."""
+        """Every model, in the order of the configuration. `return_wildcard_routes` lists patterns as well,
+        `include_model_access_groups` and `only_model_access_groups` list access groups: LiteLLM's words."""
         entries = await self._models(request, patterns=_is_on(request, "return_wildcard_routes"))
         only = _is_on(request, "only_model_access_groups")
         data = [] if only else [entry_json(entry) for entry in entries]
