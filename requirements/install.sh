@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs requirements/NAME.txt for each NAME into .venv: exactly the locked versions, checked by hash, and
 # nothing that is not listed there. What is installed besides stays, so that run and test share one .venv.
+# INTO: another environment, for what must not share it.
 set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -13,6 +14,6 @@ if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
   if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
 fi
 for name in "$@"; do
-  .venv/bin/uv pip install --python "$python" --quiet --compile-bytecode --no-deps --require-hashes \
+  .venv/bin/uv pip install --python "${INTO:-$python}" --quiet --compile-bytecode --no-deps --require-hashes \
     -r "requirements/$name.txt"
 done

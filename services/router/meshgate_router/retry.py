@@ -12,6 +12,7 @@ from meshgate_router.providers.base import ErrorKind, ProviderError
 BACKOFF_S: Final = 0.5  # doubled with each retry
 BACKOFF_S_MAX: Final = 8.0
 JITTER_S_MAX: Final = 0.75
+JITTER_SHARE_MAX: Final = 0.5  # of the pause: so that every pause is longer than the one before it
 RETRY_AFTER_S_MAX: Final = 60.0  # a provider that wants a longer pause is not waited for
 
 
@@ -95,5 +96,5 @@ def pause_s(error: ProviderError, situation: Situation, jitter: float) -> float 
         return None
     if told_s:
         return told_s + jitter * JITTER_S_MAX
-    backoff_s = min(BACKOFF_S * 2.0**situation.retry, BACKOFF_S_MAX)
-    return max(backoff_s, situation.retry_after_s) + jitter * JITTER_S_MAX
+    wait_s = max(min(BACKOFF_S * 2.0**situation.retry, BACKOFF_S_MAX), situation.retry_after_s)
+    return wait_s + jitter * min(JITTER_S_MAX, JITTER_SHARE_MAX * wait_s)
