@@ -1,4 +1,4 @@
-"""Streams that their clients leave: billed by what their provider had sent, whoever had read how much of it."""
+"""Streams that their clients leave: billed by what their provider had sent, however much of it was read."""
 
 import asyncio
 import random
