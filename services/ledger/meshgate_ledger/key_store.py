@@ -88,7 +88,7 @@ class KeyStore:
 
         async def does(work: Work) -> tuple[str, ...]:
             before, plan = await _known(work, key_hash)
-            await key_rows.update(work, await self._prepared(work, changing(before), plan))
+            await key_rows.update(work, await self._prepared(work, _with_rules(before, changing), plan))
             return (key_hash,)
 
         return await self._changed(change, does, timeout_s)
@@ -111,7 +111,8 @@ class KeyStore:
                     "this secret is or was another key's",
                     fields={"new_key": "is taken"},
                 )
-            after = replace(changing(before), key_hash=secret.key_hash, key_name=secret.key_name)
+            after = _with_rules(before, changing)
+            after = replace(after, key_hash=secret.key_hash, key_name=secret.key_name)
             after = await self._prepared(work, after, plan)
             await key_rows.delete(work, [key_hash])
             await key_rows.insert(work, after, change.request_id)
@@ -219,6 +220,11 @@ class KeyStore:
             )
             for key, plan in found
         ]
+
+
+def _with_rules(before: KeyRecord, changing: Changing) -> KeyRecord:
+    """What a change may not touch stays, whatever it says."""
+    return replace(changing(before), account_id=before.account_id, created_at=before.created_at)
 
 
 def _with_budget(key: KeyRecord) -> KeyRecord:

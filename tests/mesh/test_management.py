@@ -1,0 +1,468 @@
+"""Keys, users, teams, members, customers, organisations, tags and budgets, by HTTP, as LiteLLM's clients know
+them; what is managed counts at the very next call."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.mesh.subject import Answer, Subject
+
+
+async def ok(subject: Subject, path: str, **members: Any) -> Any:
+    """The answer to a management call that works."""
+    answer = await subject.post(path, members)
+    assert 200 == answer.status, answer.body
+    return answer.json
+
+
+async def shown(subject: Subject, path: str) -> Any:
+    """What a management call shows."""
+    answer = await subject.get(path)
+    assert 200 == answer.status, answer.body
+    return answer.json
+
+
+async def info(subject: Subject, key: str) -> Any:
+    return await shown(subject, f"/key/info?key={key}")
+
+
+def reason(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.json["error"]["type"]
+
+
+async def test_a_key_with_everything(subject: Subject) -> None:
+    """Is told again as it was given; nothing of it is left unenforced."""
+    given: dict[str, Any] = {
+        "key_alias": "all",
+        "user_id": "u",
+        "team_id": "t",
+        "organization_id": "o",
+        "max_budget": 0.123456789,
+        "soft_budget": 0.1,
+        "budget_duration": "30d",
+        "budget_limits": [{"max_budget": 0.01, "budget_duration": "1h"}],
+        "model_max_budget": {"demo": {"budget_limit": 0.5, "time_period": "1d"}, "claude": 2},
+        "rpm_limit": 100,
+        "tpm_limit": 100000,
+        "rpd_limit": 1000,
+        "tpd_limit": 1000000,
+        "max_parallel_requests": 7,
+        "model_rpm_limit": {"demo": 50},
+        "model_tpm_limit": {"demo": 50000},
+        "models": ["demo"],
+        "aliases": {"fast": "demo"},
+        "tags": ["t1"],
+        "metadata": {"a": [1, None]},
+        "duration": "2w",
+    }
+    answer = await subject.post("/key/generate", given)
+    assert "x-meshgate-not-enforced" not in answer.headers
+    key = answer.json["key"]
+    assert b'"max_budget":0.123456789' in answer.body  # every digit
+
+    told = await info(subject, key)
+    expected = given | {
+        "model_max_budget": {
+            "demo": {"budget_limit": 0.5, "time_period": "1d"},
+            "claude": {"budget_limit": 2.0, "time_period": None},
+        }
+    }
+    del expected["duration"]
+    assert expected == {name: told["info"][name] for name in expected}
+    assert told["info"]["budget_reset_at"] and told["expires"]
+    assert (0.0, 0.123456789, "active") == (told["spend"], told["budget_remaining"], told["status"])
+    assert 200 == (await subject.ask("hello", key, model="fast")).status
+    spent = (await info(subject, key))["spend"]
+    assert spent > 0
+    for path in ("/user/info?user_id=u", "/team/info?team_id=t", "/organization/info?organization_id=o"):
+        row = await shown(subject, path)
+        assert spent == (row.get("user_info") or row.get("team_info") or row)["spend"], path
+
+
+async def test_an_update_changes_what_is_given(subject: Subject) -> None:
+    """And nothing else; null removes; the next call knows."""
+    key = await subject.new_key(max_budget=1, rpm_limit=5, models=["demo"], metadata={"a": 1}, key_alias="k")
+
+    told = await ok(subject, "/key/update", key=key, max_budget=2, metadata=None)
+    assert (2.0, 5, ["demo"], {}, "k") == tuple(
+        told[name] for name in ("max_budget", "rpm_limit", "models", "metadata", "key_alias")
+    )
+    told = await ok(subject, "/key/update", key=told["token"], max_budget=None, models=["claude"])
+    assert (None, 5) == (told["max_budget"], told["rpm_limit"])
+    assert (403, "key_model_access_denied") == reason(await subject.ask("hello", key))
+    await ok(subject, "/key/update", key=key, models=[], max_budget=0)
+    assert (429, "budget_exceeded") == reason(await subject.ask("hello", key))
+    await ok(subject, "/key/update", key=key, max_budget=1)
+    assert 200 == (await subject.ask("hello", key)).status
+
+    answer = await subject.post("/key/update", {"key": key, "guardrails": ["g"]})
+    assert "guardrails" == answer.headers["x-meshgate-not-enforced"]
+    answer = await subject.post("/key/update", {"key": key, "enforced_params": ["user"]})
+    assert (["g"], ["user"]) == (answer.json["guardrails"], answer.json["enforced_params"])
+    assert 404 == (await subject.post("/key/update", {"key": "sk-nobody-has-this", "rpm": 1})).status
+
+
+async def test_a_blocked_key_is_refused_at_once(subject: Subject) -> None:
+    """And may call again when it is unblocked."""
+    key = await subject.new_key()
+    assert 200 == (await subject.ask("hello", key)).status
+
+    assert (await ok(subject, "/key/block", key=key))["blocked"]
+    assert (401, "auth_error") == reason(await subject.ask("hello", key))
+    assert "blocked" == (await info(subject, key))["status"]
+    assert not (await ok(subject, "/key/unblock", key=key))["blocked"]
+    assert 200 == (await subject.ask("hello", key)).status
+
+
+@pytest.mark.parametrize("in_path", [True, False])
+async def test_another_secret_for_the_same_key(subject: Subject, in_path: bool) -> None:
+    """The old one is dead at once; budget and spend go on, and the books balance."""
+    old = await subject.new_key(max_budget=1, key_alias="alias", models=["demo"])
+    assert 200 == (await subject.ask("first", old)).status
+    before = await info(subject, old)
+
+    path = f"/key/{before['key']}/regenerate" if in_path else "/key/regenerate"
+    made = await ok(subject, path, **({} if in_path else {"key": old}), rpm_limit=9)
+
+    new = made["key"]
+    assert old != new
+    assert ("alias", 1.0, before["spend"], 9) == (
+        made["key_alias"],
+        made["max_budget"],
+        made["spend"],
+        made["rpm_limit"],
+    )
+    assert 401 == (await subject.ask("second", old)).status
+    assert 404 == (await subject.get(f"/key/info?key={old}")).status
+    assert 200 == (await subject.ask("third", new)).status
+    assert (await info(subject, new))["spend"] > before["spend"]
+    entries = await subject.entries()
+    assert 1 == len({entry["account_id"] for entry in entries})
+    assert 401 == (await subject.ask("again", old)).status
+    assert 400 == (await subject.post("/key/regenerate", {"key": new, "new_key": old})).status
+
+
+async def test_keys_are_listed(subject: Subject) -> None:
+    """Page by page, filtered and sorted; a key sees itself."""
+    keys = [await subject.new_key(key_alias=f"alias-{n}", user_id=f"u{n % 2}") for n in range(5)]
+
+    page = await shown(
+        subject, "/key/list?page=2&size=2&sort_by=key_alias&sort_order=asc&return_full_object=true"
+    )
+    assert (5, 2, 3) == (page["total_count"], page["current_page"], page["total_pages"])
+    assert ["alias-2", "alias-3"] == [row["key_alias"] for row in page["keys"]]
+    mine = await shown(subject, "/key/list?user_id=u1")
+    assert 2 == mine["total_count"]
+    assert all(isinstance(each, str) and len(each) == 64 for each in mine["keys"])
+    own = await subject.get("/key/list?return_full_object=true", keys[3])
+    assert ["alias-3"] == [row["key_alias"] for row in own.json["keys"]]
+    assert [f"alias-{n}" for n in range(5)] == (await shown(subject, "/key/aliases"))["aliases"]
+    assert 401 == (await subject.get("/key/aliases", keys[0])).status
+    assert "healthy" == (await subject.post("/key/health", {}, keys[0])).json["key"]
+    rows = await ok(subject, "/v2/key/info", keys=[keys[0], "sk-none-of-them-at-all"])
+    assert ["alias-0"] == [row["key_alias"] for row in rows["info"]]
+    for query in ("sort_by=secret", "page=0", "size=1001", "sort_order=;drop"):
+        assert 422 == (await subject.get(f"/key/list?{query}")).status
+
+
+async def test_a_user_has_a_budget_for_all_keys(subject: Subject) -> None:
+    """And a first key, unless told otherwise."""
+    made = await ok(
+        subject,
+        "/user/new",
+        user_id="ada",
+        user_email="ada@x.org",
+        max_budget=1,
+        key_alias="first",
+        rpm_limit=50,
+    )
+    assert ("ada", "ada@x.org", 1.0, []) == (
+        made["user_id"],
+        made["user_email"],
+        made["max_budget"],
+        made["teams"],
+    )
+    first, second = made["key"], await subject.new_key(user_id="ada")
+    assert 200 == (await subject.ask("hello", first)).status
+
+    await ok(subject, "/user/update", user_id="ada", max_budget=0.000001)
+    assert [429, 429] == [(await subject.ask("hello", key)).status for key in (first, second)]
+    told = await shown(subject, "/user/info?user_id=ada")
+    assert (0.000001, 50, 2) == (
+        told["user_info"]["max_budget"],
+        told["user_info"]["rpm_limit"],
+        len(told["keys"]),
+    )
+    assert "ada" == (await subject.get("/user/info", first)).json["user_id"]
+    assert 403 == (await subject.get("/user/info?user_id=bob", first)).status
+    assert 404 == (await subject.get("/user/info?user_id=bob")).status
+
+    await ok(subject, "/user/update", user_id="ada", blocked=True, max_budget=None)
+    assert 200 != (await subject.ask("hello", second)).status
+    assert 1 == await ok(subject, "/user/delete", user_ids=["ada", "nobody"])
+    assert 401 == (await subject.ask("hello", second)).status
+    lone = await ok(subject, "/user/new", user_id="lone", auto_create_key=False)
+    assert lone["key"] is None
+    page = await shown(subject, "/user/list?page_size=1")
+    assert (["lone"], 1, 1) == ([row["user_id"] for row in page["users"]], page["total"], page["total_pages"])
+    assert 400 == (await subject.post("/user/new", {"user_id": "lone"})).status
+
+
+async def test_a_proxy_admin_manages(subject: Subject) -> None:
+    """With the user's own key; others do not."""
+    admin = (await ok(subject, "/user/new", user_id="boss", user_role="proxy_admin"))["key"]
+    other = (await ok(subject, "/user/new", user_id="clerk", user_role="internal_user"))["key"]
+
+    made = await subject.post("/key/generate", {}, admin)
+    assert (200, "boss") == (made.status, made.json["created_by"])
+    assert 401 == (await subject.post("/key/generate", {}, other)).status
+    assert 401 == (await subject.post("/team/new", {}, other)).status
+    assert 200 == (await subject.get(f"/key/info?key={other}", admin)).status
+    assert 403 == (await subject.get(f"/key/info?key={admin}", other)).status
+    assert 400 == (await subject.post("/user/new", {"user_role": "king"})).status
+
+
+async def test_a_team_with_a_member_budget(subject: Subject) -> None:
+    """The member's budget is for that team alone; the team's for all."""
+    team = await ok(
+        subject,
+        "/team/new",
+        team_alias="crew",
+        max_budget=1,
+        members_with_roles=[{"role": "admin", "user_id": "ann"}],
+        team_member_budget=0.5,
+    )
+    team_id = team["team_id"]
+    assert [("ann", "admin")] == [(each["user_id"], each["role"]) for each in team["members_with_roles"]]
+    added = await ok(
+        subject,
+        "/team/member_add",
+        team_id=team_id,
+        member={"role": "user", "user_id": "bob"},
+        max_budget_in_team=0.000001,
+    )
+    assert ["bob"] == [each["user_id"] for each in added["updated_users"]]
+    (membership,) = added["updated_team_memberships"]
+    assert 0.000001 == membership["litellm_budget_table"]["max_budget"]
+    ann, bob = [await subject.new_key(team_id=team_id, user_id=user_id) for user_id in ("ann", "bob")]
+
+    assert [200, 429] == [(await subject.ask("hello", key)).status for key in (ann, bob)]
+    changed = await ok(
+        subject, "/team/member_update", team_id=team_id, user_id="bob", max_budget_in_team=None
+    )
+    assert changed["max_budget_in_team"] is None
+    assert 200 == (await subject.ask("hello", bob)).status
+    await ok(subject, "/team/update", team_id=team_id, team_member_budget=0)
+    assert [429, 429] == [(await subject.ask("hello", key)).status for key in (ann, bob)]
+    await ok(subject, "/team/update", team_id=team_id, team_member_budget=None, max_budget=0)
+    assert 429 == (await subject.ask("hello", ann)).status
+    await ok(subject, "/team/update", team_id=team_id, max_budget=1)
+
+    told = await shown(subject, f"/team/info?team_id={team_id}")
+    assert {"ann", "bob"} == {each["user_id"] for each in told["team_memberships"]}
+    assert told["team_info"]["spend"] > 0
+    assert 2 == len(told["keys"])
+    assert 200 == (await subject.get(f"/team/info?team_id={team_id}", ann)).status
+    assert 403 == (await subject.get("/team/info?team_id=other", ann)).status
+    left = await ok(subject, "/team/member_delete", team_id=team_id, user_id="bob")
+    assert ["ann"] == [each["user_id"] for each in left["members_with_roles"]]
+
+    assert (await ok(subject, "/team/block", team_id=team_id))["blocked"]
+    assert 200 != (await subject.ask("hello", ann)).status
+    await ok(subject, "/team/unblock", team_id=team_id)
+    assert 200 == (await subject.ask("hello", ann)).status
+    assert [team_id] == [row["team_id"] for row in await shown(subject, "/team/list")]
+    paged = await shown(subject, "/v2/team/list?team_alias=CRE")
+    assert (1, 1) == (paged["total"], paged["total_pages"])
+    assert {"deleted_teams": [team_id]} == await ok(subject, "/team/delete", team_ids=[team_id])
+    assert 401 == (await subject.ask("hello", ann)).status
+    await subject.entries()
+
+
+async def test_a_member_by_e_mail(subject: Subject) -> None:
+    """Is the user who has it, else a new one."""
+    await ok(subject, "/team/new", team_id="t")
+    await ok(subject, "/user/new", user_id="ann", user_email="ann@x.org", auto_create_key=False)
+    members = [{"user_email": "Ann@x.org"}, {"user_email": "new@x.org"}]
+    added = await ok(subject, "/team/member_add", team_id="t", member=members)
+
+    users = {each["user_email"]: each["user_id"] for each in added["updated_users"]}
+    assert ({"ann@x.org", "new@x.org"}, "ann") == (set(users), users["ann@x.org"])
+    await ok(subject, "/team/member_delete", team_id="t", user_email="new@x.org")
+    assert 404 == (await subject.post("/team/member_delete", {"team_id": "t", "user_id": "nobody"})).status
+    assert 404 == (await subject.post("/team/member_add", {"team_id": "x", "member": members})).status
+
+
+async def test_a_customer_is_blocked(subject: Subject) -> None:
+    """Also one whom nobody made; under both names of the endpoints."""
+    assert 200 == (await subject.ask("hello", user="c1")).status
+
+    blocked = await ok(subject, "/customer/block", user_ids=["c1"])
+    assert [("c1", True)] == [(row["user_id"], row["blocked"]) for row in blocked["blocked_users"]]
+    assert 200 != (await subject.ask("hello", user="c1")).status
+    assert 200 == (await subject.ask("hello", user="c2")).status
+    await ok(subject, "/end_user/unblock", user_ids=["c1"])
+    assert 200 == (await subject.ask("hello again", user="c1")).status
+    row = await shown(subject, "/customer/info?end_user_id=c1")
+    assert (False, True) == (row["blocked"], row["spend"] > 0)
+
+    await ok(subject, "/customer/update", user_id="c1", max_budget=0, alias="C")
+    assert 429 == (await subject.ask("hello", user="c1")).status
+    row = (await shown(subject, "/end_user/list"))[0]
+    assert ("c1", "C", 0.0) == (row["user_id"], row["alias"], row["litellm_budget_table"]["max_budget"])
+    gone = await ok(subject, "/customer/delete", user_ids=["c1"])
+    assert 1 == gone["deleted_customers"]
+    assert 200 == (await subject.ask("hello", user="c1")).status
+    assert 404 == (await subject.get("/customer/info?end_user_id=c1")).status
+
+
+async def test_a_budget_is_shared(subject: Subject) -> None:
+    """Its change counts at the next call of whoever uses it."""
+    made = await ok(subject, "/budget/new", budget_id="small", max_budget=1, budget_duration="1d")
+    assert (1.0, "1d") == (made["max_budget"], made["budget_duration"])
+    key = await subject.new_key(budget_id="small")
+    await ok(subject, "/customer/new", user_id="c", budget_id="small")
+    assert 200 == (await subject.ask("hello", key)).status
+    told = await info(subject, key)
+    assert ("small", 1.0) == (told["budget_id"], told["litellm_budget_table"]["max_budget"])
+    assert told["budget_reset_at"] and told["budget_remaining"] < 1
+
+    await ok(subject, "/budget/update", budget_id="small", max_budget=0)
+    assert [429, 429] == [
+        answer.status for answer in (await subject.ask("hello", key), await subject.ask("hello", user="c"))
+    ]
+    assert [0.0] == [row["max_budget"] for row in await ok(subject, "/budget/info", budgets=["small", "x"])]
+    settings = {
+        row["field_name"]: row["field_value"]
+        for row in await shown(subject, "/budget/settings?budget_id=small")
+    }
+    assert (0.0, "1d", None) == (settings["max_budget"], settings["budget_duration"], settings["rpm_limit"])
+    assert 400 == (await subject.post("/budget/new", {"budget_id": "small"})).status
+    assert (400, "budget_id") == (
+        (bad := await subject.post("/key/generate", {"budget_id": "none"})).status,
+        bad.json["error"]["param"],
+    )
+    await ok(subject, "/budget/delete", id="small")
+    assert 200 == (await subject.ask("hello", key)).status
+    assert [] == await shown(subject, "/budget/list")
+
+
+async def test_organizations_and_tags(subject: Subject) -> None:
+    """Have budgets, too."""
+    made = await ok(subject, "/organization/new", organization_alias="acme", max_budget=1)
+    organization_id = made["organization_id"]
+    await ok(subject, "/team/new", team_id="t", organization_id=organization_id)
+    key = await subject.new_key(team_id="t", tags=["red"])
+    assert 200 == (await subject.ask("hello", key)).status
+    row = await shown(subject, f"/organization/info?organization_id={organization_id}")
+    assert (["t"], True) == (row["teams"], row["spend"] > 0)
+
+    await ok(subject, "/organization/update", organization_id=organization_id, max_budget=0)
+    assert 429 == (await subject.ask("hello", key)).status
+    (gone,) = await ok(subject, "/organization/delete", organization_ids=[organization_id])
+    assert "acme" == gone["organization_alias"]
+    assert 200 == (await subject.ask("hello", key)).status
+
+    made = await ok(subject, "/tag/new", name="red", description="calls of red", max_budget=0)
+    assert ("red", 0.0) == (made["tag"]["name"], made["tag"]["max_budget"])
+    assert 429 == (await subject.ask("hello", key)).status
+    assert {"red"} == set(await ok(subject, "/tag/info", names=["red", "blue"]))
+    await ok(subject, "/tag/update", name="red", max_budget=None)
+    assert 200 == (await subject.ask("hello", key)).status
+    assert ["red"] == [row["name"] for row in await shown(subject, "/tag/list")]
+    await ok(subject, "/tag/delete", name="red")
+
+
+async def test_rates_and_parallel_calls_of_a_key(subject: Subject) -> None:
+    """Are kept by the seed's short names, too."""
+    key = await subject.new_key(rpm=2)
+
+    assert [200, 200, 429] == [(await subject.ask(f"hello {n}", key)).status for n in range(3)]
+    await ok(subject, "/key/update", key=key, rpm=3)
+    assert [200, 429] == [(await subject.ask(f"again {n}", key)).status for n in range(2)]
+    await ok(subject, "/key/update", key=key, rpm_limit=None, model_rpm_limit={"demo": 0})
+    assert 429 == (await subject.ask("hello", key)).status
+    assert 200 == (await subject.ask("hello", key, model="claude")).status
+    await ok(subject, "/key/update", key=key, model_rpm_limit=None, max_parallel_requests=0)
+    assert 429 == (await subject.ask("hello", key)).status
+
+
+async def test_a_budget_for_one_model(subject: Subject) -> None:
+    """Other models are free to use."""
+    key = await subject.new_key(model_max_budget={"demo": {"budget_limit": 0, "time_period": "1d"}})
+
+    assert (429, "budget_exceeded") == reason(await subject.ask("hello", key))
+    assert 200 == (await subject.ask("hello", key, model="claude")).status
+
+
+@pytest.mark.parametrize(
+    "path", ["/key/generate", "/user/new", "/team/new", "/budget/new", "/organization/new"]
+)
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"max_budget": -1}, 400, "max_budget"),
+        ({"max_budget": 10**10}, 400, "max_budget"),
+        (b'{"max_budget": NaN}', 422, "max_budget"),
+        ({"max_budget": "much"}, 422, "max_budget"),
+        ({"budget_duration": "soon"}, 400, "budget_duration"),
+        ({"budget_duration": "1d; drop table"}, 400, "budget_duration"),
+        ({"rpm_limit": -1}, 400, "rpm_limit"),
+        ({"rpm_limit": 10**30}, 400, "rpm_limit"),
+        ({"tpm_limit": "x"}, 422, "tpm_limit"),
+        ({"model_max_budget": {"demo": {"budget_limit": -1}}}, 400, "model_max_budget.demo"),
+        ({"budget_limits": [{"max_budget": 1, "budget_duration": "1d"}] * 2}, 400, "budget_limits"),
+    ],
+)
+async def test_nonsense_is_refused_by_name(
+    subject: Subject, path: str, body: Any, status: int, param: str
+) -> None:
+    """In OpenAI's format."""
+    answer = await subject.post(path, body)
+
+    assert (status, param) == (answer.status, answer.json["error"]["param"]), answer.body
+    assert str(status) == answer.json["error"]["code"]
+
+
+async def test_management_is_the_admins(subject: Subject) -> None:
+    """Every route of it, but for looking at oneself; and the documentation has them all."""
+    key = await subject.new_key(user_id="u")
+    paths = (await subject.get("/openapi.json")).json["paths"]
+    kinds = {"keys", "users", "teams", "customers", "budgets", "organizations", "tags"}
+    managed = [
+        (path, method)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if kinds & set(operation.get("tags", ()))
+    ]
+    assert 45 <= len(managed)
+    own = {"/key/info", "/key/list", "/key/health", "/user/info", "/team/info"}
+    names = ("id", "key", "name", "team_id", "user_id", "budget_id", "organization_id")
+    lists = ("names", "keys", "user_ids", "team_ids", "budgets", "organization_ids")
+    body: dict[str, Any] = dict.fromkeys(names, "x") | dict.fromkeys(lists, ["x"])
+    body["member"] = {"user_id": "x"}
+    for path, method in managed:
+        if path in own:
+            continue
+        query = "?end_user_id=a&budget_id=a&organization_id=a" if method == "get" else ""
+        url = f"{subject.mesh.url}{path.replace('{key}', 'sk-whatever-key')}{query}"
+        async with subject.session.request(method, url, json=body, headers=subject.headers(key)) as answer:
+            assert 401 == answer.status, (path, await answer.read())
+
+
+async def test_secrets_are_nowhere(subject: Subject) -> None:
+    """Not in the database, in whatever table."""
+
+    key = await subject.new_key(key_alias="a", user_id="u")
+    new = (await ok(subject, "/key/regenerate", key=key))["key"]
+    connection = await asyncpg.connect(subject.mesh.database_url)
+    try:
+        for table in ("keys", "entities", "changes", "accounts", "limits"):
+            rows = await connection.fetch(f"SELECT to_jsonb(t)::text AS row FROM ledger.{table} t")
+            text = json.dumps([row["row"] for row in rows])
+            assert key not in text
+            assert new not in text
+    finally:
+        await connection.close()
