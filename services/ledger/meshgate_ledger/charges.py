@@ -17,7 +17,9 @@ def settlement(command: SettleCommand, price_of_call: PriceOfCall, now: datetime
     tokens = consistent(command.tokens)
     is_used = command.outcome is not Outcome.CACHE_HIT and _is_any(tokens)
     price = (
-        price_of_call(command.deployment_id, command.provider, command.upstream_model, at)
+        price_of_call(
+            command.deployment_id, command.provider, command.upstream_model or command.model_group, at
+        )
         if is_used
         else None
     )

@@ -229,6 +229,8 @@ def account_to(principal: Principal, key: KeyRecord | None, spend_nanos: int) ->
         key_alias=key.key_alias,
         user_id=key.user_id,
         team_id=key.team_id,
+        organization_id=key.organization_id,
+        expire_time=None if key.expires_at is None else _timestamp(key.expires_at),
         metadata_json=key.metadata_json,
         spend_usd_nanos=spend_nanos,
         max_budget_usd_nanos=key.max_budget_nanos,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
 from meshgate_chassis.config.names import PublicNames
-from meshgate_ledger.price import Price, Rates
+from meshgate_ledger.price import Price, Rates, highest_cost
 from meshgate_ledger.price_library import PriceLibrary
 
 # Providers that run on the operator's own machines: nobody sends a bill.
@@ -48,7 +48,11 @@ class PriceBook:
         return ModelPrices(known, complete=bool(found) and len(known) == len(found))
 
     def of_call(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
-        """The price of a call that was made. The deployment may be gone from the configuration."""
+        """The price of a call that was made. The deployment may be gone from the configuration. When nobody can
+        say who served it `upstream_model` is the public name that was asked for: the dearest behind it."""
+        if not deployment_id and not provider:
+            prices = self.of_model(upstream_model, at).prices
+            return max(prices, key=lambda price: highest_cost(price, 1_000, 1_000).total, default=None)
         return self._price(self._deployments.get(deployment_id), provider, upstream_model, at)
 
     def _price(self, deployment: Deployment | None, provider: str, model: str, at: datetime) -> Price | None:

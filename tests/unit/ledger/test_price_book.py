@@ -37,6 +37,14 @@ def test_where_prices_come_from() -> None:
     assert book.of_call("mixed-2", "openai", "nobody", NOW) is None
 
 
+def test_nobody_knows_who_served_it() -> None:
+    """A call that was lost with its edge is charged at the dearest price behind its public name."""
+    book = PriceBook(NAMES, DEPLOYMENTS, LIBRARY)
+
+    assert book.of_call("gpt-1", "openai", "gpt-4o", NOW) == book.of_call("", "", "gpt", NOW)
+    assert book.of_call("", "", "nobody-asked-for-this", NOW) is None
+
+
 def test_the_prices_behind_a_name() -> None:
     """All of them, and whether one is missing."""
     book = PriceBook(NAMES, DEPLOYMENTS, LIBRARY)
