@@ -80,6 +80,22 @@ async def test_many_streams_of_one_key_never_pass_its_budget(subject: Subject) -
     )
 
 
+async def test_a_whole_answer_ends_where_the_budget_does(subject: Subject) -> None:
+    """Without max_tokens nobody knows how long it will be: far from the budget's end it may be as long as it
+    likes, near to it it is refused when the money ends, and what came until then is billed."""
+    key = await subject.new_key(max_budget=0.008)
+    whole = await subject.ask("Go on demo:tokens=1500", key=key)
+    cut = await subject.ask("Go on and on demo:tokens=9000", key=key)
+    after = await subject.ask("Go on again demo:tokens=9000", key=key)
+
+    first, second = await charge(subject, 2)
+    assert (200, 429, 429) == (whole.status, cut.status, after.status)
+    assert 1_500 == whole.json["usage"]["completion_tokens"] == first["completion_tokens"]
+    assert whole.json["choices"][0]["message"]["content"].startswith("This answer is as long")
+    assert "budget_exceeded" == cut.json["error"]["type"]
+    assert 8_000_000 - OUTPUT_NANOS < first["amount_nanos"] + second["amount_nanos"] <= 8_000_000
+
+
 async def test_a_dearer_fallback_is_priced_anew(subject: Subject) -> None:
     """The hold was made for a model at half the price: the budget is kept all the same."""
     key = await subject.new_key(max_budget=0.0015)

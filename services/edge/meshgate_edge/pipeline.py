@@ -56,15 +56,12 @@ class Pipeline:
             request = await self._steps.compression.compress(run, request)
             run.asked = True
             asked_s = self._clock.monotonic_s()
-            answer = await self._steps.router.create_chat(
-                router_pb.CreateChatRequest(request_id=call.call_id, chat=request, options=route_options(run))
-            )
+            ask = self._gathered if self._steps.top_ups.is_tight(run) else self._answered
+            response = await ask(run, request)
             run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
-            run.served(answer.served_by)
-            run.response_id = answer.response.id
-            await self._settle(run, answer.response)
-            self._steps.cache.store(run, answer.response)
-            return Completed(answer.response, run.info)
+            await self._settle(run, response)
+            self._steps.cache.store(run, response)
+            return Completed(response, run.info)
 
     async def stream(self, call: ChatCall) -> AsyncGenerator[StreamEvent, None]:
         """Started, Chunks as they come, Ended. Raises MeshError; without Ended the answer is truncated."""
@@ -100,6 +97,23 @@ class Pipeline:
         renamed.CopyFrom(request)
         renamed.model = model
         return renamed
+
+    async def _answered(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+        """The router's whole answer."""
+        answer = await self._steps.router.create_chat(
+            router_pb.CreateChatRequest(request_id=run.call.call_id, chat=request, options=route_options(run))
+        )
+        run.served(answer.served_by)
+        run.response_id = answer.response.id
+        return answer.response
+
+    async def _gathered(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+        """A whole answer, streamed to here because the budget may end within it."""
+        run.chunks = ChunkAccumulator()
+        async with aclosing(self._routed(run, request)) as events:
+            async for _ in events:
+                pass
+        return run.chunks.response()
 
     def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[Started | Chunks, None]:
         """The router's stream; see RoutedStream.events."""

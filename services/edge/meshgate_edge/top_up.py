@@ -29,6 +29,7 @@ STEP_TOKENS_MIN: Final = 256
 STEP_TOKENS_MAX: Final = 4_096
 ATTEMPTS_MAX: Final = 4  # of a top-up that the answer waits for
 BACKOFF_FIRST_S: Final = 0.1
+TIGHT: Final = 16  # less than so many holds are left of the budget
 UNLIMITED: Final = 1 << 62
 # The hold is no more: it has expired and was charged as estimated, and the settlement will correct that.
 HOLD_GONE_REASONS: Final = frozenset({"HOLD_UNKNOWN", "ALREADY_SETTLED", "ALREADY_VOIDED"})
@@ -52,6 +53,15 @@ class TopUps:
         self.clock = clock
         self.timeout_s = timeout_s
         self.allow_without_ledger = allow_without_ledger
+
+    def is_tight(self, run: CallRun) -> bool:
+        """True when a budget may end within the answer of a call that is not streamed. It is then streamed
+        as far as the edge: only so can it end in time."""
+        left = run.info.remaining_budget_usd_nanos
+        if left is None or run.held_usd_nanos == 0 or left >= TIGHT * run.held_usd_nanos:
+            return False
+        most = run.max_output_tokens
+        return most is None or run.covered_output_tokens < most * run.choice_count
 
     def cover(self, run: CallRun, counter: TokenCounter) -> "Cover | None":
         """Of an answer that begins; None when nothing has to be watched."""
