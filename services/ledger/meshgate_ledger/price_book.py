@@ -49,7 +49,7 @@ class PriceBook:
 
     def of_call(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
         """The price of a call that was made. The deployment may be gone from the configuration. When nobody
-        can say who served it `upstream_model` is the public name that was asked for: the dearest behind it."""
+        can say who served it, `upstream_model` is the public name that was asked for: the dearest of it."""
         if not deployment_id and not provider:
             prices = self.of_model(upstream_model, at).prices
             return max(prices, key=lambda price: highest_cost(price, 1_000, 1_000).total, default=None)
