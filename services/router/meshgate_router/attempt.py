@@ -199,7 +199,8 @@ class _Attempts(Generic[T]):
             names = self._task.fallbacks if depth == 0 else ()
         else:
             last = next((item for item in reversed(journey.failures) if item.group == group.name), None)
-            names = catalog.fallbacks(group.name, ErrorKind.UNAVAILABLE if last is None else last.error.kind)
+            called = (self._task.model, group.name) if group.name == journey.groups[0] else (group.name,)
+            names = catalog.fallbacks(called, ErrorKind.UNAVAILABLE if last is None else last.error.kind)
         found = (catalog.find(name) for name in names)
         return [target for target in found if target is not None and target.name not in journey.groups]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshgate_chassis.config.model import Deployment, RouterConfig
-from meshgate_chassis.config.names import WILDCARD, ModelGroup, PublicNames, grouped
+from meshgate_chassis.config.names import ModelGroup, PublicNames, grouped, is_pattern, matched_text
 from meshgate_router.providers.base import ErrorKind
 
 
@@ -36,17 +36,21 @@ class Catalog:
         """The group that answers to a name."""
         return self._names.find(name)
 
-    def fallbacks(self, group: str, kind: ErrorKind) -> Sequence[str]:
-        """The names to try in order when a group failed in this way."""
+    def fallbacks(self, names: Sequence[str], kind: ErrorKind) -> Sequence[str]:
+        """The names to try in order when a group failed in this way. `names`: what it was called by: an alias
+        before its own name; each name before the longest pattern that fits, and that before `*`."""
         special: Mapping[str, Sequence[str]] = {}
         if kind is ErrorKind.CONTEXT_WINDOW_EXCEEDED:
             special = self._router.context_window_fallbacks
         elif kind is ErrorKind.CONTENT_FILTERED:
             special = self._router.content_policy_fallbacks
         for configured in (special, self._router.fallbacks):
-            for name in (group, WILDCARD):
+            for name in names:
                 if name in configured:
                     return configured[name]
+            fitting = [pattern for pattern in configured if _fits(pattern, names)]
+            if fitting:
+                return configured[max(fitting, key=len)]
         return self._router.default_fallbacks
 
     def public_models(self, *, patterns: bool = False) -> Sequence[PublicModel]:
@@ -58,6 +62,10 @@ class Catalog:
         own = [_public(group.name, group) for group in self._names.exact if group.name not in aliases]
         wide = [_public(group.name, group) for group in self._names.patterns] if patterns else []
         return [*aliased, *own, *wide]
+
+
+def _fits(pattern: str, names: Sequence[str]) -> bool:
+    return is_pattern(pattern) and any(matched_text(pattern, name) is not None for name in names)
 
 
 def _usable(members: Sequence[Deployment], providers: Collection[str]) -> Sequence[Deployment]:

@@ -345,3 +345,20 @@ async def test_a_quoted_key_is_not_told() -> None:
 
     assert SECRET not in f"{caught.value} {dict(caught.value.metadata)}"
     assert "Incorrect key: ***" == caught.value.metadata["provider_message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("alias", "c"), ("a", "b"), ("wild/x-1", "d"), ("wild/y", "c"), ("lonely", "b")],
+)
+async def test_whose_fallbacks_they_are(asked: str, expected: str) -> None:
+    """An alias may have its own; then the group's name, the longest pattern that fits, and `*`."""
+    group = [deployment(name) for name in ("a", "b", "c", "d", "wild/*", "lonely")]
+    config = RouterConfig(
+        num_retries=0,
+        model_group_alias={"alias": "a"},
+        fallbacks={"*": ["b"], "wild/*": ["c"], "wild/x-*": ["d"], "alias": ["c"], "a": ["b"]},
+    )
+    script = Script(group, config, a=[DOWN], lonely=[DOWN], **{"wild/*": [DOWN]})
+
+    assert expected == (await script.run(asked)).group.name

@@ -130,3 +130,15 @@ async def test_two_routers_are_one(provider: DemoProvider, tmp_path: Path, redis
             return caught.value.reason == "DEPLOYMENTS_COOLING_DOWN"
 
         await eventually(cooling, "the other router leaves it alone as well")
+
+
+async def test_a_redis_that_is_not_there_stops_nobody(provider: DemoProvider, tmp_path: Path) -> None:
+    """The router starts and answers, with limits of its own."""
+    router = RouterConfig(num_retries=0, redis_url=Secret("redis://127.0.0.1:9"))
+    async with served_router(config_of(provider, router, rpd=2), tmp_path) as client:
+        for _ in range(2):
+            await client.create_chat(asking("Hello"))
+        with pytest.raises(MeshError) as caught:
+            await client.create_chat(asking("Hello"))
+        assert "DEPLOYMENT_LIMITS_REACHED" == caught.value.reason
+        assert not (await client.get_state(pb.GetStateRequest())).shared
