@@ -114,6 +114,19 @@ CHECKS = (
     ) d USING (day)
     WHERE coalesce(e.amount_nanos, 0) <> coalesce(d.amount_nanos, 0)
     """,
+    """
+    SELECT 'the totals of a day are not its sums', day::text,
+        coalesce(d.amount_nanos, 0), coalesce(t.amount_nanos, 0)
+    FROM (
+        SELECT day, sum(spend_nanos) AS amount_nanos FROM ledger.daily_spend
+        WHERE day < (SELECT before_day FROM ledger.totals_state) GROUP BY day
+    ) d
+    FULL JOIN (
+        SELECT day, sum(spend_nanos) AS amount_nanos FROM ledger.day_totals
+        WHERE dimension = 'all' AND day < (SELECT before_day FROM ledger.totals_state) GROUP BY day
+    ) t USING (day)
+    WHERE coalesce(d.amount_nanos, 0) <> coalesce(t.amount_nanos, 0)
+    """,
 )
 
 

@@ -44,6 +44,80 @@ CREATE TABLE ledger.daily_label_spend (
 
 CREATE INDEX daily_label_spend_of_label ON ledger.daily_label_spend (kind, label, day);
 
+-- The sums of past days once more by each dimension alone, so that a report over a year reads a few thousand
+-- rows: dimension 'all' has the value ''. Days before `totals_state.before_day` are complete; `total_days` adds
+-- days that are over, a posting that comes late takes its day back.
+CREATE TABLE ledger.day_totals (
+    dimension text NOT NULL,
+    day date NOT NULL,
+    value text NOT NULL,
+    imported boolean NOT NULL,
+    spend_nanos bigint NOT NULL,
+    saved_nanos bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_creation_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    requests bigint NOT NULL,
+    failures bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    cache_hits bigint NOT NULL,
+    duration_us bigint NOT NULL,
+    timed_requests bigint NOT NULL,
+    PRIMARY KEY (dimension, day, value, imported)
+);
+
+CREATE TABLE ledger.totals_state (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    before_day date NOT NULL
+);
+
+INSERT INTO ledger.totals_state (before_day) VALUES ('-infinity');
+
+-- Totals of every day before `p_today` that has none yet. Returns the first day without.
+CREATE FUNCTION ledger.total_days(p_today date) RETURNS date LANGUAGE plpgsql
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    first_day date;
+BEGIN
+    SELECT before_day INTO first_day FROM ledger.totals_state FOR UPDATE;
+    IF first_day < p_today THEN
+        DELETE FROM ledger.day_totals WHERE day >= first_day;
+        INSERT INTO ledger.day_totals
+        SELECT CASE
+                WHEN grouping(key_hash) = 0 THEN 'key_hash'
+                WHEN grouping(user_id) = 0 THEN 'user_id'
+                WHEN grouping(team_id) = 0 THEN 'team_id'
+                WHEN grouping(organization_id) = 0 THEN 'organization_id'
+                WHEN grouping(model) = 0 THEN 'model'
+                WHEN grouping(model_group) = 0 THEN 'model_group'
+                WHEN grouping(provider) = 0 THEN 'provider'
+                ELSE 'all' END,
+            day, coalesce(key_hash, user_id, team_id, organization_id, model, model_group, provider, ''),
+            imported, sum(spend_nanos), sum(saved_nanos), sum(prompt_tokens), sum(completion_tokens),
+            sum(cached_tokens), sum(cache_creation_tokens), sum(reasoning_tokens), sum(requests),
+            sum(failures), sum(cancelled), sum(cache_hits), sum(duration_us), sum(timed_requests)
+        FROM ledger.daily_spend
+        WHERE day >= first_day AND day < p_today
+        GROUP BY GROUPING SETS ((day, imported), (day, imported, key_hash), (day, imported, user_id),
+            (day, imported, team_id), (day, imported, organization_id), (day, imported, model),
+            (day, imported, model_group), (day, imported, provider));
+        INSERT INTO ledger.day_totals
+        SELECT kind, day, label, imported, sum(spend_nanos), sum(saved_nanos), sum(prompt_tokens),
+            sum(completion_tokens), sum(cached_tokens), sum(cache_creation_tokens), sum(reasoning_tokens),
+            sum(requests), sum(failures), sum(cancelled), sum(cache_hits), sum(duration_us),
+            sum(timed_requests)
+        FROM ledger.daily_label_spend
+        WHERE day >= first_day AND day < p_today
+        GROUP BY kind, day, label, imported;
+        UPDATE ledger.totals_state SET before_day = p_today;
+        first_day := p_today;
+    END IF;
+    RETURN first_day;
+END $$;
+
 -- What the dropped partitions of entries had added to each account. `last_entry_id` is of its last one.
 CREATE TABLE ledger.carried (
     account_id text PRIMARY KEY,
@@ -246,6 +320,10 @@ BEGIN
         cache_hits = d.cache_hits + excluded.cache_hits,
         duration_us = d.duration_us + excluded.duration_us,
         timed_requests = d.timed_requests + excluded.timed_requests;
+
+    UPDATE ledger.totals_state
+    SET before_day = (SELECT min(created_at AT TIME ZONE 'UTC')::date FROM added)
+    WHERE before_day > (SELECT min(created_at AT TIME ZONE 'UTC')::date FROM added);  -- hardly ever
     RETURN NULL;
 END $$;
 

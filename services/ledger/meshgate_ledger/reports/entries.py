@@ -5,12 +5,13 @@ Filters without an index of their own (models, tags, outcomes) would read everyt
 which days have what is asked for, and only those are read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
 import asyncpg
 
-from meshgate_ledger.reports.filters import Dimension, SpendFilter, table_of
+from meshgate_ledger.reports.filters import SpendFilter, source_of
 from meshgate_ledger.reports.sql import Conditions
 
 COUNT_MAX = 10_000
@@ -47,13 +48,17 @@ class EntryPage:
 
 async def list_entries(connection: asyncpg.Connection, query: EntryQuery, count: bool) -> EntryPage:
     """One page."""
-    enough = COUNT_MAX + 1 if count else query.offset + query.limit
-    narrowed = await _narrowed(connection, query, enough)
-    if narrowed is None:
-        return EntryPage((), 0 if count else None)
-    conditions = _conditions(narrowed)
     total = None
-    if count:
+    if _needs_days(query):
+        days = await _days(connection, query)
+        if count and _is_of_whole_days(query):
+            total = sum(row["found"] for row in days)
+        enough = query.offset + query.limit if total is not None or not count else COUNT_MAX + 1
+        if not days:
+            return EntryPage((), 0 if count else None)
+        query = _within(query, days, enough)
+    conditions = _conditions(query)
+    if count and total is None:
         total = await connection.fetchval(
             f"SELECT count(*) FROM (SELECT FROM ledger.entries e {conditions.where} LIMIT {COUNT_MAX + 1}) c",
             *conditions.parameters,
@@ -96,16 +101,23 @@ def _conditions(query: EntryQuery) -> Conditions:
     return conditions
 
 
-async def _narrowed(connection: asyncpg.Connection, query: EntryQuery, enough: int) -> EntryQuery | None:
-    """The query within the newest days that have `enough` of what it asks for; None: there is nothing."""
+def _needs_days(query: EntryQuery) -> bool:
+    """No index leads to what is asked for."""
     wanted = query.wanted
-    indexed = (wanted.key_hashes, wanted.user_ids, wanted.team_ids, wanted.end_users)
-    rare = (wanted.models, wanted.model_groups, wanted.providers, wanted.organization_ids, wanted.tags)
-    if query.request_id or any(indexed) or not (any(rare) or query.outcomes):
-        return query
-    days = await _days(connection, query)
-    if not days:
-        return None
+    if query.request_id or any((wanted.key_hashes, wanted.user_ids, wanted.team_ids, wanted.end_users)):
+        return False
+    return bool(wanted.dimensions() or query.outcomes)
+
+
+def _is_of_whole_days(query: EntryQuery) -> bool:
+    """Then the daily sums say how many there are."""
+    edges = (query.start, query.end)
+    has_amount = query.amount_min is not None or query.amount_max is not None
+    return not has_amount and all(edge is None or edge.astimezone(UTC).time() == time() for edge in edges)
+
+
+def _within(query: EntryQuery, days: Sequence[asyncpg.Record], enough: int) -> EntryQuery:
+    """The query within the newest of the days that have `enough` of what it asks for."""
     first, found = days[0]["day"], 0
     for row in days:
         first, found = row["day"], found + row["found"]
@@ -125,10 +137,10 @@ async def _days(connection: asyncpg.Connection, query: EntryQuery) -> list[async
     wanted = replace(
         query.wanted,
         start_day=None if query.start is None else query.start.astimezone(UTC).date(),
-        end_day=None if query.end is None else query.end.astimezone(UTC).date(),
+        end_day=None if query.end is None else (query.end - timedelta(microseconds=1)).astimezone(UTC).date(),
     )
-    label = Dimension.TAG if wanted.tags else None
-    conditions = wanted.on_days(label)
+    source = source_of(wanted)
+    conditions = source.conditions
     conditions.clauses.append("NOT imported")
     columns = {OUTCOME_COLUMNS.get(outcome, "requests") for outcome in query.outcomes} or {"requests"}
     column = columns.pop() if len(columns) == 1 else "requests"
@@ -138,7 +150,7 @@ async def _days(connection: asyncpg.Connection, query: EntryQuery) -> list[async
     having = "" if column == "requests" else f"HAVING sum({column}) <> 0"
     return list(
         await connection.fetch(
-            f"SELECT day, {found}::bigint AS found FROM {table_of(label)} {conditions.where} "
+            f"SELECT day, {found}::bigint AS found FROM {source.table} {conditions.where} "
             f"GROUP BY day {having} ORDER BY day DESC",
             *conditions.parameters,
         )

@@ -1,4 +1,5 @@
-"""What a report is asked for, checked: filters, dimensions, days."""
+# ruff: noqa: S608 - column names are ours, values are parameters
+"""What a report is asked for, checked: filters, dimensions, days; and where its sums are read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,21 @@ from meshgate_chassis.errors import invalid_field
 from meshgate_ledger.reports.sql import Conditions
 from meshgate_protos.ledger.v1 import report_service_pb2 as pb
 
+SUM_COLUMNS = (
+    "spend_nanos",
+    "saved_nanos",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+    "requests",
+    "failures",
+    "cancelled",
+    "cache_hits",
+    "duration_us",
+    "timed_requests",
+)
 VALUES_MAX = 100
 CHARACTERS_MAX = 512
 DAYS_MAX = 366
@@ -72,6 +88,18 @@ class SpendFilter:
             conditions.among(column, values)
         return conditions
 
+    def dimensions(self) -> frozenset[Dimension]:
+        """Those that are filtered by, besides the day."""
+        named = {Dimension.END_USER: self.end_users, Dimension.TAG: self.tags}
+        named |= {Dimension(column): values for column, values in self.common()}
+        return frozenset(dimension for dimension, values in named.items() if values)
+
+    def values_of(self, dimension: Dimension) -> tuple[str, ...]:
+        """What it is filtered by; none: anything goes."""
+        if dimension.is_label:
+            return self.tags if dimension is Dimension.TAG else self.end_users
+        return dict(self.common()).get(dimension.value, ())
+
     def common(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """The columns that entries and daily sums share, but for the model."""
         return (
@@ -83,6 +111,48 @@ class SpendFilter:
             ("model_group", self.model_groups),
             ("provider", self.providers),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What sums are read from, and the condition; `columns` of its rows are those of the daily sums."""
+
+    table: str
+    conditions: Conditions
+
+
+def source_of(wanted: SpendFilter, group_by: Sequence[Dimension] = ()) -> Source:
+    """Totals by one dimension where that is all a report is about, the daily sums for everything else.
+
+    Totals end with yesterday; the days after come from the daily sums.
+    """
+    label = wanted.label(group_by)
+    about = wanted.dimensions() | (frozenset(group_by) - {Dimension.DAY})
+    if len(about) > 1:
+        return Source(table_of(label), wanted.on_days(label))
+    (dimension,) = about or (None,)
+    conditions = Conditions()
+    conditions.compare("day", ">=", wanted.start_day)
+    conditions.compare("day", "<=", wanted.end_day)
+    if dimension is not None:
+        conditions.among(column_of(dimension), wanted.values_of(dimension))
+    return Source(f"({_with_totals(dimension)}) d", conditions)
+
+
+def _with_totals(dimension: Dimension | None) -> str:
+    """A query with the columns of the dimension and the sums. Names are ours."""
+    column = "" if dimension is None else f"{column_of(dimension)}, "
+    value = "" if dimension is None else f"value AS {column_of(dimension)}, "
+    name = "all" if dimension is None else dimension.value
+    label = dimension if dimension is not None and dimension.is_label else None
+    of_label = "" if label is None else f"kind = '{label.value}' AND "
+    sums = ", ".join(SUM_COLUMNS)
+    return (
+        f"SELECT day, {value}imported, {sums} FROM ledger.day_totals "
+        f"WHERE dimension = '{name}' AND day < (SELECT before_day FROM ledger.totals_state) "
+        f"UNION ALL SELECT day, {column}imported, {sums} FROM {table_of(label)} "
+        f"WHERE {of_label}day >= (SELECT before_day FROM ledger.totals_state)"
+    )
 
 
 def table_of(label: Dimension | None) -> str:

@@ -1,4 +1,5 @@
-"""Keeps the partitions of entries: made ahead of time, dropped when nobody wants them any more.
+"""Keeps what reports read: partitions of entries, made ahead of time and dropped when nobody wants them any
+more, and the totals of days that are over.
 
 Any number of replicas may do it; a lock lets one of them at a time. It waits for no lock for long, because
 others would wait behind it: what does not work now works the next time.
@@ -19,6 +20,7 @@ from meshgate_ledger.records import utc
 
 ADVISORY_LOCK = 0x6D657368_70617274  # "meshpart": one replica at a time
 LOCK_TIMEOUT_S = 0.5
+OPEN_TIME = timedelta(days=1)  # yesterday may still be posted to, by a clock that is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class PartitionKeeper:
                 await connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1_000)}")
                 if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK):
                     return 0, ()
+                await connection.fetchval("SELECT ledger.total_days($1)", (now - OPEN_TIME).date())
                 made = await connection.fetchval(
                     "SELECT ledger.add_entries_partitions($1, $2)", now, self._options.months_ahead
                 )

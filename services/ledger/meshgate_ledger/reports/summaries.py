@@ -8,23 +8,16 @@ from typing import Any
 
 import asyncpg
 
-from meshgate_ledger.reports.filters import Dimension, SpendFilter, column_of, table_of
-
-SUM_COLUMNS = (
-    "spend_nanos",
-    "saved_nanos",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "cache_creation_tokens",
-    "reasoning_tokens",
-    "requests",
-    "failures",
-    "cancelled",
-    "cache_hits",
-    "duration_us",
-    "timed_requests",
+from meshgate_ledger.reports.filters import (
+    SUM_COLUMNS,
+    Dimension,
+    SpendFilter,
+    column_of,
+    source_of,
+    table_of,
 )
+from meshgate_ledger.reports.sql import Conditions
+
 SUMS = ", ".join(f"coalesce(sum({column}), 0)::bigint AS {column}" for column in SUM_COLUMNS)
 PARTS_MAX = 100  # of one dimension on one day
 TAGS_MAX = 10_000
@@ -50,8 +43,8 @@ async def summarize(
     limit: int,
 ) -> list[asyncpg.Record]:
     """One row for each combination of `group_by`, at most `limit` + 1; the extra one says there are more."""
-    label = wanted.label(group_by)
-    conditions = wanted.on_days(label)
+    source = source_of(wanted, group_by)
+    conditions = source.conditions
     columns = [column_of(each) for each in group_by]
     order = "spend_nanos DESC, requests DESC"
     if by_day and Dimension.DAY in group_by:
@@ -62,7 +55,7 @@ async def summarize(
     named = "".join(f"{column}, " for column in columns)
     return list(
         await connection.fetch(
-            f"SELECT s.*{names} FROM (SELECT {named}{SUMS} FROM {table_of(label)} {conditions.where} "
+            f"SELECT s.*{names} FROM (SELECT {named}{SUMS} FROM {source.table} {conditions.where} "
             f"{group} ORDER BY {order} LIMIT {conditions.parameter(limit + 1)}) s {keys} ORDER BY {order}",
             *conditions.parameters,
         )
@@ -73,9 +66,8 @@ async def daily_activity(
     connection: asyncpg.Connection, wanted: SpendFilter, entity: Dimension, page: int, page_days: int
 ) -> DayPage:
     """One page of days. `page` counts from 1."""
-    label = wanted.label((entity,))
-    conditions = wanted.on_days(label)
-    table = table_of(label)
+    source = source_of(wanted, (entity,) if entity.is_label else ())
+    table, conditions = source.table, source.conditions
     total = await connection.fetchrow(
         f"SELECT count(DISTINCT day) AS day_count, {SUMS} FROM {table} {conditions.where}",
         *conditions.parameters,
@@ -94,35 +86,54 @@ async def _parts(
     connection: asyncpg.Connection, wanted: SpendFilter, entity: Dimension, days: Sequence[date]
 ) -> list[asyncpg.Record]:
     """The sums of each day by each dimension: rows of dimension, value and sums."""
-    label = wanted.label((entity,))
-    conditions = wanted.on_days(label)
+    dimensions = tuple(dict.fromkeys((*ACTIVITY_DIMENSIONS, entity)))
+    if wanted.dimensions() or entity.is_label:
+        query, conditions = _by_sets(wanted, dimensions, wanted.label((entity,)))
+    else:
+        query, conditions = _by_totals(dimensions)
     conditions.clauses.append(f"day = ANY ({conditions.parameter(list(days))}::date[])")
-    dimensions = dict.fromkeys((*ACTIVITY_DIMENSIONS, entity))
-    columns = [column_of(each) for each in dimensions]
-    sets = ", ".join(f"(day, {column})" for column in columns)
-    value = " ".join(f"WHEN grouping({column}) = 0 THEN {column}" for column in columns)
-    name = " ".join(
-        f"WHEN grouping({column_of(each)}) = 0 THEN '{each.name}'"
-        for each in dimensions  # names are ours
-    )
     rows = await connection.fetch(
         "SELECT r.*, k.key_alias FROM ("
         "SELECT g.*, row_number() OVER (PARTITION BY day, dimension ORDER BY spend_nanos DESC, requests DESC)"
-        f" AS place FROM (SELECT day, CASE {name} END AS dimension, CASE {value} END AS value, {SUMS} "
-        f"FROM {table_of(label)} {conditions.where} GROUP BY GROUPING SETS ({sets})) g) r "
-        f"LEFT JOIN ledger.keys k ON r.dimension = 'KEY' AND k.key_hash = r.value "
+        f" AS place FROM ({query.format(where=conditions.where)}) g) r "
+        "LEFT JOIN ledger.keys k ON r.dimension = 'KEY' AND k.key_hash = r.value "
         f"WHERE place <= {PARTS_MAX} ORDER BY day DESC, dimension, place",
         *conditions.parameters,
     )
     return list(rows)
 
 
+def _by_totals(dimensions: Sequence[Dimension]) -> tuple[str, Conditions]:
+    """Everybody's, each dimension by itself."""
+    parts = [
+        f"SELECT day, '{each.name}' AS dimension, {column_of(each)} AS value, {SUMS} "
+        f"FROM {source_of(SpendFilter(), (each,)).table} {{where}} GROUP BY day, value"
+        for each in dimensions
+    ]
+    return " UNION ALL ".join(parts), Conditions()
+
+
+def _by_sets(
+    wanted: SpendFilter, dimensions: Sequence[Dimension], label: Dimension | None
+) -> tuple[str, Conditions]:
+    """Of what is filtered, all dimensions in one pass over the daily sums."""
+    columns = [column_of(each) for each in dimensions]
+    sets = ", ".join(f"(day, {column})" for column in columns)
+    value = " ".join(f"WHEN grouping({column}) = 0 THEN {column}" for column in columns)
+    name = " ".join(f"WHEN grouping({column_of(each)}) = 0 THEN '{each.name}'" for each in dimensions)
+    query = (
+        f"SELECT day, CASE {name} END AS dimension, CASE {value} END AS value, {SUMS} "
+        f"FROM {table_of(label)} {{where}} GROUP BY GROUPING SETS ({sets})"
+    )
+    return query, wanted.on_days(label)
+
+
 async def tag_names(connection: asyncpg.Connection, wanted: SpendFilter) -> list[str]:
     """Sorted."""
-    conditions = wanted.on_days(Dimension.TAG)
+    source = source_of(wanted, (Dimension.TAG,))
+    conditions = source.conditions
     rows = await connection.fetch(
-        f"SELECT DISTINCT label FROM ledger.daily_label_spend {conditions.where} "
-        f"ORDER BY label LIMIT {TAGS_MAX}",
+        f"SELECT DISTINCT label FROM {source.table} {conditions.where} ORDER BY label LIMIT {TAGS_MAX}",
         *conditions.parameters,
     )
     return [row["label"] for row in rows]

@@ -519,7 +519,7 @@ class ListEntriesResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     TOTAL_IS_AT_LEAST_FIELD_NUMBER: _builtins.int
     total: _builtins.int
-    """When it was asked for."""
+    """When it was asked for; of whole days by model, tag, ...: requests."""
     total_is_at_least: _builtins.bool
     """There are more than `total`."""
     @_builtins.property
