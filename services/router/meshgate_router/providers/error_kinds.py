@@ -24,6 +24,7 @@ _CONTEXT_PHRASES: Final = (
     "input is too long",
     "input length and `max_tokens` exceed context limit",
     "is longer than the model's context length",
+    "exceeds the available context size",
     "please reduce the length of the messages",
 )
 _POLICY_PHRASES: Final = (
