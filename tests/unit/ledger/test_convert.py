@@ -15,7 +15,6 @@ from meshgate_ledger.records import (
     DenialReason,
     Grant,
     KeyRecord,
-    KeyState,
     Outcome,
     Posting,
     ReserveCommand,
@@ -36,10 +35,6 @@ def settle_request(**fields: object) -> pb.SettleSpendRequest:
     return pb.SettleSpendRequest(
         **({"request_id": "r", "outcome": pb.OUTCOME_SUCCESS} | fields)  # type: ignore[arg-type]
     )
-
-
-def make_key(**fields: object) -> pb.Key:
-    return pb.Key(**({"key_hash": key_hash(1)} | fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -140,53 +135,6 @@ def test_a_settlement_is_read() -> None:
         command.first_token_time,
         command.uncompressed_prompt_tokens,
     )
-
-
-@pytest.mark.parametrize(
-    ("fields", "path"),
-    [
-        ({"key_hash": "x"}, "key.key_hash"),
-        ({"key_alias": "a" * 257}, "key.key_alias"),
-        ({"models": [""]}, "key.models"),
-        ({"models": ["m"] * 1_001}, "key"),
-        ({"aliases": {"a": ""}}, "key.aliases"),
-        ({"max_budget_usd_nanos": -1}, "key.max_budget_usd_nanos"),
-        ({"metadata_json": "{"}, "key.metadata_json"),
-        ({"settings_json": '"' + "x" * 300_000 + '"'}, "key.settings_json"),
-        ({"metadata_json": "[" * 100_000}, "key.metadata_json"),
-        ({"expire_time": Timestamp(seconds=-5)}, "expire_time"),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-def test_a_bad_key_names_its_field(fields: dict[str, object], path: str) -> None:
-    """INVALID_ARGUMENT/FIELD_INVALID."""
-    with pytest.raises(MeshError) as caught:
-        convert.key_from(make_key(**fields))
-    assert [path] == list(caught.value.fields)
-
-
-def test_a_key_survives_the_border() -> None:
-    """There and back; spend and hold come from the account."""
-    key = make_key(
-        key_name="n",
-        key_alias="a",
-        user_id="u",
-        team_id="t",
-        models=["m"],
-        aliases={"x": "y"},
-        max_budget_usd_nanos=0,
-        expire_time=Timestamp(seconds=2_000_000_000),
-        blocked=True,
-        metadata_json='{"a":1}',
-        settings_json="{}",
-    )
-    back = convert.key_to(KeyState(convert.key_from(key), posted_nanos=5, held_nanos=7))
-    key.spend_usd_nanos, key.held_usd_nanos = 5, 7
-    key.create_time.seconds = 0
-    assert key == back
-    unlimited = convert.key_to(KeyState(convert.key_from(make_key()), 0, 0))
-    assert not unlimited.HasField("max_budget_usd_nanos")
-    assert not unlimited.HasField("expire_time")
 
 
 @pytest.mark.parametrize("reason", DenialReason)

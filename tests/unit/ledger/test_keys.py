@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger.entities.plan import LimitPlan
 from meshgate_ledger.records import Denial, DenialReason, Grant, KeyRecord, KeyState
 from tests.unit.ledger.subject import (
     MASTER,
@@ -36,13 +37,16 @@ RECORD = KeyRecord(
 )
 
 
+BUDGET = LimitPlan(max_budget_nanos=123)
+
+
 def without_times(state: KeyState | None) -> KeyRecord:
     assert state is not None
     return KeyRecord(
         **{
             name: getattr(state.record, name)
             for name in KeyRecord.__dataclass_fields__
-            if name not in ("created_at", "version")
+            if name not in ("created_at", "updated_at", "version")
         }
     )
 
@@ -53,7 +57,7 @@ async def test_a_key_comes_back_as_it_was_made(postgres_dsn: str) -> None:
         made = await subject.keys.create("c1", RECORD, TIMEOUT_S)
         found = await subject.keys.get(key_hash(1), TIMEOUT_S)
 
-        assert RECORD == without_times(made)
+        assert replace(RECORD, account_id=f"key:{key_hash(1)}", limits=BUDGET) == without_times(made)
         assert made == found
         assert (0, 0) == (made.posted_nanos, made.held_nanos)
         assert subject.clock.now_ns() // 1_000_000_000 == int(made.record.created_at.timestamp())
