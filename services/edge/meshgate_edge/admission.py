@@ -58,16 +58,16 @@ class Admission:
         return answer, attempts
 
     async def _ask(self, request: pb.ReserveSpendRequest) -> tuple[pb.ReserveSpendResponse, int]:
-        for attempt in range(1, RESERVE_ATTEMPTS_MAX):
+        lost: MeshError | None = None
+        for attempt in range(1, RESERVE_ATTEMPTS_MAX + 1):
             try:
                 return await self._ledger.reserve_spend(request, timeout_s=self._timeout_s), attempt
             except MeshError as error:
                 if error.reason != "CONNECTION_LOST":
-                    raise
-        return (
-            await self._ledger.reserve_spend(request, timeout_s=self._timeout_s),
-            RESERVE_ATTEMPTS_MAX,
-        )
+                    raise lost or error from error  # what was lost may have arrived, and has to be released
+                lost = error
+        assert lost is not None, "it was tried"
+        raise lost
 
 
 def reserve_request(run: CallRun, edge_id: str = "") -> pb.ReserveSpendRequest:
