@@ -27,8 +27,8 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One limit. `offset_s`: added to Unix time before it is cut into windows. `exact`: the amount is certain;
-    an estimate that is larger than the whole limit is let through when nothing else is."""
+    """One limit. `offset_s`: added to Unix time before it is cut into windows. `exact`: the amount is
+    certain. An estimate that is larger than the whole limit is let through when nothing else is."""
 
     name: str
     seconds: int
