@@ -54,9 +54,9 @@ def tokens_of_broken_call(
     refused = isinstance(error, MeshError) and error.reason not in MAYBE_SENT_REASONS
     if refused and counted.completion_tokens == 0 and run.first_token_ns is None:
         return pb.TokenCounts(), False
-    if not response.HasField("usage"):
+    told = response.usage if response.HasField("usage") else run.first_usage
+    if told is None:
         return counted, True
-    told = response.usage
     tokens = token_counts(told)
     if not told.prompt_tokens:
         tokens.prompt_tokens = counted.prompt_tokens

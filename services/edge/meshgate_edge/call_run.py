@@ -40,6 +40,7 @@ class CallRun:
     cache_key: str = ""
     question: cache_pb.Question | None = None  # what the cache needs to offer the answer to others
     usage: chat_pb.Usage | None = None  # as the provider reported it at the end of a stream
+    first_usage: chat_pb.Usage | None = None  # the same, as far as it was reported with the first chunks
     response_id: str = ""  # the answer's, as the client sees it
     family: Family = OPENAI  # of the model that answers
     legs: Sequence[router_pb.Leg] = ()  # further provider calls that have to be paid

@@ -64,6 +64,7 @@ class RoutedStream:
         run = self._run
         if event.HasField("started"):
             run.served(event.started.served_by)
+            run.first_usage = event.started.usage if event.started.HasField("usage") else None
             self._cover = self._top_ups.cover(run, self._counter)
             return True
         if event.HasField("finished"):

@@ -95,7 +95,7 @@ def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
     if isinstance(event, Started):
         served = event.served
         told = served_by(served, served.value[0].headers, api_base)
-        return pb.StreamChatResponse(started=pb.Started(served_by=told))
+        return pb.StreamChatResponse(started=pb.Started(served_by=told, usage=served.value[0].usage))
     finished = pb.Finished(finish_reason=event.finish_reason)
     if event.served is not None:
         finished.served_by.CopyFrom(served_by(event.served, event.served.value[0].headers, api_base))

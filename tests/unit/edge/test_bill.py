@@ -88,6 +88,17 @@ def test_what_the_provider_had_told_is_believed() -> None:
     )
 
 
+def test_a_prompt_that_was_told_with_the_first_chunks_is_believed() -> None:
+    """Anthropic tells it there, with what of it was read from its cache at a tenth of the price."""
+    run = received(run_of("anthropic", "claude-sonnet-4-5"), "one two three")
+    details = chat_pb.PromptTokensDetails(cached_tokens=80)
+    run.first_usage = chat_pb.Usage(prompt_tokens=120, completion_tokens=1, prompt_tokens_details=details)
+    tokens, estimated = tokens_of_broken_call(run, COUNTER, GONE)
+
+    assert estimated
+    assert (120, 80, 8) == (tokens.prompt_tokens, tokens.cached_tokens, tokens.completion_tokens)
+
+
 def test_an_answer_whose_end_nobody_saw_has_its_own_usage() -> None:
     """The client left, but Finished had arrived: exact, and not flagged."""
     run = received(run_of(), "one two three")
