@@ -93,6 +93,14 @@ class Breaker:
         circuit = self._circuits.get(key_of(deployment))
         return circuit is not None and circuit.cool_until_s > self._clock.monotonic_s()
 
+    def under_trial(self, deployment: Deployment) -> bool:
+        """Whether the next word about it comes from a trial that is under way."""
+        circuit = self._circuits.get(key_of(deployment))
+        now_s = self._clock.monotonic_s()
+        return (
+            circuit is not None and circuit.on_trial and circuit.cool_until_s <= now_s < circuit.trial_until_s
+        )
+
     def on_trial(self, deployment: Deployment) -> bool:
         """Whether the next call is a trial: then `admit` has to be asked."""
         circuit = self._circuits.get(key_of(deployment))

@@ -36,7 +36,7 @@ WAIT_STEP_S_MAX: Final = 0.25
 class Wish:
     """`without`: deployments that are not to be called. `terms`: what a call to a deployment may take now;
     None: too little time is left. `hold_s`: the call is over after that at the latest. `patience_s`: how long
-    to wait for a call to end where `max_parallel_requests` are under way."""
+    to wait for a call to end where `max_parallel_requests` are under way, or for the outcome of a trial."""
 
     task: RouteTask
     group: ModelGroup
@@ -93,10 +93,14 @@ class Selector:
         patience_s, step_s = wish.patience_s, WAIT_STEP_S
         while True:
             choice = await self._choice(wish)
-            if not isinstance(choice, Full):
-                return None if choice is None else Lease(choice, self._watch)
-            wish.journey.skipped(limited_s=choice.wait_s or WAIT_STEP_S_MAX)
-            if choice.wait_s is not None or patience_s <= 0 or self._waiting >= WAITERS_MAX:
+            if isinstance(choice, Choice):
+                return Lease(choice, self._watch)
+            if isinstance(choice, Full):
+                wish.journey.skipped(limited_s=choice.wait_s or WAIT_STEP_S_MAX)
+                passing = choice.wait_s is None
+            else:
+                passing = self._under_trial(wish)
+            if not passing or patience_s <= 0 or self._waiting >= WAITERS_MAX:
                 return None
             self._waiting += 1
             try:
@@ -105,6 +109,11 @@ class Selector:
                 self._waiting -= 1
             patience_s -= step_s
             step_s = min(step_s * 2, WAIT_STEP_S_MAX)
+
+    def _under_trial(self, wish: Wish) -> bool:
+        """Whether it will soon be known if one of the deployments may be called."""
+        candidates = (each for each in wish.group.deployments if each not in wish.without)
+        return any(self._parts.breaker.under_trial(each) for each in candidates)
 
     async def _choice(self, wish: Wish) -> Choice | Full | None:
         """Full: whoever might be called is at its limits."""

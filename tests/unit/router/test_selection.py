@@ -8,6 +8,7 @@ import pytest
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.config.model import Deployment, DeploymentLimits, DeploymentPrice, RouterConfig
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_router.lease import Lease
 from meshgate_router.providers.base import ErrorKind
 from tests.unit.router.script import Script, failure
 from tests.unit.router.support import deployment
@@ -247,3 +248,31 @@ async def test_a_fallback_is_an_alternative() -> None:
     chained.clock.advance(30.0)
     await chained.run()
     assert "a1" == chained.calls[3]
+
+
+async def test_the_outcome_of_a_trial_is_waited_for_where_nobody_else_can_be_asked() -> None:
+    """A refusal would be certain to fail; the trial may go well."""
+    script = Script(
+        [member("a1")], RouterConfig(num_retries=0, allowed_fails=0, cooldown_time_s=5.0), a1=[DOWN, "fine"]
+    )
+    with pytest.raises(MeshError):
+        await script.run()
+    script.clock.advance(5.0)
+    task = script.task()
+    going = asyncio.Event()
+
+    async def slow(lease: Lease) -> tuple[str, Lease]:
+        await going.wait()
+        return "fine", lease
+
+    trial = asyncio.ensure_future(script.router.loop.run(task, slow))
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(script.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    assert ["a1"] == script.calls
+
+    going.set()
+    assert "fine" == (await trial).value
+    assert "fine" == (await waiting).value

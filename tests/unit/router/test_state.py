@@ -1,6 +1,7 @@
 """What a router tells of its deployments, whom it probes, and what two of them share: over real gRPC."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,30 @@ async def test_a_redis_that_is_not_there_stops_nobody(provider: DemoProvider, tm
             await client.create_chat(asking("Hello"))
         assert "DEPLOYMENT_LIMITS_REACHED" == caught.value.reason
         assert not (await client.get_state(pb.GetStateRequest())).shared
+
+
+async def test_nothing_stays_under_way(provider: DemoProvider, tmp_path: Path) -> None:
+    """Streams read to their end, streams that are left, answers, failures: each is told once."""
+    async with served_router(config_of(provider, RouterConfig(num_retries=0), rpd=99), tmp_path) as client:
+
+        async def stream(text: str, *, leave: bool) -> None:
+            asked = asking(text)
+            request = pb.StreamChatRequest(request_id="r", chat=asked.chat)
+            async with contextlib.aclosing(client.stream_chat(request)) as events:
+                async for event in events:
+                    if leave and event.WhichOneof("event") == "delta":
+                        break
+
+        await stream("Hello", leave=False)
+        await stream("Hello demo:tokens=5000 demo:delay=0.01", leave=True)
+        await client.create_chat(asking("Hello"))
+        with pytest.raises(MeshError):
+            await client.create_chat(asking("Hello demo:fail=500"))
+
+        async def idle() -> bool:
+            return (await rows(client))["gpt-upstream"].in_flight == 0
+
+        await eventually(idle, "nothing is under way")
+        state = (await rows(client))["gpt-upstream"]
+        assert (3, 1, 4) == (state.answers, state.failures, state.limits[0].used)
+        assert state.first_token_seconds > 0
