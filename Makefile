@@ -91,6 +91,12 @@ bench-profile: .venv/.dev ## say where the CPU of one request goes
 bench-compression: .venv/.dev ## quality, ratio and latency of prompt compression (reads ../shared/data)
 	@$(BIN)/python tools/bench_compression.py --json docs/benchmarks/compression.json
 
+POINTS ?= 1000
+SEED ?= 1
+.PHONY: torture
+torture: .venv/.dev ## kill -9 edge, ledger and router at 1,000 random points and compare all books (POINTS=25 SEED=1)
+	@$(BIN)/python -m tools.torture --points $(POINTS) --seed $(SEED)
+
 ##@ Tidy up
 .PHONY: clean
 clean: ## remove .venv and every cache; keys and spend in .meshgate stay
