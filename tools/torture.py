@@ -1,7 +1,7 @@
-"""`make torture`: kill -9 at a thousand random points (tests/support/torture.py), in rounds of a fresh mesh each.
+"""`make torture`: kill -9 at a thousand random points (tests/support/torture.py), a fresh mesh for each round.
 
-Prints the seed of every round; `POINTS=25 SEED=n make torture` repeats one, as far as chance allows. Ends with
-an error as soon as one call is lost, doubled or wrong.
+Prints the seed of every round; `make torture POINTS=25 SEED=n` repeats one, as far as chance allows. Ends
+with an error as soon as one call is lost, doubled or wrong.
 """
 
 import argparse
@@ -39,8 +39,9 @@ def main() -> int:
             served=found.served, exact=found.exact, estimated=found.estimated, expired=found.expired
         )
         print(
-            f"seed {seed}: {points} points, {dict(killed)} kills, {dict(statuses)} answers; served {found.served},"
-            f" exact {found.exact}, estimated {found.estimated} (expired {found.expired})",
+            f"seed {seed}: {points} points, {dict(killed)} kills, {dict(statuses)} answers;"
+            f" served {found.served}, exact {found.exact}, estimated {found.estimated}"
+            f" (expired {found.expired})",
             flush=True,
         )
         if not found.clean:
