@@ -42,6 +42,7 @@ from meshgate_edge.http_activity import ActivityEndpoints
 from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_budget_state import BudgetStateEndpoint
 from meshgate_edge.http_cache import CacheEndpoints
 from meshgate_edge.http_chat import ChatEndpoint, ChatParts
 from meshgate_edge.http_completions import TextShape
@@ -338,7 +339,12 @@ def _report_routers(edge: _Edge, runtime: Runtime) -> tuple[APIRouter, ...]:
         clients.reports, clients.ledger, edge.authenticator, edge.counter, runtime.clock, _new_id
     )
     access = ReportAccess(parts)
-    endpoints = (SpendEndpoints(access), GlobalSpendEndpoints(access), ActivityEndpoints(access))
+    endpoints = (
+        SpendEndpoints(access),
+        GlobalSpendEndpoints(access),
+        ActivityEndpoints(access),
+        BudgetStateEndpoint(access),
+    )
     return tuple(each.router() for each in endpoints)
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from meshgate_edge.http_key_records import row_json
 from meshgate_edge.keys import hash_of
@@ -19,6 +20,21 @@ ORDERS = {
 }
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 PageSize = Annotated[int, Query(ge=1, le=1_000)]
+
+
+class KeyListQuery(BaseModel):
+    """Which keys, and in which order."""
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    size: int = Field(10, ge=1, le=1_000)
+    user_id: str = ""
+    team_id: str = ""
+    organization_id: str = ""
+    key_alias: str = Field("", description="Some part of it")
+    key_hash: str = Field("", description="The key or its hash")
+    return_full_object: bool = False
+    sort_by: SortBy = "created_at"
+    sort_order: Literal["asc", "desc"] = "desc"
 
 
 class KeyListEndpoints:
@@ -38,40 +54,31 @@ class KeyListEndpoints:
     async def page(
         self,
         request: Request,
-        page: PageNumber = 1,
-        size: PageSize = 10,
-        user_id: str = "",
-        team_id: str = "",
-        organization_id: str = "",
-        key_alias: str = "",
-        key_hash: str = "",
-        return_full_object: bool = False,
-        sort_by: SortBy = "created_at",
-        sort_order: Literal["asc", "desc"] = "desc",
+        asked: Annotated[KeyListQuery, Query()],
     ) -> Response:
         """Hashes of keys, or whole rows, page by page."""
         viewer = await self._management.viewer(request)
-        hashes = [hash_of(key_hash)] if key_hash else []
+        hashes = [hash_of(asked.key_hash)] if asked.key_hash else []
         if viewer is not None:
             hashes = [viewer.key_hash]
         keys, total = await self._management.keys(
             pb.ListKeysRequest(
-                page=pb.Page(page=page, size=size),
+                page=pb.Page(page=asked.page, size=asked.size),
                 key_hashes=hashes,
-                user_ids=[user_id] if user_id else [],
-                team_ids=[team_id] if team_id else [],
-                organization_id=organization_id,
-                alias_contains=key_alias,
-                order=ORDERS[sort_by],
-                descending=sort_order == "desc",
+                user_ids=[asked.user_id] if asked.user_id else [],
+                team_ids=[asked.team_id] if asked.team_id else [],
+                organization_id=asked.organization_id,
+                alias_contains=asked.key_alias,
+                order=ORDERS[asked.sort_by],
+                descending=asked.sort_order == "desc",
             )
         )
         return answered(
             {
-                "keys": [row_json(key) if return_full_object else key.key_hash for key in keys],
+                "keys": [row_json(key) if asked.return_full_object else key.key_hash for key in keys],
                 "total_count": total,
-                "current_page": page,
-                "total_pages": page_count(total, size),
+                "current_page": asked.page,
+                "total_pages": page_count(total, asked.size),
             }
         )
 

@@ -1,6 +1,9 @@
 """Management of teams over HTTP: /team/* but for members."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_edge.http_entity_records import entity_of, membership_json, team_json
@@ -12,6 +15,17 @@ from meshgate_edge.management import PAGE_SIZE_MAX, Management, answered, not_ow
 from meshgate_protos.ledger.v1 import account_service_pb2 as pb
 
 KIND = pb.ENTITY_KIND_TEAM
+
+
+class TeamListQuery(BaseModel):
+    """Which teams."""
+
+    user_id: str = Field("", description="Of this member")
+    organization_id: str = ""
+    team_id: str = ""
+    team_alias: str = Field("", description="Some part of it")
+    page: int = Field(1, ge=1, le=1_000_000)
+    page_size: int = Field(10, ge=1, le=1_000)
 
 
 class TeamEndpoints:
@@ -83,30 +97,25 @@ class TeamEndpoints:
     async def page(
         self,
         request: Request,
-        user_id: str = "",
-        organization_id: str = "",
-        team_id: str = "",
-        team_alias: str = "",
-        page: PageNumber = 1,
-        page_size: PageSize = 10,
+        query: Annotated[TeamListQuery, Query()],
     ) -> Response:
         """Teams, page by page, the newest first."""
         await self._management.admin(request)
         asked = pb.ListEntitiesRequest(
             kind=KIND,
-            organization_id=organization_id,
-            member_user_id=user_id,
-            entity_ids=[team_id] if team_id else [],
-            alias_contains=team_alias,
+            organization_id=query.organization_id,
+            member_user_id=query.user_id,
+            entity_ids=[query.team_id] if query.team_id else [],
+            alias_contains=query.team_alias,
         )
-        rows, total = await self._rows(asked, page, page_size)
+        rows, total = await self._rows(asked, query.page, query.page_size)
         return answered(
             {
                 "teams": rows,
                 "total": total,
-                "page": page,
-                "page_size": page_size,
-                "total_pages": page_count(total, page_size),
+                "page": query.page,
+                "page_size": query.page_size,
+                "total_pages": page_count(total, query.page_size),
             }
         )
 

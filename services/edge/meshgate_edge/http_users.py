@@ -3,12 +3,12 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_edge.entity_endpoints import EntityBodies
 from meshgate_edge.http_entity_models import NewUserRequest, TeamOfUser, UpdateUserRequest, UserIds
 from meshgate_edge.http_entity_records import team_json, user_json
-from meshgate_edge.http_key_lists import PageNumber, PageSize
 from meshgate_edge.http_key_models import KeyMembers
 from meshgate_edge.http_key_records import generated_json, new_record, row_json
 from meshgate_edge.keys import new_key, usd_to_nanos
@@ -34,6 +34,18 @@ ORDERS = {
     "spend": pb.ORDER_SPEND,
 }
 SortBy = Literal["created_at", "updated_at", "user_id", "user_alias", "spend"]
+
+
+class UserListQuery(BaseModel):
+    """Which users, and in which order."""
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    page_size: int = Field(25, ge=1, le=1_000)
+    role: str = ""
+    user_ids: str = Field("", description="Divided by commas")
+    user_email: str = Field("", description="Some part of it")
+    sort_by: SortBy = "created_at"
+    sort_order: Literal["asc", "desc"] = "desc"
 
 
 class UserEndpoints:
@@ -110,25 +122,19 @@ class UserEndpoints:
     async def page(
         self,
         request: Request,
-        page: PageNumber = 1,
-        page_size: PageSize = 25,
-        role: str = "",
-        user_ids: Annotated[str, Query(description="Divided by commas")] = "",
-        user_email: str = "",
-        sort_by: SortBy = "created_at",
-        sort_order: Literal["asc", "desc"] = "desc",
+        asked: Annotated[UserListQuery, Query()],
     ) -> Response:
         """Users, page by page."""
         await self._management.admin(request)
         found, total = await self._management.entities(
             pb.ListEntitiesRequest(
                 kind=KIND,
-                page=pb.Page(page=page, size=page_size),
-                entity_ids=[each.strip() for each in user_ids.split(",") if each.strip()],
-                email_contains=user_email,
-                role=role,
-                order=ORDERS[sort_by],
-                descending=sort_order == "desc",
+                page=pb.Page(page=asked.page, size=asked.page_size),
+                entity_ids=[each.strip() for each in asked.user_ids.split(",") if each.strip()],
+                email_contains=asked.user_email,
+                role=asked.role,
+                order=ORDERS[asked.sort_by],
+                descending=asked.sort_order == "desc",
             )
         )
         teams: dict[str, list[str]] = {}
@@ -138,9 +144,9 @@ class UserEndpoints:
             {
                 "users": [user_json(each, teams.get(each.entity_id, [])) for each in found],
                 "total": total,
-                "page": page,
-                "page_size": page_size,
-                "total_pages": page_count(total, page_size),
+                "page": asked.page,
+                "page_size": asked.page_size,
+                "total_pages": page_count(total, asked.page_size),
             }
         )
 

@@ -21,7 +21,6 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400, "mo
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CUSTOM_KEY: Final = re.compile(r"sk-[\x21-\x7e]+")
 
-_ONE_DECIMAL: Final = Decimal("0.1")
 
 RandomBytes = Callable[[int], bytes]
 
@@ -74,7 +73,7 @@ def usd_to_nanos(amount_usd: Decimal | float, path: str) -> int:
 
 
 def nanos_to_usd(nanos: int) -> Decimal:
-    """The exact amount, for `dumps`; at least one decimal, as of a float."""
-    amount = Decimal(nanos).scaleb(-9)
-    short = amount.normalize()
-    return short if int(short.as_tuple().exponent) < 0 else amount.quantize(_ONE_DECIMAL)
+    """The exact amount, for `dumps`; at least one decimal, as of a float, and no exponent."""
+    digits = f"{abs(nanos):010d}"
+    fraction = digits[-9:].rstrip("0") or "0"
+    return Decimal(f"{'-' if nanos < 0 else ''}{digits[:-9]}.{fraction}")

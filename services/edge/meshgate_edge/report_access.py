@@ -83,6 +83,13 @@ class ReportAccess:
             raise denied(answer.denial)
         return Viewer(principal.key_hash)
 
+    async def key(self, key_hash: str) -> ledger_pb.Key:
+        """A key with its limits. Raises NOT_FOUND/KEY_UNKNOWN."""
+        answer = await self.parts.ledger.get_key(
+            ledger_pb.GetKeyRequest(key_hash=key_hash), timeout_s=LEDGER_TIMEOUT_S
+        )
+        return answer.key
+
     def admin(self, request: Request) -> None:
         """Raises UNAUTHENTICATED/ADMIN_ONLY."""
         self.parts.authenticator.require_admin(headers_of(request.scope))
