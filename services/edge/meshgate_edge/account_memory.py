@@ -55,15 +55,9 @@ class AccountMemory:
             self._index(known)
             if len(self._callers) > self._limits.callers_max:
                 self._drop(next(iter(self._callers)))
-        elif (account.user_id, account.team_id, account.organization_id) != (
-            known.account.user_id,
-            known.account.team_id,
-            known.account.organization_id,
-        ):
-            self._unindex(known)
-            known.account = account
-            self._index(known)
-        known.account, known.seen_s, known.in_doubt = account, self._clock.monotonic_s(), False
+        else:
+            self._place(known, account)
+        known.seen_s, known.in_doubt = self._clock.monotonic_s(), False
         known.models[requested] = resolved
         known.models.move_to_end(requested)
         if len(known.models) > MODELS_MAX:
@@ -102,11 +96,21 @@ class AccountMemory:
         found = [known.principal for known in reversed(self._callers.values()) if known.in_doubt]
         return found[:count_max]
 
-    def confirmed(self, principal: Principal) -> None:
-        """The ledger still knows this caller."""
+    def confirmed(self, principal: Principal, account: pb.Account) -> None:
+        """The ledger still knows this caller. What it was admitted to before may have been narrowed since."""
         known = self._callers.get(principal)
         if known is not None:
+            self._place(known, account)
             known.in_doubt, known.seen_s = False, self._clock.monotonic_s()
+            known.models.clear()
+
+    def _place(self, known: Remembered, account: pb.Account) -> None:
+        if _accounts_of(account) == _accounts_of(known.account):
+            known.account = account
+            return
+        self._unindex(known)
+        known.account = account
+        self._index(known)
 
     def _drop(self, principal: Principal) -> None:
         known = self._callers.pop(principal, None)

@@ -64,6 +64,6 @@ class AccountFollower:
         request = pb.AuthenticateKeyRequest(principal=principal_message(principal))
         answer = await self._ledger.authenticate_key(request, timeout_s=CONFIRM_TIMEOUT_S)
         if answer.decision == pb.DECISION_GRANTED:
-            self._memory.confirmed(principal)
+            self._memory.confirmed(principal, answer.account)
         else:
             self._memory.refused(principal)

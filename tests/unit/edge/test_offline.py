@@ -142,7 +142,18 @@ async def test_in_doubt_until_confirmed() -> None:
     subject.memory.doubt()
     assert "LEDGER_UNAVAILABLE" == await subject.refused()
     assert [KEY] == list(subject.memory.in_doubt(10))
-    subject.memory.confirmed(KEY)
+    subject.memory.confirmed(KEY, pb.Account(key_hash=KEY.key_hash, models=["gpt"]))
+    assert "gpt" == (await subject.offline()).resolved_model
+
+
+async def test_what_a_team_narrowed_meanwhile_is_not_known() -> None:
+    """Confirmed is the key; what its team allows shows when it is admitted again."""
+    subject = Subject()
+    subject.admit(team_id="t")
+    subject.memory.doubt()
+    subject.memory.confirmed(KEY, pb.Account(key_hash=KEY.key_hash, team_id="t"))
+    assert "LEDGER_UNAVAILABLE" == await subject.refused()
+    subject.admit(team_id="t")
     await subject.offline()
 
 
