@@ -59,23 +59,22 @@ class Offer:
     prices: ModelPrices
 
 
-def judge(
+def refusal(
     command: ReserveCommand,
     key: KeyRecord | None,
     scopes: Sequence[Scope],
     policy: AdmissionPolicy,
-    moment: Moment,
-) -> Offer | Denial:
-    """Every rule but the limits.
+    now: datetime,
+) -> Denial | None:
+    """Every rule that does not ask for a price.
 
     `scopes`: of the resolved model, the payer's first. `key` is None for the master key and in open mode:
-    they are refused nothing but whom the configuration or an account blocks, a model that does not exist, and
-    one without a price when every call must have one.
+    they are refused nothing but whom the configuration or an account blocks, and a model that does not exist.
     """
     user_id = "" if key is None else key.user_id
     denial = blocked_denial(policy.blocked, command.principal.key_hash, user_id, command.end_user)
     if denial is None and key is not None:
-        denial = key_denial(key, moment.now)
+        denial = key_denial(key, now)
     resolved = resolve_model(key, command.model, policy.names)
     if denial is None and key is not None and not may_use(key.models, command.model, resolved, policy.names):
         denial = _model_denial("This key", key.models, command.model)
@@ -83,13 +82,11 @@ def judge(
         if denial is not None:
             return denial
         denial = account_denial(scope, command.model, resolved, policy.names)
-    if denial is not None:
-        return denial
-    if not policy.names.knows(resolved):
+    if denial is None and not policy.names.knows(resolved):
         # Both phrases: clients of LiteLLM look for either.
         text = f"Model not found: Invalid model name passed in model={command.model}."
-        return Denial(DenialReason.MODEL_NOT_FOUND, text)
-    return _offer(command, resolved, scopes, policy, moment)
+        denial = Denial(DenialReason.MODEL_NOT_FOUND, text)
+    return denial
 
 
 def account_denial(scope: Scope, requested: str, resolved: str, public: PublicNames) -> Denial | None:
@@ -177,14 +174,19 @@ def _model_denial(who: str, models: Sequence[str], requested: str) -> Denial:
     )
 
 
-def _offer(
-    command: ReserveCommand, model: str, scopes: Sequence[Scope], policy: AdmissionPolicy, moment: Moment
+def needs_price(scopes: Sequence[Scope], policy: AdmissionPolicy) -> bool:
+    """Whether a model without a price is refused."""
+    if policy.require_pricing is not None:
+        return policy.require_pricing
+    return any(scope.has_budget and scope.record.has_budget for scope in scopes)
+
+
+def offer(
+    command: ReserveCommand, model: str, price_needed: bool, policy: AdmissionPolicy, moment: Moment
 ) -> Offer | Denial:
+    """What a call to this model may cost; a denial when that is not known and has to be."""
     prices = policy.prices.of_model(model, moment.now)
-    required = policy.require_pricing
-    if required is None:
-        required = any(scope.has_budget and scope.record.has_budget for scope in scopes)
-    if required and not prices.complete:
+    if price_needed and not prices.complete:
         return Denial(
             DenialReason.PRICE_UNKNOWN,
             f"The price of the model {model!r} is not known, so its cost cannot be held to a budget; "

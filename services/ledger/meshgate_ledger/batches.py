@@ -8,8 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -22,9 +21,8 @@ KEY_VERSION_NONE_KNOWN = -1
 RESERVE = "SELECT * FROM ledger.reserve($1, $2, $3, $4, $5, $6)"
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveItem:
-    """See the SQL type. `scopes`: the payer's first, none twice."""
+class ReserveItem(NamedTuple):
+    """See the SQL type, but for `scopes`, which are numbers there."""
 
     request_id: str
     scopes: tuple[Scope, ...]
@@ -61,7 +59,6 @@ class Reserved:
     model: str
     resolved_model: str
     output_tokens: int
-    input_nanos: int
     amount_nanos: int
     spend_nanos: int
     denial_reason: str | None
@@ -71,7 +68,7 @@ class Reserved:
     limits: tuple[LimitNow, ...] = ()
 
 
-STALE = Reserved("stale", "", "", "", 0, 0, 0, 0, None, None, None, is_repeat=False)
+STALE = Reserved("stale", "", "", "", 0, 0, 0, None, None, None, is_repeat=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,71 +80,59 @@ class ReserveBatch:
     timezone: str
 
 
-# dataclasses.astuple copies deeply, at twenty times the price.
-_fields = attrgetter(
-    "key_hash",
-    "key_version",
-    "model",
-    "resolved_model",
-    "prompt_tokens",
-    "output_tokens",
-    "input_nanos",
-    "amount_nanos",
-    "least_nanos",
-    "least_tokens",
-    "expires_at",
-    "end_user",
-    "tags",
-    "user_id",
-    "team_id",
-    "organization_id",
-    "edge_id",
-    "denial_reason",
-    "denial_message",
-)
-
-
 async def run_reserve(
     connection: asyncpg.Connection, batch: ReserveBatch, items: Sequence[ReserveItem]
 ) -> list[Reserved]:
     """Decides the items in one round trip; one result for each, in their order."""
-    versions: dict[str, int] = {}
-    for item in items:
-        for scope in item.scopes:
-            record = scope.record
-            known = versions.get(record.account_id, -1)
-            if record.version > known:
-                versions[record.account_id] = record.version
+    versions = _newest_versions(items)
     numbers = {account_id: number for number, account_id in enumerate(versions, 1)}
-    rows: dict[str, tuple[object, ...]] = {}
-    scope_numbers: dict[str, list[int]] = {}
+    asked: dict[str, _Asked] = {}
+    numbered: dict[int, list[int] | None] = {}  # by the identity of the scopes: calls of one kind share them
     for item in items:
-        if item.request_id not in rows:
-            scopes = _numbered(item.scopes, numbers, versions)
+        if item.request_id not in asked:
+            if id(item.scopes) not in numbered:
+                numbered[id(item.scopes)] = _numbered(item.scopes, numbers, versions)
+            scopes = numbered[id(item.scopes)]
             if scopes is not None:
-                rows[item.request_id] = (item.request_id, scopes, *_fields(item))
-                scope_numbers[item.request_id] = scopes
+                asked[item.request_id] = _Asked(item, scopes)
     found: dict[str, Reserved] = {}
-    if rows:
+    if asked:
         answer = await connection.fetchrow(
             RESERVE,
             batch.now,
             batch.durable,
             batch.timezone,
-            list(numbers),
+            list(versions),
             list(versions.values()),
-            list(rows.values()),
+            [(each.item[0], each.scopes, *each.item[2:]) for each in asked.values()],
         )
-        found = _decisions(answer, list(numbers), scope_numbers)
+        found = _decisions(answer, list(versions), asked)
     results = []
-    told: set[str] = set()
     for item in items:
         reserved = found.get(item.request_id, STALE)
-        if item.request_id in told and reserved.state != "stale":
-            reserved = replace(reserved, is_repeat=True)  # twice in one batch
-        told.add(item.request_id)
         results.append(reserved)
+        if not reserved.is_repeat and reserved is not STALE:
+            found[item.request_id] = replace(reserved, is_repeat=True)  # twice in one batch
     return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An item and its scopes by number."""
+
+    item: ReserveItem
+    scopes: list[int]
+
+
+def _newest_versions(items: Sequence[ReserveItem]) -> dict[str, int]:
+    """Of each account that an item names; of two records the newer one."""
+    versions: dict[str, int] = {}
+    for scopes in {id(item.scopes): item.scopes for item in items}.values():
+        for scope in scopes:
+            record = scope.record
+            if record.version > versions.get(record.account_id, -1):
+                versions[record.account_id] = record.version
+    return versions
 
 
 def _numbered(scopes: Sequence[Scope], numbers: dict[str, int], versions: dict[str, int]) -> list[int] | None:
@@ -162,36 +147,45 @@ def _numbered(scopes: Sequence[Scope], numbers: dict[str, int], versions: dict[s
 
 
 def _decisions(
-    answer: asyncpg.Record, account_ids: Sequence[str], scope_numbers: dict[str, list[int]]
+    answer: asyncpg.Record, account_ids: Sequence[str], asked: dict[str, _Asked]
 ) -> dict[str, Reserved]:
     by_scope: dict[int, list[asyncpg.Record]] = {}
     for limit in answer["limits"]:
         by_scope.setdefault(limit["scope"], []).append(limit)
     found = {}
     for row in answer["decisions"]:
-        limits: tuple[LimitNow, ...] = ()
-        if row["used"]:
-            numbers = scope_numbers[row["request_id"]]
-            parts = [
-                (account_ids[abs(number) - 1], number > 0, limit)
-                for number in numbers
-                for limit in by_scope.get(abs(number), ())
-            ]
-            limits = tuple(
-                LimitNow(
-                    account_id,
-                    limit["metric"],
-                    limit["period"],
-                    limit["maximum"],
-                    used,
-                    limit["soft_maximum"],
-                    limit["ends_at"],
-                )
-                for (account_id, has_budget, limit), used in zip(parts, row["used"], strict=True)
-                if has_budget or limit["metric"] != "spend"
-            )
-        found[row["request_id"]] = _reserved(row, limits)
+        each = asked[row["request_id"]]
+        if row["is_repeat"]:
+            found[each.item.request_id] = _earlier(row)
+        elif row["state"] is None:
+            found[each.item.request_id] = STALE
+        else:
+            limits = _limits(row["used"], each.scopes, account_ids, by_scope) if row["used"] else ()
+            found[each.item.request_id] = _decided(row, each.item, limits)
     return found
+
+
+def _limits(
+    used: Sequence[int],
+    scopes: Sequence[int],
+    account_ids: Sequence[str],
+    by_scope: dict[int, list[asyncpg.Record]],
+) -> tuple[LimitNow, ...]:
+    """The limits that took part in a grant; `used` has a number for each limit of each scope."""
+    parts = [(scope, limit) for scope in scopes for limit in by_scope.get(abs(scope), ())]
+    return tuple(
+        LimitNow(
+            account_ids[abs(scope) - 1],
+            limit["metric"],
+            limit["period"],
+            limit["maximum"],
+            count,
+            limit["soft_maximum"],
+            limit["ends_at"],
+        )
+        for (scope, limit), count in zip(parts, used, strict=True)
+        if scope > 0 or limit["metric"] != "spend"
+    )
 
 
 def limit_from_json(text: str | None) -> LimitNow | None:
@@ -237,21 +231,37 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
     )
 
 
-def _reserved(row: asyncpg.Record, limits: tuple[LimitNow, ...]) -> Reserved:
+def _decided(row: asyncpg.Record, item: ReserveItem, limits: tuple[LimitNow, ...]) -> Reserved:
+    """By this batch: what the row does not say is as it was asked."""
+    return Reserved(
+        state=row["state"],
+        account_id=item.scopes[0].record.account_id,
+        model=item.model,
+        resolved_model=item.resolved_model,
+        output_tokens=row["output_tokens"],
+        amount_nanos=row["amount_nanos"],
+        spend_nanos=row["spend_nanos"],
+        denial_reason=row["denial_reason"],
+        denial_message=item.denial_message,
+        refused_by=limit_from_json(row["denial_limit"]),
+        is_repeat=False,
+        limits=limits,
+    )
+
+
+def _earlier(row: asyncpg.Record) -> Reserved:
     return Reserved(
         state=row["state"],
         account_id=row["account_id"],
         model=row["model"],
         resolved_model=row["resolved_model"],
         output_tokens=row["output_tokens"],
-        input_nanos=row["input_nanos"],
         amount_nanos=row["amount_nanos"],
         spend_nanos=row["spend_nanos"],
         denial_reason=row["denial_reason"],
         denial_message=row["denial_message"],
         refused_by=limit_from_json(row["denial_limit"]),
-        is_repeat=row["is_repeat"],
-        limits=limits,
+        is_repeat=True,
     )
 
 

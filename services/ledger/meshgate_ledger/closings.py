@@ -1,9 +1,9 @@
 """Endings and top-ups as PostgreSQL takes them, as batches.py does reservations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from typing import NamedTuple
 
 import asyncpg
 
@@ -14,9 +14,8 @@ CLOSE = "SELECT * FROM ledger.close($1, $2, $3)"
 TOP_UP = "SELECT * FROM ledger.top_up($1, $2, $3)"
 
 
-@dataclass(frozen=True, slots=True)
-class CloseRow:
-    """See the SQL type."""
+class CloseRow(NamedTuple):
+    """See the SQL type. A tuple, as asyncpg wants it: it has many fields and is made for every call."""
 
     request_id: str
     kind: str
@@ -86,8 +85,7 @@ class Closed:
     is_new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TopUpItem:
+class TopUpItem(NamedTuple):
     """See the SQL type."""
 
     request_id: str
@@ -107,10 +105,6 @@ class Raised:
     refused_by: LimitNow | None
 
 
-_close_row = attrgetter(*(field.name for field in fields(CloseRow)))
-_top_up_row = attrgetter(*(field.name for field in fields(TopUpItem)))
-
-
 async def run_close(
     connection: asyncpg.Connection, now: datetime, timezone: str, items: Sequence[CloseItem]
 ) -> list[Closed]:
@@ -119,11 +113,10 @@ async def run_close(
     asked: dict[str, CloseItem] = {}
     for item in items:
         asked.setdefault(item.main.request_id, item)
-    rows = []
+    rows: list[CloseRow] = []
     for item in asked.values():
-        rows.append(_close_row(item.main))
-        if item.legs:
-            rows.extend(_close_row(leg) for leg in item.legs)
+        rows.append(item.main)
+        rows.extend(item.legs)
     found: dict[str, Closed] = {}
     for row in await connection.fetch(CLOSE, now, timezone, rows):
         request_id = row["request_id"]
@@ -140,7 +133,7 @@ async def run_top_up(
 ) -> list[Raised]:
     """Raises the items' holds in one round trip. Of two items for one request the later counts."""
     asked = {item.request_id: item for item in items}
-    rows = await connection.fetch(TOP_UP, now, timezone, [_top_up_row(item) for item in asked.values()])
+    rows = await connection.fetch(TOP_UP, now, timezone, list(asked.values()))
     found = {
         row["request_id"]: Raised(
             row["state"], row["amount_nanos"] or 0, limit_from_json(row["denial_limit"])

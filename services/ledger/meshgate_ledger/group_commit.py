@@ -4,17 +4,17 @@ Invariants
 - Nothing waits for company: an item that finds the worker idle is on its way at once.
 - At most `batches_max` batches run at a time, of at most `items_max` items, in the order they came.
 - An item whose caller went away before its batch began is dropped; after that it completes without it.
+- An item whose time is over is given up within `DEADLINE_STEP_S`: one timer looks after all of them.
 - A batch that is refused because of what is in it is halved until the culprit is alone.
 - A batch that fails in a way nobody foresaw fails its items; the next one starts afresh.
 """
 
 import asyncio
 import contextvars
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
@@ -42,10 +42,14 @@ class BatchRefusedError(Exception):
         self.cause = cause
 
 
+DEADLINE_STEP_S = 0.02
+
+
 @dataclass(slots=True)
 class _Waiting(Generic[Item, Result]):
     item: Item
     future: "asyncio.Future[Result]"
+    end_s: float
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -64,6 +68,8 @@ class GroupCommit(Generic[Item, Result]):
         self._limits = limits
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._workers = TaskOwner(f"ledger-{name}", count_max=limits.batches_max)
+        self._under_way: dict[int, list[_Waiting[Item, Result]]] = {}  # by id
+        self._timer: asyncio.TimerHandle | None = None
 
     async def submit(self, item: Item, timeout_s: float) -> Result:
         """The item's result. Raises what `run` raises, RESOURCE_EXHAUSTED/QUEUE_FULL, and
@@ -77,15 +83,11 @@ class GroupCommit(Generic[Item, Result]):
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._queue.append(_Waiting(item, future))
+        self._queue.append(_Waiting(item, future, loop.time() + timeout_s))
         self._start_worker()
-        # asyncio.timeout costs twice as much, and this is the hottest line of the ledger.
-        timer = loop.call_later(timeout_s, _give_up, future) if timeout_s < math.inf else None
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
+        if self._timer is None:
+            self._timer = loop.call_later(min(timeout_s, DEADLINE_STEP_S), self._give_up_late)
+        return await future
 
     async def drain(self, grace_s: float) -> None:
         """Waits for everything that was submitted, then ends."""
@@ -105,7 +107,11 @@ class GroupCommit(Generic[Item, Result]):
         while self._queue:
             batch = self._take()
             if batch:
-                await self._run_batch(batch)
+                self._under_way[id(batch)] = batch
+                try:
+                    await self._run_batch(batch)
+                finally:
+                    del self._under_way[id(batch)]
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
@@ -114,6 +120,16 @@ class GroupCommit(Generic[Item, Result]):
             if not waiting.future.done():
                 batch.append(waiting)
         return batch
+
+    def _give_up_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for batch in (self._queue, *self._under_way.values()):
+            for waiting in batch:
+                if waiting.end_s <= now_s and not waiting.future.done():
+                    waiting.future.set_exception(too_slow())
+        busy = self._queue or self._under_way
+        self._timer = loop.call_later(DEADLINE_STEP_S, self._give_up_late) if busy else None
 
     async def _run_batch(self, batch: list[_Waiting[Item, Result]]) -> None:
         try:
@@ -133,11 +149,6 @@ class GroupCommit(Generic[Item, Result]):
                 await self._run_batch(batch[middle:])
         finally:
             _fail(batch, MeshError(Code.INTERNAL, "BATCH_FAILED", "the ledger failed"))
-
-
-def _give_up(future: "asyncio.Future[Any]") -> None:
-    if not future.done():
-        future.set_exception(too_slow())
 
 
 def _fail(batch: Sequence[_Waiting[Item, Result]], error: MeshError) -> None:

@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from meshgate_chassis.clock import Clock
 from meshgate_ledger.account_memory import AccountMemory
-from meshgate_ledger.admission import AdmissionPolicy, Moment, Offer, judge, resolve_model
+from meshgate_ledger.admission import (
+    AdmissionPolicy,
+    Moment,
+    Offer,
+    needs_price,
+    offer,
+    refusal,
+    resolve_model,
+)
 from meshgate_ledger.batches import KEY_VERSION_NONE_KNOWN, ReserveItem
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.output_quantile import OutputQuantile
@@ -24,6 +32,8 @@ from meshgate_ledger.records import (
     utc,
 )
 from meshgate_ledger.scopes import Scope, base_accounts, budget_applies, with_models
+
+RULINGS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,25 @@ class Memories:
     outputs: OutputQuantile
 
 
+# Key hash, requested model, end user, tags.
+_Name = tuple[str, str, str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """What the rules say to calls of one kind; the same until a record is another, or the key expires."""
+
+    key: KeyRecord | None
+    model: str  # resolved
+    scopes: tuple[Scope, ...]
+    denial: Denial | None
+    price_needed: bool
+
+    def holds_at(self, now: datetime) -> bool:
+        """An expired key is refused anew each time: it may get more time."""
+        return self.key is None or self.key.expires_at is None or now < self.key.expires_at
+
+
 class Judge:
     """Raises UNAVAILABLE/STORE_UNAVAILABLE when it has to read and cannot."""
 
@@ -62,6 +91,7 @@ class Judge:
         self._records = records
         self._hold_duration_s = hold_duration_s
         self._clock = clock
+        self._rulings: dict[_Name, _Ruling] = {}
 
     async def judge(self, command: ReserveCommand, timeout_s: float) -> Judged:
         """Every rule but the limits; reads what is not remembered."""
@@ -69,18 +99,26 @@ class Judge:
         key = await self._key(principal, timeout_s)
         if key is None and principal.kind is PrincipalKind.VIRTUAL_KEY:
             payer = Scope(AccountRecord(principal.account_id))
-            return Judged(self._item(command, None, (payer,), None), None, None)
-        model = resolve_model(key, command.model, self._policy.names)
-        scopes = await self._scopes(command, key, model, timeout_s)
-        moment = Moment(utc(self._clock.now_ns()), self._outputs.usual)
-        verdict = judge(command, key, scopes, self._policy, moment)
+            now = utc(self._clock.now_ns())
+            return Judged(self._item(command, None, (payer,), None, now), None, None)
+        now = utc(self._clock.now_ns())
+        name = (principal.key_hash, command.model, command.end_user, command.tags)
+        ruling = self._rulings.get(name)
+        if ruling is None or ruling.key is not key or not ruling.holds_at(now):
+            ruling = await self._rule(command, key, now, timeout_s)
+            self._remember(name, ruling)
+        verdict: Offer | Denial | None = ruling.denial
         rates = None
-        if isinstance(verdict, Offer):
-            rates = prompt_rates(verdict.prices, command.prompt_tokens)
-        return Judged(self._item(command, key, scopes, verdict), key, rates)
+        if verdict is None:
+            moment = Moment(now, self._outputs.usual)
+            verdict = offer(command, ruling.model, ruling.price_needed, self._policy, moment)
+            if isinstance(verdict, Offer):
+                rates = prompt_rates(verdict.prices, command.prompt_tokens)
+        return Judged(self._item(command, key, ruling.scopes, verdict, now), key, rates)
 
     def forget(self, judged: Judged) -> None:
         """What it was judged by is not what PostgreSQL has."""
+        self._rulings.clear()
         self._keys.forget(judged.item.key_hash)
         self._accounts.forget(scope.record.account_id for scope in judged.item.scopes)
 
@@ -106,6 +144,24 @@ class Judge:
                 self._keys.remember(key)
         return key
 
+    async def _rule(
+        self, command: ReserveCommand, key: KeyRecord | None, now: datetime, timeout_s: float
+    ) -> "_Ruling":
+        model = resolve_model(key, command.model, self._policy.names)
+        scopes = await self._scopes(command, key, model, timeout_s)
+        return _Ruling(
+            key=key,
+            model=model,
+            scopes=scopes,
+            denial=refusal(command, key, scopes, self._policy, now),
+            price_needed=needs_price(scopes, self._policy),
+        )
+
+    def _remember(self, name: "_Name", ruling: "_Ruling") -> None:
+        if len(self._rulings) >= RULINGS_MAX:
+            self._rulings.clear()
+        self._rulings[name] = ruling
+
     async def _scopes(
         self, command: ReserveCommand, key: KeyRecord | None, model: str, timeout_s: float
     ) -> tuple[Scope, ...]:
@@ -121,6 +177,7 @@ class Judge:
     async def _know(self, account_ids: Sequence[str], timeout_s: float) -> None:
         unknown = [each for each in account_ids if self._accounts.get(each) is None]
         if unknown:
+            self._rulings.clear()
             self._accounts.remember(await self._records.accounts(unknown, timeout_s))
 
     def _item(
@@ -129,6 +186,7 @@ class Judge:
         key: KeyRecord | None,
         scopes: tuple[Scope, ...],
         verdict: Offer | Denial | None,
+        now: datetime,
     ) -> ReserveItem:
         offer = verdict if isinstance(verdict, Offer) else None
         denial = verdict if isinstance(verdict, Denial) else None
@@ -148,7 +206,7 @@ class Judge:
             amount_nanos=estimate.total,
             least_nanos=offer.least_nanos if offer else None,
             least_tokens=offer.least_tokens if offer else None,
-            expires_at=utc(self._clock.now_ns()) + timedelta(seconds=duration_s),
+            expires_at=now + timedelta(seconds=duration_s),
             end_user=command.end_user,
             tags=command.tags,
             user_id=key.user_id if key else "",

@@ -231,8 +231,7 @@ class Ledger:
         """The settlement as it can be posted without a hold."""
         account_id, *others = await self._judge.payers(command, timeout_s)
         principal = command.principal
-        main = replace(
-            item.main,
+        main = item.main._replace(
             account_id=account_id,
             scopes=tuple(others),
             key_hash=principal.key_hash if principal else "",

@@ -26,7 +26,7 @@ class TokenCounts:
     reasoning: int = 0  # of completion
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rates:
     """Nano-USD per million tokens. None: the tokens have no price of their own and cost the plain rate."""
 
@@ -36,6 +36,13 @@ class Rates:
     cache_creation: int | None = None
     reasoning: int | None = None
     request_nanos: int = 0  # for each call, whatever its tokens
+
+    @cached_property
+    def highest(self) -> "tuple[int, int, int, int]":
+        """The dearest that a prompt token and an output token may be, each with what rounding may add."""
+        return *_highest(self.input, self.cache_creation, self.cache_read), *_highest(
+            self.output, self.reasoning
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +131,19 @@ def highest_cost(price: Price, prompt_tokens: int, output_tokens: int) -> Cost:
     `output_tokens` are those of all choices together; the prompt is billed once.
     """
     rates = price.rates_for(prompt_tokens)
+    input_rate, input_rounding, output_rate, output_rounding = rates.highest
     return Cost(
-        input=_bound(prompt_tokens, rates.input, rates.cache_creation, rates.cache_read)
-        + rates.request_nanos,
-        output=_bound(output_tokens, rates.output, rates.reasoning),
+        input=component_nanos(prompt_tokens, input_rate) + input_rounding + rates.request_nanos,
+        output=component_nanos(output_tokens, output_rate) + output_rounding,
     )
 
 
-def _bound(tokens: int, *rates: int | None) -> int:
-    """What the tokens cost at most, split in any way over the rates."""
+def _highest(*rates: int | None) -> tuple[int, int]:
+    """The dearest rate, and what splitting tokens in any way over the rates may cost more by rounding."""
     known = [rate for rate in rates if rate is not None]
     # Up to three parts that are rounded apart may together cost 2 nano-USD more than their rounded whole;
     # at the usual rates (whole nano-USD per token) nothing is ever rounded.
-    rounding = 2 if any(rate % MTOK for rate in known) else 0
-    return component_nanos(tokens, max(known)) + rounding
+    return max(known), 2 if any(rate % MTOK for rate in known) else 0
 
 
 def _own(rate: int | None, otherwise: int) -> int:

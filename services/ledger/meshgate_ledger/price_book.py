@@ -13,6 +13,7 @@ from meshgate_ledger.price_library import PriceLibrary
 
 # Providers that run on the operator's own machines: nobody sends a bill.
 FREE_PROVIDERS = frozenset({"demo", "hosted_vllm", "llamafile", "lm_studio", "ollama", "ollama_chat", "vllm"})
+MODELS_REMEMBERED_MAX = 10_000
 FREE = Price(Rates(input=0, output=0), source="free")
 
 
@@ -38,9 +39,24 @@ class PriceBook:
             if deployment.price is not None
         }
         self._library = library
+        self._models: dict[str, ModelPrices] = {}
+        self._models_at: tuple[int, ...] = ()  # the minute for which they are remembered
 
     def of_model(self, model: str, at: datetime) -> ModelPrices:
-        """The prices behind a public name. Nobody serves it: no price, not complete."""
+        """The prices behind a public name. Nobody serves it: no price, not complete.
+
+        No price begins or ends within a minute: they are looked up once in each.
+        """
+        minute = (at.year, at.month, at.day, at.hour, at.minute)
+        if minute != self._models_at or len(self._models) >= MODELS_REMEMBERED_MAX:
+            self._models.clear()
+            self._models_at = minute
+        prices = self._models.get(model)
+        if prices is None:
+            prices = self._models[model] = self._of_model(model, at)
+        return prices
+
+    def _of_model(self, model: str, at: datetime) -> ModelPrices:
         group = self._names.find(model)
         deployments = group.deployments if group is not None else ()
         found = [self._price(each, each.provider, each.upstream_model, at) for each in deployments]

@@ -12,6 +12,8 @@ def prompt_rates(prices: ModelPrices, prompt_tokens: int) -> Rates | None:
     Of several, those whose cached tokens are cheapest beside the fresh ones: whoever would change a prompt
     that a provider has cached has most to lose there.
     """
+    if len(prices.prices) == 1:
+        return prices.prices[0].rates_for(prompt_tokens)
     rates = [price.rates_for(prompt_tokens) for price in prices.prices]
     return min(rates, key=_cached_share, default=None)
 

@@ -8,7 +8,17 @@ import pytest
 
 from meshgate_chassis.config.model import DeploymentPrice
 from meshgate_chassis.errors import MeshError
-from meshgate_ledger.admission import Moment, Offer, covered_output_tokens, dearest, judge
+from meshgate_ledger.admission import (
+    AdmissionPolicy,
+    Moment,
+    Offer,
+    covered_output_tokens,
+    dearest,
+    needs_price,
+    offer,
+    refusal,
+    resolve_model,
+)
 from meshgate_ledger.denials import limit_denial
 from meshgate_ledger.limits import LimitNow
 from meshgate_ledger.price import Cost
@@ -42,6 +52,19 @@ def ask(key: KeyRecord | None, model: str = "paid", **command: object) -> Offer 
     caller = MASTER if key is None else principal(1)
     asked = ReserveCommand("r", caller, model, **command)  # type: ignore[arg-type]
     return judge(asked, key, (), POLICY, Moment(NOW))
+
+
+def judge(
+    command: ReserveCommand,
+    known: KeyRecord | None,
+    scopes: tuple[Scope, ...],
+    rules: AdmissionPolicy,
+    moment: Moment,
+) -> Offer | Denial:
+    """All rules in their order."""
+    denial = refusal(command, known, scopes, rules, moment.now)
+    model = resolve_model(known, command.model, rules.names)
+    return denial or offer(command, model, needs_price(scopes, rules), rules, moment)
 
 
 def key(**rules: object) -> KeyRecord:

@@ -71,23 +71,23 @@ CREATE TYPE ledger.reserve_item AS (
     denial_message text
 );
 
--- What became of an item. `state` is that of the request's hold; 'stale': nothing was decided, because the
--- key or an account is another than the caller judged.
+-- What became of an item. `state` is that of the request's hold; NULL: nothing was decided, because the key
+-- or an account is another than the caller judged. Of what was decided now only that is told that the caller
+-- does not know: account_id, models and message are NULL.
 CREATE TYPE ledger.decision AS (
     request_id text,
     state text,
-    account_id text,
-    model text,
-    resolved_model text,
+    is_repeat boolean,  -- decided by an earlier transaction
     output_tokens bigint,
-    input_nanos bigint,
     amount_nanos bigint,
     spend_nanos bigint,
     denial_reason text,
-    denial_message text,
     denial_limit jsonb,
-    is_repeat boolean,  -- decided by an earlier transaction
-    used bigint[]  -- of each limit of each of its scopes, in order, after a grant; spend: with what is held
+    used bigint[],  -- of each limit of each of its scopes, in order, after a grant; spend: with what is held
+    account_id text,
+    model text,
+    resolved_model text,
+    denial_message text
 );
 
 -- A limit that took part.
@@ -166,6 +166,7 @@ DECLARE
     reasons text[] := '{}';
     spends bigint[] := '{}';
     amounts bigint[] := '{}';
+    outputs bigint[] := '{}';  -- where less was granted
     held_tokens bigint[] := '{}';
     slots boolean[] := '{}';
     refusals jsonb[] := '{}';
@@ -231,7 +232,7 @@ BEGIN
 
     FOR item IN
         SELECT i.ordinality::int AS number, i.scopes, i.key_version, i.denial_reason,
-            i.amount_nanos, i.least_nanos, i.prompt_tokens + i.output_tokens AS tokens, i.least_tokens,
+            i.amount_nanos, i.least_nanos, i.prompt_tokens, i.prompt_tokens + i.output_tokens AS tokens, i.least_tokens,
             h.request_id IS NOT NULL AS is_decided,
             k.key_hash IS NULL OR k.deleted_at IS NOT NULL AS is_unknown, k.version
         FROM unnest(p_items) WITH ORDINALITY i
@@ -319,6 +320,9 @@ BEGIN
 
         states[number] := 'open';
         amounts[number] := amount;
+        IF amount < item.amount_nanos THEN
+            outputs[number] := item.least_tokens - item.prompt_tokens;
+        END IF;
         held_tokens[number] := tokens;
         slots[number] := has_slot;
         used_from[number] := cardinality(used_after) + 1;
@@ -347,9 +351,9 @@ BEGIN
         end_user, tags, created_at, expires_at, edge_id, has_slot, scopes, user_id, team_id, organization_id
     )
     SELECT i.request_id, states[i.ordinality], p_scopes[i.scopes[1]], i.key_hash, i.model, i.resolved_model,
-        i.prompt_tokens,
-        CASE WHEN n.amount_nanos < i.amount_nanos THEN i.least_tokens - i.prompt_tokens ELSE i.output_tokens END,
-        least(i.input_nanos, n.amount_nanos), n.amount_nanos,
+        i.prompt_tokens, coalesce(outputs[i.ordinality], i.output_tokens),
+        least(i.input_nanos, coalesce(amounts[i.ordinality], i.input_nanos)),
+        coalesce(amounts[i.ordinality], i.amount_nanos),
         coalesce(held_tokens[i.ordinality], 0), spends[i.ordinality],
         reasons[i.ordinality], i.denial_message, refusals[i.ordinality],
         i.end_user, i.tags, p_now, i.expires_at, i.edge_id, coalesce(slots[i.ordinality], false),
@@ -358,7 +362,6 @@ BEGIN
         ) END,
         i.user_id, i.team_id, i.organization_id
     FROM unnest(p_items) WITH ORDINALITY i
-    CROSS JOIN LATERAL (SELECT coalesce(amounts[i.ordinality], i.amount_nanos) AS amount_nanos) n
     WHERE states[i.ordinality] IS NOT NULL
     ORDER BY i.request_id
     ON CONFLICT DO NOTHING;
@@ -380,13 +383,21 @@ BEGIN
     END IF;
 
     decisions := ARRAY(
-        SELECT ROW(i.request_id, coalesce(h.state, 'stale'), h.account_id, h.model, h.resolved_model,
-            h.output_tokens, h.input_nanos, h.amount_nanos, h.spend_nanos,
-            h.denial_reason, h.denial_message, h.denial_limit,
-            h.xmin IS DISTINCT FROM pg_current_xact_id()::xid,
-            used_after[used_from[i.ordinality]:used_to[i.ordinality]])::ledger.decision
+        SELECT CASE WHEN states[i.ordinality] IS NOT NULL THEN
+            ROW(i.request_id, states[i.ordinality], false,
+                coalesce(outputs[i.ordinality], i.output_tokens),
+                coalesce(amounts[i.ordinality], i.amount_nanos), spends[i.ordinality],
+                reasons[i.ordinality], refusals[i.ordinality],
+                used_after[used_from[i.ordinality]:used_to[i.ordinality]],
+                NULL, NULL, NULL, NULL)::ledger.decision
+        ELSE (
+            SELECT ROW(i.request_id, h.state, h.state IS NOT NULL, h.output_tokens, h.amount_nanos, h.spend_nanos,
+                h.denial_reason, h.denial_limit, NULL, h.account_id, h.model, h.resolved_model,
+                h.denial_message)::ledger.decision
+            FROM (SELECT) one
+            LEFT JOIN ledger.holds h ON h.request_id = i.request_id
+        ) END
         FROM unnest(p_items) WITH ORDINALITY i
-        LEFT JOIN ledger.holds h ON h.request_id = i.request_id
         ORDER BY i.ordinality
     );
 END $$;
