@@ -1,4 +1,4 @@
-"""`make torture`: kill -9 at a thousand random points (tests/support/torture.py), a fresh mesh for each round.
+"""`make torture`: kill -9 at a thousand random points (tests/support/torture.py), a fresh mesh each round.
 
 Prints the seed of every round; `make torture POINTS=25 SEED=n` repeats one, as far as chance allows. Ends
 with an error as soon as one call is lost, doubled or wrong.
