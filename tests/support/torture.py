@@ -72,6 +72,13 @@ class Processes:
         self.kills[name] += 1
         self.start(name)
 
+    def assert_alive(self) -> None:
+        """A service that ends by itself is a finding, and its log is shown."""
+        for name, process in self.running.items():
+            log = self.folder / f"{name}.log"
+            if process.poll() is not None:
+                raise AssertionError(f"{name} ended by itself:\n{log.read_text(errors='replace')[-4_000:]}")
+
     def stop(self) -> None:
         for process in self.running.values():
             process.terminate()
@@ -128,7 +135,12 @@ class Torture:
     async def _point(self) -> None:
         """Some traffic, then a kill at any moment of it; now and then a second one close by."""
         before = self.statuses["200"]
-        await eventually(lambda: self.statuses["200"] > before, "a call succeeds", CALM_DEADLINE_S)
+
+        def recovered() -> bool:
+            self.processes.assert_alive()
+            return self.statuses["200"] > before
+
+        await eventually(recovered, "a call succeeds", CALM_DEADLINE_S)
         await asyncio.sleep(self.dice.random() * 0.25)  # the point is random, not waited for
         await self.processes.kill(self.dice.choice(SERVICES))
         if self.dice.random() < 0.2:
