@@ -26,6 +26,7 @@ NOT_HELD_REASONS = frozenset(
     {"SERVICE_UNREACHABLE", "LEDGER_UNAVAILABLE", "DEADLINE_TOO_CLOSE", "QUEUE_FULL", "FIELD_INVALID"}
     | {"REQUEST_ID_USED"}
 )
+REASON_CHARACTERS_MAX = 64
 SETTLE_WAIT_S = 2.0  # what an answer waits for its posting; after that it goes out without its cost
 
 
@@ -114,8 +115,8 @@ class Accounts:
                 spend_legs(run, self.counter),
                 estimated=estimated,
                 end_ns=self._clock.now_ns(),
-                error_reason=reason,
             )
+            request.error_reason = reason[:REASON_CHARACTERS_MAX]
             self._settlement.settle(request)
         except MeshError as limit:  # the limit of settlements under way: the hold will expire, charged
             log.error("settlement not started", request_id=run.call.call_id, error=limit.reason)

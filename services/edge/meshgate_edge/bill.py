@@ -89,7 +89,6 @@ def settle_request(
     *,
     estimated: bool,
     end_ns: int,
-    error_reason: str = "",
 ) -> pb.SettleSpendRequest:
     """The ledger's settlement of this call; also fills in the call's token counts."""
     info = run.info
@@ -107,7 +106,6 @@ def settle_request(
         estimated=estimated,
         cache_key=run.cache_key,
         saved_usd_nanos=info.saved_usd_nanos,
-        error_reason=error_reason[:64],
         legs=legs,
         call_type=run.call.call_type,
         api_base=info.api_base,

@@ -157,7 +157,9 @@ def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
 def route_options(run: CallRun) -> router_pb.RouteOptions:
     """What the router may and shall do for this call."""
     options = run.call.options
-    route = router_pb.RouteOptions(fallbacks=options.fallbacks, tags=options.tags)
+    route = router_pb.RouteOptions(
+        fallbacks=options.fallbacks, tags=options.tags, prompt_tokens=run.prompt_tokens
+    )
     if options.num_retries is not None:
         route.num_retries = options.num_retries
     if options.timeout_s is not None:
