@@ -83,6 +83,10 @@ bench-ledger: .venv/.dev ## the ledger: pairs per second, CPU, latency, exactnes
 bench-hedging: .venv/.dev ## slow first tokens with and without hedging, streams that break; writes docs/benchmarks/hedging.json
 	@$(BIN)/python -m tools.bench_hedging $(if $(QUICK),--quick)
 
+.PHONY: bench-reports
+bench-reports: .venv/.dev ## reports over ten million entries (25 GB free); writes docs/benchmarks/reports.json
+	@$(BIN)/python -m tools.bench_reports --json docs/benchmarks/reports.json
+
 .PHONY: bench-profile
 bench-profile: .venv/.dev ## say where the CPU of one request goes
 	@$(BIN)/python -m bench profile $(if $(QUICK),--quick)

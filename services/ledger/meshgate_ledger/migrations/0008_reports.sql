@@ -372,3 +372,14 @@ BEGIN
         RETURN NEXT part.name;
     END LOOP;
 END $$;
+
+-- What was brought from other gateways: the spend of each account there, as it was posted here by entries with
+-- the outcome 'import'.
+CREATE TABLE ledger.imports (
+    source text NOT NULL,
+    account_id text NOT NULL,
+    amount_nanos bigint NOT NULL,
+    posting_count bigint NOT NULL,
+    imported_at timestamptz NOT NULL,
+    PRIMARY KEY (source, account_id)
+);
