@@ -1,13 +1,29 @@
 """Virtual keys by HTTP, as LiteLLM's clients know them; what is changed counts at the very next call."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 
 from tests.mesh.management import info, ok, reason, shown
-from tests.mesh.subject import Subject
+from tests.mesh.subject import CONFIG, Subject
+from tests.support.demo_provider import demo_provider
+from tests.support.mesh_in_process import mesh_in_process
+
+STRICT = """
+  max_internal_user_budget: 0.000001
+  internal_user_budget_duration: 1d
+  upperbound_key_generate_params: {rpm_limit: 9}
+general_settings:
+  default_budget: 3
+  litellm_key_budget_duration: 30d
+"""
 
 
 async def test_a_key_with_everything(subject: Subject) -> None:
@@ -181,3 +197,28 @@ async def test_secrets_are_nowhere(subject: Subject) -> None:
             assert new not in text
     finally:
         await connection.close()
+
+
+@pytest.fixture
+async def strict(postgres_dsn: str) -> AsyncIterator[Subject]:
+    """A mesh whose configuration says something about new keys and users."""
+    folder = Path(tempfile.mkdtemp(prefix="mg"))
+    try:
+        async with demo_provider() as provider:
+            config = CONFIG.format(url=provider.url) + STRICT
+            async with mesh_in_process(config, folder, postgres_dsn) as mesh:
+                async with aiohttp.ClientSession() as session:
+                    yield Subject(mesh, provider, session)
+    finally:
+        shutil.rmtree(folder)
+
+
+async def test_the_configuration_speaks_for_new_keys(strict: Subject) -> None:
+    """Defaults where nothing is given, refusal above the bound; users that come without limits get theirs."""
+    made = await ok(strict, "/key/generate", user_id="u")
+    assert (3.0, "30d", 9) == (made["max_budget"], made["budget_duration"], made["rpm_limit"])
+    refused = await strict.post("/key/generate", {"rpm_limit": 10})
+    assert (400, "rpm_limit") == (refused.status, refused.json["error"]["param"])
+    user = (await shown(strict, "/user/info?user_id=u"))["user_info"]
+    assert (0.000001, "1d") == (user["max_budget"], user["budget_duration"])
+    assert 429 == (await strict.ask("hello", made["key"])).status

@@ -55,6 +55,7 @@ from meshgate_edge.http_router_state import RouterProbe, RouterWatch
 from meshgate_edge.http_server import HttpServerOptions, serve_http
 from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.http_spend import SpendEndpoints
+from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.lease import Lease
 from meshgate_edge.management import ManagementParts
 from meshgate_edge.metrics import CallMetrics
@@ -276,6 +277,7 @@ def _http_parts(
         runtime.clock,
         secrets.token_bytes,
         _new_id,
+        KeyRules(runtime.config.entity_defaults.key, runtime.config.entity_defaults.key_upper_bounds),
     )
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
     credentials = CredentialParts(edge.clients.credentials, edge.authenticator, sealer, _new_id)

@@ -95,7 +95,8 @@ class KeyEndpoints:
         deleted = [by_hash[key_hash] for key_hash in answer.deleted_key_hashes if key_hash in by_hash]
         return answered({"deleted_keys": [*deleted, *answer.deleted_key_aliases]})
 
-    async def _generate(self, changed_by: str, asked: GenerateKeyRequest) -> Response:
+    async def _generate(self, changed_by: str, body: GenerateKeyRequest) -> Response:
+        asked = self._parts.key_rules.applied(body)
         key = new_key(self._parts.random_bytes) if asked.key is None else custom_key(asked.key)
         record = new_record(asked, key, self._parts.clock.now_ns())
         created = await self._parts.ledger.create_key(

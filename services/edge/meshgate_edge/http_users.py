@@ -9,7 +9,7 @@ from meshgate_chassis.chat.json import JsonObject
 from meshgate_edge.entity_endpoints import EntityBodies
 from meshgate_edge.http_entity_models import NewUserRequest, TeamOfUser, UpdateUserRequest, UserIds
 from meshgate_edge.http_entity_records import team_json, user_json
-from meshgate_edge.http_key_models import KeyMembers
+from meshgate_edge.http_key_models import GenerateKeyRequest
 from meshgate_edge.http_key_records import generated_json, new_record, row_json
 from meshgate_edge.keys import new_key, usd_to_nanos
 from meshgate_edge.management import (
@@ -182,7 +182,8 @@ class UserEndpoints:
     async def _first_key(self, body: NewUserRequest, user_id: str, changed_by: str) -> JsonObject:
         members = body.model_dump(include={"key_alias", "duration", "aliases", "team_id"}, exclude_unset=True)
         secret = new_key(self._parts.random_bytes)
-        record = new_record(KeyMembers(user_id=user_id, **members), secret, self._parts.clock.now_ns())
+        asked = self._parts.key_rules.applied(GenerateKeyRequest(user_id=user_id, **members))
+        record = new_record(asked, secret, self._parts.clock.now_ns())
         created = await self._parts.ledger.create_key(
             ledger_pb.CreateKeyRequest(
                 request_id=self._parts.new_request_id(), key=record, changed_by=changed_by

@@ -15,6 +15,7 @@ from meshgate_edge.call import Principal
 from meshgate_edge.denials import denied
 from meshgate_edge.http_members import NOT_ENFORCED_HEADER
 from meshgate_edge.http_messages import headers_of
+from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.keys import RandomBytes
 from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import account_service_pb2 as pb
@@ -42,6 +43,7 @@ class ManagementParts:
     clock: Clock
     random_bytes: RandomBytes
     new_request_id: Callable[[], str]
+    key_rules: KeyRules
 
 
 class Management:

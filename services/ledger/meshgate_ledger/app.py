@@ -12,6 +12,7 @@ from meshgate_ledger.admission import AdmissionPolicy
 from meshgate_ledger.credential_servicer import CredentialServicer
 from meshgate_ledger.credentials import CredentialBook, CredentialStore
 from meshgate_ledger.database import Database, DatabaseOptions
+from meshgate_ledger.entities.belonging import configured_defaults
 from meshgate_ledger.group_commit import GroupLimits
 from meshgate_ledger.health import HealthWatch
 from meshgate_ledger.judgement import Judge, Memories
@@ -80,7 +81,7 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         await database.use(migrate, limit_s=settings.start_timeout_s)
         store = PostgresStore(database, _store_options(settings), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
-        keys = KeyStore(database, clock)
+        keys = KeyStore(database, clock, defaults=configured_defaults(runtime.config.entity_defaults))
         policy = _policy(runtime)
         records = RecordStore(database, AccountDefaults(), clock)
         memories = Memories(

@@ -31,6 +31,7 @@ from meshgate_edge.http_models import ModelsEndpoint
 from meshgate_edge.http_protocol import HttpLimits
 from meshgate_edge.http_server import HttpServerOptions, serve_http
 from meshgate_edge.http_shapes import ChatShape
+from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.management import ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
@@ -241,6 +242,7 @@ def parts_of(rim: Rim) -> HttpParts:
         clock,
         lambda count: bytes(range(count)),
         new_id,
+        KeyRules({}, {}),
     )
     return HttpParts(
         chat=ChatEndpoint(chat, ChatShape()),

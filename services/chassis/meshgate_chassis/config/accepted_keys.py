@@ -100,8 +100,8 @@ LITELLM_SETTINGS = words(
     cloudflare_api_key cohere_key cold_storage_custom_logger cometapi_key cost_discount_config
     cost_margin_config credential_list custom_prometheus_metadata_labels custom_prometheus_tags
     custom_provider_map databricks_key datadog_* datarobot_key default_in_memory_ttl
-    default_internal_user_params default_key_generate_params default_key_max_budget_alert_emails
-    default_max_internal_user_budget default_redis_batch_cache_expiry default_redis_ttl
+    default_internal_user_params default_key_max_budget_alert_emails
+    default_redis_batch_cache_expiry default_redis_ttl
     default_soft_budget default_team_params default_team_settings disable_add_prefix_to_prompt
     disable_add_transform_inline_image_block disable_add_user_agent_to_request_tags
     disable_aiohttp_transport disable_aiohttp_trust_env disable_anthropic_gemini_context_caching_transform
@@ -121,7 +121,7 @@ LITELLM_SETTINGS = words(
     global_disable_no_log_param global_gitlab_config global_prompt_directory
     google_moderation_confidence_threshold gradient_ai_api_key groq_key guardrail_name_config_map
     guardrails headers heroku_key http2 huggingface_key inception_key include_cost_in_streaming_usage
-    infinity_key input_callback internal_user_budget_duration key_alias_pattern key_generation_settings
+    infinity_key input_callback key_alias_pattern key_generation_settings
     langfuse_* langsmith_* lemonade_key llama_api_key llamaguard_* llm_guard_mode
     log_auth_failure_key_identity log_client_error_tracebacks logged_real_time_event_types
     longer_context_model_fallback_dict lowest_latency_buffer maritalk_key max_end_user_budget_id
@@ -143,7 +143,7 @@ LITELLM_SETTINGS = words(
     ssl_ecdh_curve ssl_security_level ssl_verify standard_logging_payload_excluded_fields store_audit_logs
     strip_anthropic_total_tokens success_callback suppress_debug_info suppress_startup_output
     tag_budget_config team_settings telemetry togetherai_api_key token_rate_limit_type
-    turn_off_message_logging ui_theme_config upperbound_key_generate_params use_aiohttp_transport
+    turn_off_message_logging ui_theme_config use_aiohttp_transport
     use_chat_completions_url_for_anthropic_messages use_litellm_proxy user_url_allowed_hosts
     user_url_validation validate_end_user_id_in_db vector_store_index_registry vector_store_registry
     vector_store_search_failure_mode vercel_ai_gateway_key vertex_* wandb_key

@@ -278,6 +278,10 @@ LITELLM_SETTINGS: Table = {
     "max_user_budget": amount,
     "max_internal_user_budget": amount,
     "max_end_user_budget": amount,
+    "default_max_internal_user_budget": amount,
+    "internal_user_budget_duration": seconds,
+    "default_key_generate_params": json_object,
+    "upperbound_key_generate_params": json_object,
 }
 
 GENERAL_SETTINGS: Table = {
@@ -300,6 +304,8 @@ GENERAL_SETTINGS: Table = {
     "default_budget": amount,
     "default_budget_duration": seconds,
     "litellm_key_budget_duration": seconds,
+    "default_key_generate_params": json_object,
+    "upperbound_key_generate_params": json_object,
 }
 
 LOGS: Table = {

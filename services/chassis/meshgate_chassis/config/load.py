@@ -16,6 +16,7 @@ from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
 from meshgate_chassis.config.sections.cache import read_cache
 from meshgate_chassis.config.sections.deployments import DeploymentReader, router_defaults
+from meshgate_chassis.config.sections.entity_defaults import read_entity_defaults
 from meshgate_chassis.config.sections.model_groups import read_model_groups
 from meshgate_chassis.config.sections.not_enforced import warn_not_enforced
 from meshgate_chassis.config.sections.others import (
@@ -94,6 +95,7 @@ def _build(
         cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
         ledger=read_ledger(general, (*blocked, *litellm.get("blocked_user_list", ()))),
+        entity_defaults=read_entity_defaults(sections, general, litellm),
         master_key=general.get("master_key") or _secret(environ, "LITELLM_MASTER_KEY"),
         database_url=general.get("database_url") or database_url(environ),
         request_bytes_max=round(size_mb * BYTES_PER_MB) if size_mb else defaults.request_bytes_max,

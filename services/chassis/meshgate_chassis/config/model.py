@@ -211,6 +211,15 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EntityDefaults:
+    """By LiteLLM's names: limits of keys and users that are made without any, and how far a key's may go."""
+
+    key: Mapping[str, object] = field(default_factory=dict)  # members of /key/generate
+    key_upper_bounds: Mapping[str, object] = field(default_factory=dict)
+    user: Mapping[str, object] = field(default_factory=dict)  # max_budget, budget_duration
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """Everything of config.yaml."""
 
@@ -219,6 +228,7 @@ class GatewayConfig:
     cache: CacheConfig = field(default_factory=CacheConfig)
     compression: CompressionConfig = field(default_factory=CompressionConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    entity_defaults: EntityDefaults = field(default_factory=EntityDefaults)
     master_key: Secret | None = None
     database_url: Secret | None = None
     request_bytes_max: int = 8 * 1024 * 1024  # general_settings.max_request_size_mb

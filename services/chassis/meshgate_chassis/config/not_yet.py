@@ -49,9 +49,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("litellm_settings.max_budget", KEY_BUDGETS_ONLY),
     NotYet("litellm_settings.budget_duration", NO_RESETS),
     NotYet("litellm_settings.max_user_budget", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.max_internal_user_budget", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.default_max_internal_user_budget", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.internal_user_budget_duration", NO_RESETS),
     NotYet("litellm_settings.max_end_user_budget*", KEY_BUDGETS_ONLY),
     NotYet("litellm_settings.default_soft_budget", NOBODY_TOLD),
     NotYet("litellm_settings.tag_budget_config", KEY_BUDGETS_ONLY),
@@ -59,9 +56,6 @@ NOT_YET: tuple[NotYet, ...] = (
         "litellm_settings.block_requests_for_models_without_pricing", "use general_settings.require_pricing"
     ),
     NotYet("litellm_settings.cost_*_config", "calls are charged at the provider's price"),
-    NotYet("general_settings.default_budget", KEY_BUDGETS_ONLY),
-    NotYet("general_settings.default_budget_duration", NO_RESETS),
-    NotYet("general_settings.litellm_key_budget_duration", NO_RESETS),
     NotYet("router_settings.provider_budget_config", KEY_BUDGETS_ONLY),
     NotYet("model_list[].litellm_params.max_budget", KEY_BUDGETS_ONLY),
     NotYet("model_list[].litellm_params.budget_duration", KEY_BUDGETS_ONLY),
@@ -79,8 +73,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("router_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),
     # Access
-    NotYet("*_settings.default_key_generate_params", NEW_KEYS),
-    NotYet("*_settings.upperbound_key_generate_params", NEW_KEYS),
     NotYet("*_settings.key_generation_settings", NEW_KEYS),
     NotYet("litellm_settings.default_team_*", NEW_KEYS),
     NotYet("litellm_settings.default_internal_user_params", NEW_KEYS),

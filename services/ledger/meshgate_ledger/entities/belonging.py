@@ -5,12 +5,18 @@ LiteLLM's users name them in /key/generate and look at them afterwards.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import ROUND_HALF_EVEN, Decimal
 
+from meshgate_chassis.config.model import EntityDefaults
+from meshgate_chassis.errors import Code, MeshError
 from meshgate_ledger.entities import entity_rows
 from meshgate_ledger.entities.accounts import PlanChange, Rules
 from meshgate_ledger.entities.changes import Work
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
 from meshgate_ledger.entities.records import Entity, EntityKind
+from meshgate_ledger.periods import WHOLE_LIFE, normal_period
+
+NANOS_PER_USD = 1_000_000_000
 
 Defaults = Mapping[EntityKind, LimitPlan]  # limits of who is made without any
 
@@ -20,6 +26,19 @@ def with_default(entity: Entity, defaults: Defaults) -> Entity:
     if entity.limits != NO_LIMITS or entity.budget_id:
         return entity
     return replace(entity, limits=defaults.get(entity.kind, NO_LIMITS))
+
+
+def configured_defaults(config: EntityDefaults) -> Defaults:
+    """Raises FAILED_PRECONDITION/SETTINGS_INVALID for a period that there is not."""
+    amount = config.user.get("max_budget")
+    if amount is None:
+        return {}
+    period = normal_period(str(config.user.get("budget_duration", "")))
+    if period is None and "budget_duration" in config.user:
+        message = "internal_user_budget_duration is no period: 1h, 1d, 30d, 1mo"
+        raise MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", message)
+    nanos = int((Decimal(str(amount)) * NANOS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
+    return {EntityKind.USER: LimitPlan(max_budget_nanos=nanos, budget_period=period or WHOLE_LIFE)}
 
 
 async def missing(work: Work, wanted: Mapping[EntityKind, str], defaults: Defaults) -> list[Entity]:

@@ -90,10 +90,8 @@ LIMITS = words(
     """
     litellm_settings.max_budget litellm_settings.budget_duration litellm_settings.rpm litellm_settings.tpm
     litellm_settings.max_parallel_requests litellm_settings.global_max_parallel_requests
-    litellm_settings.max_user_budget litellm_settings.max_internal_user_budget
-    litellm_settings.max_end_user_budget litellm_settings.upperbound_key_generate_params
-    general_settings.default_budget general_settings.default_budget_duration
-    general_settings.litellm_key_budget_duration general_settings.max_parallel_requests
+    litellm_settings.max_user_budget litellm_settings.max_end_user_budget
+    general_settings.max_parallel_requests
     general_settings.global_max_parallel_requests general_settings.max_response_size_mb
     general_settings.allowed_ips general_settings.allowed_routes general_settings.admin_only_routes
     general_settings.enable_jwt_auth router_settings.provider_budget_config
