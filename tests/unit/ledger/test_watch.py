@@ -79,6 +79,27 @@ async def test_every_replica_tells_of_a_deleted_key(postgres_dsn: str, tmp_path:
         assert {KEY_ACCOUNT} == here.ids | there.ids
 
 
+async def test_a_replica_that_remembers_a_key_does_not_let_it_in(postgres_dsn: str, tmp_path: Path) -> None:
+    """Deleted through one replica, refused by the other on the next call: no notice is needed for that."""
+    async with (
+        running_ledger(postgres_dsn, tmp_path) as one,
+        running_ledger(postgres_dsn, tmp_path) as other,
+    ):
+        client, remembers = LedgerServiceClient(one), LedgerServiceClient(other)
+        await create(client)
+        caller = pb.Principal(kind=pb.Principal.KIND_VIRTUAL_KEY, key_hash=key_hash(1))
+
+        async def reserve(request_id: str) -> "pb.Decision.ValueType":
+            request = pb.ReserveSpendRequest(request_id=request_id, principal=caller, model="paid")
+            return (await remembers.reserve_spend(request, timeout_s=TIMEOUT_S)).decision
+
+        assert pb.DECISION_GRANTED == await reserve("r1")
+        await client.delete_keys(
+            pb.DeleteKeysRequest(request_id="d1", key_hashes=[key_hash(1)]), timeout_s=TIMEOUT_S
+        )
+        assert pb.DECISION_DENIED == await reserve("r2")
+
+
 async def test_rules_are_told_and_money_is_not(postgres_dsn: str, tmp_path: Path) -> None:
     """A team that is blocked is told; a balance that moves is not."""
     async with (
