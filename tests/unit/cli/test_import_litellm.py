@@ -64,7 +64,14 @@ def both(postgres_server: DatabaseServer) -> Iterator[Both]:
 
 
 async def fill(connection: asyncpg.Connection) -> None:
+    """One of everything."""
     await make_tables(connection)
+    await fill_entities(connection)
+    await fill_keys(connection)
+    await fill_history(connection)
+
+
+async def fill_entities(connection: asyncpg.Connection) -> None:
     await add(connection, "BudgetTable", budget_id="b1", max_budget=2.5, budget_duration="30d", rpm_limit=9)
     await add(
         connection,
@@ -99,6 +106,9 @@ async def fill(connection: asyncpg.Connection) -> None:
     await add(connection, "TeamMembership", user_id="bob", team_id="t", spend=0.2, budget_id="b1")
     await add(connection, "EndUserTable", user_id="customer", spend=0.000000001, blocked=True)
     await add(connection, "TagTable", tag_name="tag", spend=7.0)
+
+
+async def fill_keys(connection: asyncpg.Connection) -> None:
     await add(
         connection,
         "VerificationToken",
@@ -120,6 +130,9 @@ async def fill(connection: asyncpg.Connection) -> None:
     )
     await add(connection, "VerificationToken", token="sk-plain-of-old", spend=12.5, expires=RESET)
     await add(connection, "VerificationToken", token="not a hash", spend=1.0)
+
+
+async def fill_history(connection: asyncpg.Connection) -> None:
     sums = {"model": "openai/gpt-4o", "model_group": "gpt", "custom_llm_provider": "openai"}
     for day, spend in (("2026-01-01", 0.1), ("2026-01-02", 0.2)):
         counts = {"spend": spend, "api_requests": 2, "failed_requests": 1, "prompt_tokens": 10}
