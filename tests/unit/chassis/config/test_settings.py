@@ -182,13 +182,15 @@ def test_general_settings(folder: Folder) -> None:
           default_output_tokens: 77
           hold_duration: 5m
           require_pricing: true
+          maximum_spend_logs_retention_period: 30d
           alerting_threshold: 300
         litellm_settings: {allowed_origins: 'https://a'}
         """
     config = folder.load(text, {"LITELLM_MASTER_KEY": "other", "DATABASE_URL": "postgresql://other/d"})
     assert (Secret("1234"), Secret("postgresql://u:p@h/d")) == (config.master_key, config.database_url)
     assert 512 * 1024 == config.request_bytes_max
-    assert LedgerConfig(77, 300, require_pricing=True) == config.ledger
+    kept_s = 30 * 86_400.0
+    assert LedgerConfig(77, 300, require_pricing=True, entries_kept_s=kept_s) == config.ledger
     assert ("https://a",) == config.allowed_origins
 
 
