@@ -20,10 +20,13 @@ from meshgate_router.journey import RouteTask
 from meshgate_router.lease import Lease
 from meshgate_router.legs import LEGS_MAX, Leg, LegReason
 from meshgate_router.providers.base import ProviderError
+from meshgate_router.transport import CancelledBeforeSentError, late
 
 TASKS_MAX: Final = 30_000
 TASKS_OF_A_RACE: Final = 3
 RATES_MAX: Final = 10_000  # groups remembered; wildcards can name any number of models
+
+NOT_SENT: Final = late("the rival was faster than the connection", sent=False)
 
 T = TypeVar("T")
 Open = Callable[[Lease], Awaitable[T]]
@@ -177,6 +180,9 @@ class _Race(Generic[T]):
 
     def _lost(self, runner: _Runner[T]) -> None:
         lease = runner.lease
+        if runner.error is NOT_SENT:
+            lease.ended()
+            return
         if runner.error is not None:
             if runner is not self._runners[0]:
                 lease.failed(runner.error)
@@ -201,7 +207,10 @@ class _Race(Generic[T]):
         lease.ended()
 
     async def _run(self, lease: Lease) -> "T | ProviderError":
+        """A call that was cancelled before it was sent counts as one that failed: it costs nothing."""
         try:
             return await self._call(lease)
         except ProviderError as error:
             return error
+        except CancelledBeforeSentError:
+            return NOT_SENT

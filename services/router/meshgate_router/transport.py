@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from meshgate_router.providers.base import ErrorKind, ProviderError, UpstreamRequest, senseless
@@ -58,6 +59,20 @@ class Limit:
 UNLIMITED: Final = Limit(math.inf, "")
 
 
+class CancelledBeforeSentError(asyncio.CancelledError):
+    """The call was cancelled while there was no connection: the provider knows nothing of it."""
+
+
+class _Body(aiohttp.BytesPayload):
+    """Knows whether it is on its way."""
+
+    begun = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.begun = True
+        await super().write_with_length(writer, content_length)
+
+
 class Transport:
     """Sends requests. Needs a running event loop; close it with `close`."""
 
@@ -66,8 +81,9 @@ class Transport:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def open(self, request: UpstreamRequest, timeouts: CallTimeouts) -> "UpstreamResponse":
-        """The response, as soon as its headers are there. Close it. Raises ProviderError."""
-        url = URL(request.url, encoded=True)
+        """The response, as soon as its headers are there. Close it. Raises ProviderError, and
+        CancelledBeforeSentError instead of CancelledError when nothing was sent."""
+        url, body = URL(request.url, encoded=True), _Body(request.body)
         end_s = asyncio.get_running_loop().time() + timeouts.total_s
         first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
         connect_s = min(timeouts.connect_s, first_byte_s * CONNECT_SHARE_MAX)
@@ -76,7 +92,7 @@ class Transport:
                 response = await self._session(url).request(
                     request.method,
                     url,
-                    data=request.body,
+                    data=body,
                     headers=request.headers,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
@@ -87,6 +103,10 @@ class Transport:
                         ceil_threshold=math.inf,
                     ),
                 )
+        except asyncio.CancelledError as error:
+            if body.begun:
+                raise
+            raise CancelledBeforeSentError from error
         except aiohttp.ConnectionTimeoutError as error:
             raise late(f"no connection to the provider within {connect_s:g} s", sent=False) from error
         except TimeoutError as error:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -203,3 +204,31 @@ async def test_a_caller_who_leaves_ends_both(provider: DemoProvider) -> None:
             return ["disconnected"] * 2 == [each["outcome"] for each in await requests(provider)]
 
         await eventually(cut, "both connections are closed")
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[str]:
+    """An address where connections are never established: its queue is full, and nobody takes from it."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
+async def test_a_loser_that_never_connected_costs_nothing(provider: DemoProvider) -> None:
+    """Nothing was sent, so there is nothing to pay: no leg."""
+    async with group(provider) as subject:
+        found = subject.catalog.find("gpt")
+        assert found is not None
+        with black_hole() as nowhere:
+            object.__setattr__(found.deployments[0], "api_base", nowhere)  # frozen for everybody else
+            served = served_of(await subject.stream(asking()))
+
+    assert "b" == served.deployment.id
+    assert [] == served.journey.legs
+    assert [] == served.journey.failures
