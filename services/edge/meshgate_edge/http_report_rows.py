@@ -18,7 +18,7 @@ _NANO: Final = -9
 
 
 def exact_usd(nanos: int) -> Decimal:
-    """The amount, with at least one decimal and no exponent."""
+    """Every digit, and at least one decimal."""
     digits = f"{abs(nanos):010d}"
     fraction = digits[_NANO:].rstrip("0") or "0"
     return Decimal(f"{'-' if nanos < 0 else ''}{digits[:_NANO]}.{fraction}")
