@@ -1,9 +1,11 @@
 """The ledger's composition root: everything is built here, and nowhere else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
+from meshgate_chassis.config.model import ConfiguredLimit
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_chassis.runtime import Runtime
 from meshgate_ledger.account_memory import AccountMemory
@@ -19,6 +21,7 @@ from meshgate_ledger.judgement import Judge, Memories
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger, LedgerParts
+from meshgate_ledger.limits import LimitSpec, Metric
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.migrate import migrate
 from meshgate_ledger.output_quantile import OutputQuantile
@@ -79,11 +82,12 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         database = await stack.enter_async_context(_database(settings, runtime, metrics))
         await database.await_ready()
         await database.use(migrate, limit_s=settings.start_timeout_s)
-        store = PostgresStore(database, _store_options(settings), clock, metrics)
+        store = PostgresStore(database, _store_options(settings, runtime), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         keys = KeyStore(database, clock, defaults=configured_defaults(runtime.config.entity_defaults))
         policy = _policy(runtime)
-        records = RecordStore(database, AccountDefaults(), clock)
+        records = RecordStore(database, _defaults(runtime), clock)
+        await records.configure_gateway(settings.start_timeout_s)
         memories = Memories(
             KeyMemory(settings.keys_remembered_max),
             AccountMemory(settings.accounts_remembered_max),
@@ -140,13 +144,31 @@ def _database(settings: LedgerSettings, runtime: Runtime, metrics: LedgerMetrics
     return Database(dsn, options, runtime.clock, metrics.store_state)
 
 
-def _store_options(settings: LedgerSettings) -> StoreOptions:
+def _store_options(settings: LedgerSettings, runtime: Runtime) -> StoreOptions:
     limits = GroupLimits(
         items_max=settings.batch_items_max,
         queue_items_max=settings.queue_items_max,
         batches_max=settings.batches_max,
     )
-    return StoreOptions(limits, durable_holds=settings.durable_holds)
+    time_zone = runtime.config.ledger.limits.time_zone
+    return StoreOptions(limits, durable_holds=settings.durable_holds, timezone=time_zone)
+
+
+def _defaults(runtime: Runtime) -> AccountDefaults:
+    limits = runtime.config.ledger.limits
+    kinds = {"user": limits.user, "customer": limits.customer}
+    return AccountDefaults(
+        {kind: _specs(configured) for kind, configured in kinds.items()},
+        _specs(limits.gateway),
+        limits.time_zone,
+    )
+
+
+def _specs(limits: Sequence[ConfiguredLimit]) -> tuple[LimitSpec, ...]:
+    return tuple(
+        LimitSpec(cast("Metric", limit.metric), limit.period, limit.maximum, limit.soft_maximum)
+        for limit in limits
+    )
 
 
 def _policy(runtime: Runtime) -> AdmissionPolicy:

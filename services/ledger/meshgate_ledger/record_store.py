@@ -1,6 +1,7 @@
 """Reads the rules of keys and accounts for who remembers them, and makes accounts that have defaults.
 
-An account that nobody made, but whose kind has default limits, comes to be when it is first asked for.
+An account that has no limits, but whose kind has default limits, gets them when it is first asked for; one
+that nobody made comes to be then.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from meshgate_chassis.clock import Clock
-from meshgate_ledger.account_ids import account_kind
-from meshgate_ledger.account_store import make_account, set_limits
+from meshgate_ledger.account_ids import GATEWAY, account_kind
+from meshgate_ledger.account_store import lock_accounts, make_account, read_limits, set_limits
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import key_rows
 from meshgate_ledger.errors import REFUSALS, value_refused
@@ -20,16 +21,18 @@ from meshgate_ledger.records import AccountRecord, KeyRecord, utc
 READ_ACCOUNTS = """
     SELECT a.account_id, a.version, a.blocked, a.models, a.limited_models, EXISTS (
         SELECT FROM ledger.limits l
-        WHERE l.account_id = a.account_id AND l.metric = 'spend' AND l.maximum IS NOT NULL) AS has_budget
+        WHERE l.account_id = a.account_id AND l.metric = 'spend' AND l.maximum IS NOT NULL) AS has_budget,
+        EXISTS (SELECT FROM ledger.limits l WHERE l.account_id = a.account_id) AS has_limits
     FROM ledger.accounts a WHERE a.account_id = ANY ($1)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDefaults:
-    """Limits of accounts that nobody made, by kind."""
+    """Limits of accounts that have none of their own, by kind; and the whole gateway's."""
 
     limits: Mapping[str, Sequence[LimitSpec]] = field(default_factory=dict)
+    gateway: Sequence[LimitSpec] = ()
     timezone: str = "UTC"
 
 
@@ -52,15 +55,17 @@ class RecordStore:
         """A record for each, of version 0 when there is none."""
 
         async def work(connection: asyncpg.Connection) -> Sequence[AccountRecord]:
-            found = await _read(connection, account_ids)
+            rows = await connection.fetch(READ_ACCOUNTS, list(account_ids))
+            limited = {row["account_id"] for row in rows if row["has_limits"]}
             wanted = sorted(
                 each
                 for each in account_ids
-                if each not in found and account_kind(each) in self._defaults.limits
+                if each not in limited and self._defaults.limits.get(account_kind(each))
             )
             if wanted:
-                await self._make(connection, wanted)
-                found = await _read(connection, account_ids)
+                await self._give_defaults(connection, wanted)
+                rows = await connection.fetch(READ_ACCOUNTS, list(account_ids))
+            found = {row["account_id"]: _record(row) for row in rows}
             return [found.get(each) or AccountRecord(each) for each in account_ids]
 
         try:
@@ -68,25 +73,42 @@ class RecordStore:
         except REFUSALS as error:
             raise value_refused(error) from error
 
-    async def _make(self, connection: asyncpg.Connection, account_ids: Sequence[str]) -> None:
-        now = utc(self._clock.now_ns())
+    async def configure_gateway(self, timeout_s: float) -> None:
+        """Makes the whole gateway's limits those of the configuration."""
+
+        async def work(connection: asyncpg.Connection) -> None:
+            async with connection.transaction():
+                if self._defaults.gateway:
+                    await make_account(connection, GATEWAY)
+                await lock_accounts(connection, [GATEWAY])
+                await self._set(connection, GATEWAY, self._defaults.gateway)
+
+        await self._database.use(work, timeout_s)
+
+    async def _give_defaults(self, connection: asyncpg.Connection, account_ids: Sequence[str]) -> None:
+        """In the order of their ids, as always; nothing where somebody else was quicker."""
         async with connection.transaction():
             for account_id in account_ids:
-                limits = self._defaults.limits[account_kind(account_id)]
-                if await make_account(connection, account_id):
-                    await set_limits(connection, account_id, limits, now, self._defaults.timezone)
+                await make_account(connection, account_id)
+            await lock_accounts(connection, account_ids)
+            limited = await read_limits(connection, account_ids, utc(self._clock.now_ns()))
+            for account_id in account_ids:
+                if account_id not in limited:
+                    await self._set(connection, account_id, self._defaults.limits[account_kind(account_id)])
+
+    async def _set(
+        self, connection: asyncpg.Connection, account_id: str, limits: Sequence[LimitSpec]
+    ) -> None:
+        now = utc(self._clock.now_ns())
+        await set_limits(connection, account_id, limits, now, self._defaults.timezone)
 
 
-async def _read(connection: asyncpg.Connection, account_ids: Collection[str]) -> dict[str, AccountRecord]:
-    rows = await connection.fetch(READ_ACCOUNTS, list(account_ids))
-    return {
-        row["account_id"]: AccountRecord(
-            row["account_id"],
-            row["version"],
-            row["blocked"],
-            tuple(row["models"]),
-            frozenset(row["limited_models"]),
-            row["has_budget"],
-        )
-        for row in rows
-    }
+def _record(row: asyncpg.Record) -> AccountRecord:
+    return AccountRecord(
+        row["account_id"],
+        row["version"],
+        row["blocked"],
+        tuple(row["models"]),
+        frozenset(row["limited_models"]),
+        row["has_budget"],
+    )

@@ -323,11 +323,13 @@ async def test_budgets_need_prices(postgres_dsn: str) -> None:
 
 
 async def test_defaults_of_accounts_that_nobody_made(postgres_dsn: str) -> None:
-    """Come to be with the first call; those that somebody made keep their own."""
+    """Come to be with the first call; those that have limits keep their own."""
     defaults = AccountDefaults({"customer": (LimitSpec("spend", "1d", HOLD),)})
     async with open_ledger(postgres_dsn, defaults=defaults) as subject:
-        await subject.limit("customer:known")
-        for customer, second in (("new", DenialReason.BUDGET_EXCEEDED), ("known", None)):
+        await subject.limit("customer:made")
+        await subject.limit("customer:known", LimitSpec("requests", "60s", 9))
+        exceeded = DenialReason.BUDGET_EXCEEDED
+        for customer, second in (("new", exceeded), ("made", exceeded), ("known", None)):
             assert await ask(subject, f"{customer}1", MASTER, end_user=customer) is None
             assert await ask(subject, f"{customer}2", MASTER, end_user=customer) is second
 

@@ -275,6 +275,7 @@ LITELLM_SETTINGS: Table = {
     "tpm": count,
     "max_parallel_requests": count,
     "global_max_parallel_requests": count,
+    "timezone": time_zone,
     "max_user_budget": amount,
     "max_internal_user_budget": amount,
     "max_end_user_budget": amount,

@@ -18,6 +18,7 @@ from meshgate_chassis.config.sections.cache import read_cache
 from meshgate_chassis.config.sections.deployments import DeploymentReader, router_defaults
 from meshgate_chassis.config.sections.entity_defaults import read_entity_defaults
 from meshgate_chassis.config.sections.model_groups import read_model_groups
+from meshgate_chassis.config.sections.money import read_limits
 from meshgate_chassis.config.sections.not_enforced import warn_not_enforced
 from meshgate_chassis.config.sections.others import (
     check_others,
@@ -94,7 +95,11 @@ def _build(
         router=read_router(sections, Surroundings(litellm, groups, environ, cache.redis_url), problems),
         cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
-        ledger=read_ledger(general, (*blocked, *litellm.get("blocked_user_list", ()))),
+        ledger=read_ledger(
+            general,
+            (*blocked, *litellm.get("blocked_user_list", ())),
+            read_limits(sections, litellm, general, problems),
+        ),
         entity_defaults=read_entity_defaults(sections, general, litellm),
         master_key=general.get("master_key") or _secret(environ, "LITELLM_MASTER_KEY"),
         database_url=general.get("database_url") or database_url(environ),

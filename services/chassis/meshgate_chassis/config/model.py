@@ -199,6 +199,26 @@ class CompressionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredLimit:
+    """`metric`: spend (nano-USD), requests, tokens or parallel. `period`: '60s', '1d'; '': without end."""
+
+    metric: str
+    period: str
+    maximum: int | None
+    soft_maximum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredLimits:
+    """Of the whole gateway, and of each user and end user that has none of their own."""
+
+    gateway: Sequence[ConfiguredLimit] = ()
+    user: Sequence[ConfiguredLimit] = ()
+    customer: Sequence[ConfiguredLimit] = ()
+    time_zone: str = "UTC"  # where the days of budgets begin at midnight
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerConfig:
     """The money part of `general_settings` and `litellm_settings`."""
 
@@ -208,6 +228,7 @@ class LedgerConfig:
     allow_without_ledger: bool = False  # allow_requests_on_db_unavailable
     entries_kept_s: float | None = None  # maximum_spend_logs_retention_period; None: for good
     blocked: Collection[str] = frozenset()  # SHA-256, as hex, of keys and of user ids that are refused
+    limits: ConfiguredLimits = field(default_factory=ConfiguredLimits)
 
 
 @dataclass(frozen=True, slots=True)

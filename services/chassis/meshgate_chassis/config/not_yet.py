@@ -10,7 +10,6 @@ SAID = "is accepted but not enforced yet"
 
 KEY_BUDGETS_ONLY = "only a key's own max_budget limits what is spent"
 NO_RATE_LIMITS = "no request is refused because of it"
-NO_RESETS = "a budget is for the whole life of its key"
 NEW_KEYS = "a new key has what /key/generate is asked for, and nothing else"
 ANY_ROUTE = "every valid key may use every route but those that manage keys"
 ANY_REQUEST = "requests without it pass"
@@ -45,11 +44,7 @@ class NotYet:
 
 NOT_YET: tuple[NotYet, ...] = (
     # Budgets
-    NotYet("budgets", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.max_budget", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.budget_duration", NO_RESETS),
-    NotYet("litellm_settings.max_user_budget", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.max_end_user_budget*", KEY_BUDGETS_ONLY),
+    NotYet("litellm_settings.max_end_user_budget_id", KEY_BUDGETS_ONLY),
     NotYet("litellm_settings.default_soft_budget", NOBODY_TOLD),
     NotYet("litellm_settings.tag_budget_config", KEY_BUDGETS_ONLY),
     NotYet(
@@ -63,12 +58,8 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("model_list[].*.*put_cost_per_[!t]*", FOUR_PRICES_ALONE),
     NotYet("model_list[].litellm_params.cost_per_*", FOUR_PRICES_ALONE),
     # Rates
-    NotYet("rate_limit", NO_RATE_LIMITS),
-    NotYet("litellm_settings.rpm", NO_RATE_LIMITS),
-    NotYet("litellm_settings.tpm", NO_RATE_LIMITS),
-    NotYet("litellm_settings.*max_parallel_requests", NO_RATE_LIMITS),
     NotYet("litellm_settings.priority_reservation*", NO_RATE_LIMITS),
-    NotYet("general_settings.*max_parallel_requests", NO_RATE_LIMITS),
+    NotYet("general_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("general_settings.max_response_size_mb", "MESHGATE_ROUTER_RESPONSE_BYTES_MAX limits an answer"),
     NotYet("router_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),

@@ -51,14 +51,16 @@ EVERYTHING_ACTED_ON = """\
     litellm_settings:
       {request_timeout: 1, drop_params: true, cache: true, cache_params: {type: local, ttl: 1},
        json_logs: true, allowed_origins: [x], callbacks: [prometheus], success_callback: prometheus,
-       blocked_user_list: [x], guardrails: [], max_budget: null}
+       blocked_user_list: [x], guardrails: [], max_budget: 1, budget_duration: 1d, rpm: 1, tpm: 1,
+       max_parallel_requests: 1, global_max_parallel_requests: 1, max_user_budget: 1, max_end_user_budget: 1,
+       timezone: UTC}
     general_settings:
       {master_key: x, database_url: "postgresql://x", max_request_size_mb: 1, default_output_tokens: 1,
        hold_duration: 1, require_pricing: true, alerting: []}
     compression_settings: {enabled: true}
     blocked_users: [x]
-    budgets: {}
-    rate_limit: null
+    budgets: {max_budget: 1, budget_duration: 1d, soft_budget: 1}
+    rate_limit: {rpm: 1, tpm: 1, max_parallel_requests: 1}
     """
 
 
@@ -88,11 +90,8 @@ def test_a_row_is_about_a_key_that_is_known(row: NotYet) -> None:
 
 LIMITS = words(
     """
-    litellm_settings.max_budget litellm_settings.budget_duration litellm_settings.rpm litellm_settings.tpm
-    litellm_settings.max_parallel_requests litellm_settings.global_max_parallel_requests
-    litellm_settings.max_user_budget litellm_settings.max_end_user_budget
-    general_settings.max_parallel_requests
-    general_settings.global_max_parallel_requests general_settings.max_response_size_mb
+    litellm_settings.max_end_user_budget_id general_settings.max_parallel_requests
+    general_settings.max_response_size_mb
     general_settings.allowed_ips general_settings.allowed_routes general_settings.admin_only_routes
     general_settings.enable_jwt_auth router_settings.provider_budget_config
     router_settings.redis_cluster_nodes router_settings.optional_pre_call_checks
@@ -108,7 +107,7 @@ def test_a_limit_that_nothing_keeps_is_said(folder: Folder, key: str) -> None:
     assert [key] == [line.partition(":")[0] for line in said(folder, f"{section}: {{{name}: {value}}}")]
 
 
-@pytest.mark.parametrize("text", ["budgets: {max_budget: 1}", "rate_limit: {rpm: 1}", "guardrails: [{a: b}]"])
+@pytest.mark.parametrize("text", ["guardrails: [{a: b}]", "policies: {a: b}"])
 def test_a_section_that_nothing_reads_is_said(folder: Folder, text: str) -> None:
     """As a whole."""
     assert [text.partition(":")[0]] == [line.partition(":")[0] for line in said(folder, text)]

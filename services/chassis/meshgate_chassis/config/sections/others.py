@@ -5,23 +5,24 @@ from typing import Any
 
 from meshgate_chassis.config.kinds import LOG_LEVELS, boolean, names
 from meshgate_chassis.config.known_keys import (
-    BUDGETS,
     COMPRESSION_SETTINGS,
     HEALTH_CHECK,
     LOGS,
     MODEL_COMPRESSION,
     PROMETHEUS,
-    RATE_LIMIT,
 )
-from meshgate_chassis.config.model import CompressionConfig, LedgerConfig, ModelCompression
+from meshgate_chassis.config.model import (
+    CompressionConfig,
+    ConfiguredLimits,
+    LedgerConfig,
+    ModelCompression,
+)
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
 from meshgate_chassis.config.sections.blocked import blocked_hashes
 
 CHECKED_ONLY = {
-    "budgets": BUDGETS,
-    "rate_limit": RATE_LIMIT,
     "health_check": HEALTH_CHECK,
     "prometheus": PROMETHEUS,
 }
@@ -46,7 +47,9 @@ def _compression_models(models: Node | None, problems: Problems) -> dict[str, Mo
     }
 
 
-def read_ledger(general: Mapping[str, Any], blocked: Sequence[str]) -> LedgerConfig:
+def read_ledger(
+    general: Mapping[str, Any], blocked: Sequence[str], limits: ConfiguredLimits
+) -> LedgerConfig:
     """The money part of general_settings. `blocked`: user ids, keys, or hashes of keys."""
     defaults = LedgerConfig()
     return LedgerConfig(
@@ -56,6 +59,7 @@ def read_ledger(general: Mapping[str, Any], blocked: Sequence[str]) -> LedgerCon
         allow_without_ledger=general.get("allow_requests_on_db_unavailable", defaults.allow_without_ledger),
         entries_kept_s=general.get("maximum_spend_logs_retention_period", defaults.entries_kept_s),
         blocked=blocked_hashes(blocked),
+        limits=limits,
     )
 
 
