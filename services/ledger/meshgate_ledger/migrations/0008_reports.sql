@@ -373,6 +373,8 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE INDEX keys_of_account ON ledger.keys (account_id);
+
 -- What was brought from other gateways: the spend of each account there, as it was posted here by entries with
 -- the outcome 'import'.
 CREATE TABLE ledger.imports (

@@ -58,7 +58,7 @@ def part_to(row: Row) -> pb.ActivityPart:
 def account_to(row: Row) -> pb.AccountSpend:
     account_id = row["account_id"]
     told = pb.AccountSpend(
-        id=account_id.partition(":")[2] or account_id,
+        id=row["key_hash"] or account_id.partition(":")[2] or account_id,
         spend_usd_nanos=row["posted_nanos"],
         held_usd_nanos=row["pending_nanos"],
         max_budget_usd_nanos=row["maximum"],

@@ -150,23 +150,24 @@ async def total_spend(connection: asyncpg.Connection) -> Any:
     )
 
 
+ACCOUNTS = """
+    SELECT a.account_id, a.posted_nanos, a.pending_nanos, l.maximum, k.key_hash, k.key_alias, k.key_name,
+        k.user_id, k.team_id, k.models, k.blocked, k.created_at, k.expires_at, k.metadata
+    FROM ledger.accounts a
+    LEFT JOIN LATERAL (
+        SELECT * FROM ledger.keys k WHERE a.kind = 'key' AND k.account_id = a.account_id
+        ORDER BY k.deleted_at DESC NULLS FIRST LIMIT 1  -- of several secrets the one that works
+    ) k ON true
+    LEFT JOIN ledger.limits l ON l.account_id = a.account_id AND l.metric = 'spend' AND l.period = ''
+    WHERE a.kind = $1 AND (cardinality($2::text[]) = 0 OR a.account_id = ANY ($2) OR (a.kind = 'key'
+        AND a.account_id IN (SELECT k.account_id FROM ledger.keys k WHERE k.key_hash = ANY ($3))))
+    ORDER BY a.posted_nanos DESC, a.account_id LIMIT $4 OFFSET $5
+"""
+
+
 async def account_spend(
     connection: asyncpg.Connection, kind: str, ids: Sequence[str], limit: int, offset: int
 ) -> list[asyncpg.Record]:
     """Accounts of one kind by what they spent, `limit` + 1 rows at most; of keys all that is known."""
-    return list(
-        await connection.fetch(
-            "SELECT a.account_id, a.posted_nanos, a.pending_nanos, l.maximum, k.key_hash, k.key_alias, "
-            "k.key_name, k.user_id, k.team_id, k.models, k.blocked, k.created_at, k.expires_at, k.metadata "
-            "FROM ledger.accounts a "
-            "LEFT JOIN ledger.keys k ON k.key_hash = substr(a.account_id, 5) AND a.kind = 'key' "
-            "LEFT JOIN ledger.limits l ON l.account_id = a.account_id "
-            "AND l.metric = 'spend' AND l.period = '' "
-            "WHERE a.kind = $1 AND (cardinality($2::text[]) = 0 OR a.account_id = ANY ($2)) "
-            "ORDER BY a.posted_nanos DESC, a.account_id LIMIT $3 OFFSET $4",
-            kind,
-            [each if kind in ("master", "open", "gateway") else f"{kind}:{each}" for each in ids],
-            limit + 1,
-            offset,
-        )
-    )
+    account_ids = [each if kind in ("master", "open") else f"{kind}:{each}" for each in ids]
+    return list(await connection.fetch(ACCOUNTS, kind, account_ids, list(ids), limit + 1, offset))

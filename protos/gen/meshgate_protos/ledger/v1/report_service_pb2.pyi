@@ -766,7 +766,7 @@ class AccountSpend(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Without the kind."""
+    """Without the kind; of a key the hash of the secret that works."""
     spend_usd_nanos: _builtins.int
     held_usd_nanos: _builtins.int
     max_budget_usd_nanos: _builtins.int
