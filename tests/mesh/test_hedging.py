@@ -1,0 +1,72 @@
+"""Hedging through the whole mesh: the client sees one answer, the ledger has both calls."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from meshgate_router.hedge_rate import SAMPLES_MIN
+from tests.mesh.subject import Subject
+from tests.support.demo_provider import demo_provider
+from tests.support.eventually import eventually
+from tests.support.mesh_in_process import mesh_in_process
+
+CONFIG = """
+model_list:
+  - model_name: gpt
+    litellm_params: &first
+      model: openai/a
+      api_base: {url}/v1
+      api_key: sk-provider-secret
+      weight: 1
+      input_cost_per_token: 0.000001
+      output_cost_per_token: 0.000002
+    model_info: {{id: a}}
+  - model_name: gpt
+    litellm_params: {{<<: *first, model: openai/b, weight: 0}}
+    model_info: {{id: b}}
+router_settings:
+  num_retries: 0
+  hedging: {{enabled: true}}
+"""
+
+
+@pytest.fixture
+async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
+    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
+    try:
+        async with demo_provider() as provider:
+            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
+                async with aiohttp.ClientSession() as session:
+                    yield Subject(mesh, provider, session)
+    finally:
+        shutil.rmtree(folder)
+
+
+async def test_both_calls_are_in_the_ledger(subject: Subject) -> None:
+    """The winner by its usage; the loser by its prompt, as estimated: it was read, and nothing was sent."""
+    for number in range(SAMPLES_MIN):
+        assert 200 == (await subject.ask(f"Hello number {number}", model="gpt", stream=True)).status
+    answer = await subject.ask(
+        "Tell me a story demo:fail=hang_before_first_chunk@a", model="gpt", stream=True
+    )
+
+    async def settled() -> bool:
+        return len(await subject.entries()) == SAMPLES_MIN + 2
+
+    await eventually(settled, "both entries are there")
+    winner, loser = sorted((await subject.entries())[-2:], key=lambda entry: entry["leg"])
+    calls = (await subject.served())[-2:]
+
+    assert "[DONE]" == answer.events[-1]
+    assert ["a", "b"] == [call["model"] for call in calls]
+    assert ["disconnected", "complete"] == [call["outcome"] for call in calls]
+    assert winner["request_id"] == loser["request_id"]
+    assert ("b", False) == (winner["deployment_id"], winner["estimated"])
+    assert ("a", True, 0) == (loser["deployment_id"], loser["estimated"], loser["completion_tokens"])
+    assert calls[1]["completion_tokens"] == winner["completion_tokens"]
+    assert winner["amount_nanos"] == 1_000 * winner["prompt_tokens"] + 2_000 * winner["completion_tokens"]
+    assert loser["amount_nanos"] == 1_000 * loser["prompt_tokens"] > 0
