@@ -1,4 +1,4 @@
-"""One process that calls the ledger: `python -m bench.ledger.child core|grpc ADDRESS`.
+"""One process that calls the ledger: `python -m bench.ledger.child core|grpc|edge ADDRESS`.
 
 Each line of stdin is an order {"callers", "seconds", "keys"}, each line of stdout what was measured. Ends
 with stdin.

@@ -17,6 +17,7 @@ from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.settings import load_settings
 from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_ledger.app import ledger_core
 from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.price import TokenCounts
@@ -71,8 +72,27 @@ class CoreTarget:
         assert posting.cost.total > 0, posting
 
 
+class EdgeTarget:
+    """The contract as the edge uses it: settlements that wait go together, by the edge's own code."""
+
+    def __init__(self, client: LedgerServiceClient, deployment_id: str) -> None:
+        self._client = client
+        self._deployment_id = deployment_id
+        self._settlement = Settlement(client, SystemClock(), SettlementLimits())
+
+    async def reserve(self, request_id: str, number: int) -> None:
+        answer = await self._client.reserve_spend(reserve_request(request_id, number), timeout_s=TIMEOUT_S)
+        assert answer.decision == pb.DECISION_GRANTED, answer
+
+    async def settle(self, request_id: str, number: int) -> None:
+        request = settle_request(request_id, number, COMPLETION_TOKENS, self._deployment_id)
+        posting = await self._settlement.posted(self._settlement.settle(request), TIMEOUT_S)
+        assert posting is not None, request_id
+        assert posting.charged_usd_nanos > 0, posting
+
+
 class GrpcTarget:
-    """The contract, as the edge uses it."""
+    """The contract, one RPC for everything."""
 
     def __init__(self, client: LedgerServiceClient, deployment_id: str) -> None:
         self._client = client
@@ -124,12 +144,15 @@ def _principal(number: int) -> pb.Principal:
 
 @asynccontextmanager
 async def open_target(kind: str, address: str) -> AsyncIterator[Target]:
-    """`core`: with settings from the environment, as the service. `grpc`: the ledger at `address`."""
+    """`core`: with settings from the environment, as the service. `grpc`, `edge`: the ledger at `address`."""
     runtime = _runtime()
     deployment_id = runtime.config.deployments[0].id
     if kind == "grpc":
         async with client_of(address) as client:
             yield GrpcTarget(client, deployment_id)
+    elif kind == "edge":
+        async with client_of(address) as client:
+            yield EdgeTarget(client, deployment_id)
     else:
         async with ledger_core(load_settings(LedgerSettings), runtime) as core:
             yield CoreTarget(core.ledger, deployment_id)

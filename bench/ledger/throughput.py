@@ -18,6 +18,7 @@ CLIENTS_FROM = 64
 KEYS = 16
 
 # Off: a transaction for each, as many at a time as there are connections.
+WAYS = ("core", "grpc", "edge")  # edge: settlements that wait go in one RPC, as the edge sends them
 MODES: Mapping[str, Mapping[str, str]] = {
     "group": {},
     "single": {"MESHGATE_LEDGER_BATCH_ITEMS_MAX": "1", "MESHGATE_LEDGER_BATCHES_MAX": "8"},
@@ -74,22 +75,25 @@ def child(place: Stage, kind: str, told: Mapping[str, str], address: str = "-") 
 
 def measure(place: Stage, callers: list[int], turns: int, seconds: float) -> list[Cell]:
     """Every cell in every turn, the first turn of which only warms up."""
-    cells = [Cell(way, mode, count) for count in callers for way in ("core", "grpc") for mode in MODES]
+    cells = [Cell(way, mode, count) for count in callers for way in WAYS for mode in MODES]
     with ExitStack() as stack:
         cores = {mode: stack.enter_context(child(place, "core", told)) for mode, told in MODES.items()}
         pids: dict[str, int] = {}
-        clients: dict[str, list[Child]] = {}
+        clients: dict[tuple[str, str], list[Child]] = {}
         for mode, told in MODES.items():
             pids |= stack.enter_context(ledgers(place, [mode], told))
             address = place.address(mode)
-            clients[mode] = [stack.enter_context(child(place, "grpc", {}, address)) for _ in range(CLIENTS)]
+            for way in WAYS[1:]:
+                clients[way, mode] = [
+                    stack.enter_context(child(place, way, {}, address)) for _ in range(CLIENTS)
+                ]
         for turn in range(turns + 1):
             for cell in cells:
                 if cell.way == "core":
                     one = [cores[cell.mode]]
                     watched = {"ledger": cores[cell.mode].pid, "postgresql": place.postgres_pid}
                 else:
-                    one = clients[cell.mode][: CLIENTS if cell.callers >= CLIENTS_FROM else 1]
+                    one = clients[cell.way, cell.mode][: CLIENTS if cell.callers >= CLIENTS_FROM else 1]
                     watched = {"ledger": pids[cell.mode], "postgresql": place.postgres_pid}
                 figures = _turn(one, watched, cell.callers, seconds if turn else seconds / 4)
                 if turn:
