@@ -34,35 +34,36 @@ NAME_PART = """
     WHERE account_id = $1 AND $2 <> ALL (limited_models)
 """
 
-TOUCH = "UPDATE ledger.accounts SET version = version WHERE account_id = ANY ($1)"  # a trigger counts
-
 # Also what a period that is replaced by another one had used: a budget does not begin anew because it is
 # written in other words. It begins when it is made, so that everybody knows when it ends.
 SET_LIMITS = """
     WITH wanted AS (
-        SELECT * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
-            AS w (metric, period, maximum, soft_maximum)
+        SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+            AS w (account_id, metric, period, maximum, soft_maximum)
     ), removed AS (
-        DELETE FROM ledger.limits l WHERE l.account_id = $1
-            AND NOT EXISTS (SELECT FROM wanted w WHERE (w.metric, w.period) = (l.metric, l.period))
-        RETURNING l.metric, l.base, l.ends_at
+        DELETE FROM ledger.limits l WHERE l.account_id = ANY ($1) AND NOT EXISTS (
+            SELECT FROM wanted w
+            WHERE (w.account_id, w.metric, w.period) = (l.account_id, l.metric, l.period))
+        RETURNING l.account_id, l.metric, l.base, l.ends_at
     ), written AS (
         INSERT INTO ledger.limits AS l (account_id, metric, period, maximum, soft_maximum, base, starts_at,
             ends_at)
-        SELECT $1, w.metric, w.period, w.maximum, w.soft_maximum,
+        SELECT w.account_id, w.metric, w.period, w.maximum, w.soft_maximum,
             CASE WHEN w.metric = 'spend' THEN coalesce(
-                (SELECT min(CASE WHEN r.ends_at <= $6 THEN a.posted_nanos ELSE r.base END) FROM removed r
-                    WHERE r.metric = 'spend' HAVING count(*) = 1),
+                (SELECT min(CASE WHEN r.ends_at <= $7 THEN a.posted_nanos ELSE r.base END) FROM removed r
+                    WHERE r.account_id = w.account_id AND r.metric = 'spend' HAVING count(*) = 1),
                 CASE w.period WHEN '' THEN 0 ELSE a.posted_nanos END) ELSE 0 END,
-            CASE WHEN w.metric = 'spend' THEN $6::timestamptz END,
-            CASE WHEN w.metric = 'spend' THEN ledger.period_end(w.period, $6, $7) END
-        FROM wanted w, ledger.accounts a WHERE a.account_id = $1
+            CASE WHEN w.metric = 'spend' THEN $7::timestamptz END,
+            CASE WHEN w.metric = 'spend' THEN ledger.period_end(w.period, $7, $8) END
+        FROM wanted w JOIN ledger.accounts a ON a.account_id = w.account_id
         ON CONFLICT (account_id, metric, period) DO UPDATE
         SET maximum = excluded.maximum, soft_maximum = excluded.soft_maximum
         WHERE (l.maximum, l.soft_maximum) IS DISTINCT FROM (excluded.maximum, excluded.soft_maximum)
-        RETURNING l.metric
+        RETURNING l.account_id
     )
-    SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM written)
+    UPDATE ledger.accounts SET version = version  -- a trigger counts
+    WHERE account_id IN (SELECT account_id FROM removed UNION SELECT account_id FROM written)
+    RETURNING account_id
 """
 
 READ_LIMITS = """
@@ -132,24 +133,34 @@ async def set_limits(
     now: datetime,
     timezone: str = "UTC",
 ) -> bool:
-    """Makes these the account's limits; says whether that changed any.
+    """As `set_all_limits`, of one account; says whether that changed any."""
+    return bool(await set_all_limits(connection, {account_id: limits}, now, timezone))
 
-    What is used stays with limits that stay, whatever their maximum; the others are removed. The account
-    must exist. At most one limit for each metric and period.
+
+async def set_all_limits(
+    connection: asyncpg.Connection,
+    limits: Mapping[str, Sequence[LimitSpec]],
+    now: datetime,
+    timezone: str = "UTC",
+) -> Collection[str]:
+    """Makes these the limits of each account, in one round trip; says whose that changed.
+
+    What is used stays with limits that stay, whatever their maximum; the others are removed. The accounts
+    must exist. At most one limit for each account, metric and period.
     """
-    changed: int = await connection.fetchval(
+    rows = [(account_id, limit) for account_id, each in limits.items() for limit in each]
+    changed = await connection.fetch(
         SET_LIMITS,
-        account_id,
-        [limit.metric for limit in limits],
-        [limit.period for limit in limits],
-        [limit.maximum for limit in limits],
-        [limit.soft_maximum for limit in limits],
+        list(limits),
+        [account_id for account_id, _ in rows],
+        [limit.metric for _, limit in rows],
+        [limit.period for _, limit in rows],
+        [limit.maximum for _, limit in rows],
+        [limit.soft_maximum for _, limit in rows],
         now,
         timezone,
     )
-    if changed:
-        await connection.execute(TOUCH, [account_id])
-    return changed > 0
+    return [row["account_id"] for row in changed]
 
 
 async def set_used_spend(connection: asyncpg.Connection, account_id: str, used_nanos: int) -> None:

@@ -14,7 +14,7 @@ from meshgate_ledger.account_store import (
     lock_accounts,
     read_accounts,
     read_limits,
-    set_limits,
+    set_all_limits,
     upsert_account,
 )
 from meshgate_ledger.entities.changes import Work
@@ -70,10 +70,11 @@ async def apply_changes(work: Work, changes: Sequence[PlanChange]) -> None:
     steps = sorted(_steps(changes), key=lambda step: step[0])
     own = [change.account_id for change in changes]
     await lock_accounts(work.connection, [*own, *(account_id for account_id, _, _ in steps)])
-    for account_id, rules, limits in steps:
+    for account_id, rules, _ in steps:
         if rules is not None:
             await upsert_account(work.connection, account_id, blocked=rules.blocked, models=rules.models)
-        await set_limits(work.connection, account_id, limits, work.now, work.timezone)
+    wanted = {account_id: limits for account_id, _, limits in steps}
+    await set_all_limits(work.connection, wanted, work.now, work.timezone)
     await work.connection.execute(TOUCH_KEYS, own)
 
 
