@@ -57,6 +57,7 @@ from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.http_spend import SpendEndpoints
 from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.lease import Lease
+from meshgate_edge.limit_metrics import LimitMetrics
 from meshgate_edge.management import ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
@@ -114,7 +115,8 @@ class _Edge:
         compression_metrics = CompressionMetrics(
             runtime.registry, [each.model_group for each in config.deployments]
         )
-        self.observer = _Observers(self.metrics, compression_metrics, CallLog())
+        limit_metrics = LimitMetrics(runtime.registry)
+        self.observer = _Observers(self.metrics, compression_metrics, limit_metrics, CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
         self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)
