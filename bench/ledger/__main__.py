@@ -53,7 +53,7 @@ def _throughput(place: Stage, *, quick: bool) -> list[dict[str, Any]]:
             await add_key(place.dsn, number, 10**17)
 
     asyncio.run(keys())
-    cells = measure(place, [1, 64] if quick else CALLERS, turns=1 if quick else 3, seconds=1.5)
+    cells = measure(place, [1, 64] if quick else CALLERS, turns=1 if quick else 3, seconds=1.0)
     told = [_cell(cell) for cell in cells]
     _print_cells(told)
     return told

@@ -85,6 +85,8 @@ class Outage:
     ) -> None:
         """The ledger has answered."""
         self._circuit.succeeded()
+        if self._spool is None:
+            return  # nobody is going to be let through
         if answer.decision == pb.DECISION_GRANTED:
             self._memory.admitted(principal, answer.account, request.model, answer.resolved_model)
         elif answer.denial.reason in GONE:
