@@ -101,6 +101,7 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "ALREADY_VOIDED": INTERNAL,
     "LEDGER_TOO_SLOW": TOO_LATE,
     "KEY_CHANGING": OVERLOADED,
+    "REQUEST_CHANGING": OVERLOADED,
     "REPORT_TOO_LARGE": ErrorRow(400, INVALID, "BadRequestError", retried=False),
     "UNEXPECTED": INTERNAL,
     # Of the compression, which a call goes on without: no client should ever see these.

@@ -27,6 +27,9 @@ class OutputQuantile:
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], _Answers] = {}
 
+    def __len__(self) -> int:
+        return len(self._answers)
+
     def learn(self, key_hash: str, model: str, output_tokens: int) -> None:
         """An answer was this long."""
         bucket = min(bisect_left(BOUNDS, output_tokens), len(BOUNDS) - 1)

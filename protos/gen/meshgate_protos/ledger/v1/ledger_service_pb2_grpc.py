@@ -102,7 +102,8 @@ class LedgerServiceServicer(object):
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
         for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
-        model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+        model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
+        UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,8 +123,9 @@ class LedgerServiceServicer(object):
 
     def VoidSpend(self, request, context):
         """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
-        charged as estimated is paid back by a second entry.
-        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+        charged as estimated is paid back by a second entry. Of a request that is not known yet it is
+        remembered: its reservation is refused when it comes.
+        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,8 @@ class LedgerServiceStub:
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
     for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
-    model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+    model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
+    UNAVAILABLE/STORE_UNAVAILABLE.
     """
     SettleSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
@@ -51,8 +52,9 @@ class LedgerServiceStub:
     """
     VoidSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.VoidSpendRequest, _ledger_service_pb2.VoidSpendResponse]
     """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
-    charged as estimated is paid back by a second entry.
-    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+    charged as estimated is paid back by a second entry. Of a request that is not known yet it is
+    remembered: its reservation is refused when it comes.
+    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     TopUpSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]
     """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
@@ -94,7 +96,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
     for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
-    model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+    model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
+    UNAVAILABLE/STORE_UNAVAILABLE.
     """
     SettleSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]  # type: ignore[assignment]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
@@ -106,8 +109,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
     VoidSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.VoidSpendRequest, _ledger_service_pb2.VoidSpendResponse]  # type: ignore[assignment]
     """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
-    charged as estimated is paid back by a second entry.
-    Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+    charged as estimated is paid back by a second entry. Of a request that is not known yet it is
+    remembered: its reservation is refused when it comes.
+    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     TopUpSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]  # type: ignore[assignment]
     """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
@@ -152,7 +156,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
         for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
-        model); RESOURCE_EXHAUSTED/QUEUE_FULL; UNAVAILABLE/STORE_UNAVAILABLE.
+        model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
+        UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -176,8 +181,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.VoidSpendResponse, _abc.Awaitable[_ledger_service_pb2.VoidSpendResponse]]:
         """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
-        charged as estimated is paid back by a second entry.
-        Errors: NOT_FOUND/HOLD_UNKNOWN; FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+        charged as estimated is paid back by a second entry. Of a request that is not known yet it is
+        remembered: its reservation is refused when it comes.
+        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
