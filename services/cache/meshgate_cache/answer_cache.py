@@ -14,9 +14,10 @@ import structlog
 
 from meshgate_cache import keys, policy
 from meshgate_cache.entry import CacheEntry
+from meshgate_cache.flights import Flights, Landing
 from meshgate_cache.policy import Refusal
 from meshgate_cache.semantic.question import Question, is_context_of, question_of
-from meshgate_cache.store import Store
+from meshgate_cache.store import Put, Store
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -51,6 +52,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ToKeep:
+    """An answer, where to keep it, and the claim of who made it; empty if nobody waits for it."""
+
+    tenant_id: str
+    key: str
+    namespace: str
+    answer: Answer
+    flight_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """An answer. `similarity` and `source_key`: set iff it was given to another question."""
 
@@ -63,11 +75,17 @@ class AnswerCache:
     """See the module. In all methods an empty `namespace` means the configured one."""
 
     def __init__(
-        self, store: Store, rules: CacheRules, clock: Clock, semantic: "SemanticCache | None" = None
+        self,
+        store: Store,
+        rules: CacheRules,
+        clock: Clock,
+        flights: Flights,
+        semantic: "SemanticCache | None" = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._flights = flights
         self._semantic = semantic
 
     @property
@@ -82,6 +100,11 @@ class AnswerCache:
     @property
     def backend(self) -> str:
         return self._store.backend
+
+    @property
+    def lease_s(self) -> float:
+        """Of a claim."""
+        return self._flights.lease_s
 
     def key(self, tenant_id: str, namespace: str, canonical_request: bytes) -> str:
         """The cache key of a request (`canonical_chat`)."""
@@ -127,34 +150,48 @@ class AnswerCache:
             log.info("not looked up by meaning", cause=error.reason)
         return None
 
-    async def keep(
-        self, tenant_id: str, key: str, namespace: str, answer: Answer, remaining_s: float
-    ) -> Refusal | None:
-        """Keeps an answer; says why when it must not be kept.
+    async def look_up_or_claim(self, key: str, namespace: str, remaining_s: float) -> Landing:
+        """As `look_up`; when there is no answer, who makes it."""
+        return await self._flights.board(keys.store_key(self.namespace(namespace), key), remaining_s)
 
-        Raises INVALID_ARGUMENT/FIELD_INVALID for a key that is not this tenant's.
-        """
-        if not keys.is_key_of(tenant_id, key):
+    async def wait(self, key: str, namespace: str, wait_s: float) -> Landing:
+        """The answer that somebody else makes; see `Flights.wait`."""
+        return await self._flights.wait(keys.store_key(self.namespace(namespace), key), wait_s)
+
+    async def renew(self, claims: Sequence[tuple[str, str, str]], remaining_s: float) -> int:
+        """(key, namespace, token) of leaders at work; returns how many still lead."""
+        held = [(keys.store_key(self.namespace(namespace), key), token) for key, namespace, token in claims]
+        return await self._flights.renew(held, remaining_s)
+
+    async def end_flight(self, key: str, namespace: str, token: str, remaining_s: float) -> None:
+        """A leader made no answer."""
+        await self._flights.end(keys.store_key(self.namespace(namespace), key), token, remaining_s)
+
+    def end_flight_soon(self, key: str, namespace: str, token: str) -> None:
+        """As `end_flight`, without waiting."""
+        self._flights.end_soon(keys.store_key(self.namespace(namespace), key), token)
+
+    def check(self, item: ToKeep) -> None:
+        """Raises INVALID_ARGUMENT/FIELD_INVALID for a key or a context that is not this tenant's."""
+        if not keys.is_key_of(item.tenant_id, item.key):
             raise invalid_field("cache_key", "is not a key that a lookup of this tenant gave")
-        if answer.question is not None and not is_context_of(tenant_id, answer.question.context):
+        question = item.answer.question
+        if question is not None and not is_context_of(item.tenant_id, question.context):
             raise invalid_field("question.context", "is not one that a lookup of this tenant gave")
-        if not self._rules.enabled:
-            return Refusal.DISABLED
-        refusal = policy.refusal(
-            answer.finish_reasons,
-            empty=answer.empty,
-            size_bytes=len(answer.entry.response),
-            size_bytes_max=self._rules.entry_bytes_max,
-        )
-        if refusal is None:
-            ttl_s = policy.ttl_s(answer.ttl_s, self._rules.ttl_s, self._store.backend)
-            name = keys.store_key(self.namespace(namespace), key)
-            await self._store.put(name, answer.entry, ttl_s, remaining_s)
-            if self._semantic is not None and answer.question is not None:
-                await self._semantic.learn(
-                    answer.question, key, self.namespace(namespace), ttl_s, remaining_s
-                )
-        return refusal
+
+    async def keep(self, items: Sequence[ToKeep], remaining_s: float) -> list[Refusal | None]:
+        """Keeps answers that passed `check`, in one round trip; says of each why it must not be kept."""
+        refusals = [self._refusal(item.answer) for item in items]
+        kept = [item for item, refusal in zip(items, refusals, strict=True) if refusal is None]
+        await self._store.put_many([self._put(item) for item in kept], remaining_s)
+        for item, refusal in zip(items, refusals, strict=True):
+            place = keys.store_key(self.namespace(item.namespace), item.key)
+            if refusal is None:
+                self._flights.happened(place)
+            elif item.flight_token:
+                await self._flights.end(place, item.flight_token, remaining_s, unshared=True)
+        await self._learn(kept, remaining_s)
+        return refusals
 
     async def report(
         self, tenant_id: str, namespace: str, key: str, source_key: str, remaining_s: float
@@ -195,3 +232,43 @@ class AnswerCache:
     def namespace(self, namespace: str) -> str:
         """The namespace in force."""
         return namespace or self._rules.namespace
+
+    def _refusal(self, answer: Answer) -> Refusal | None:
+        if not self._rules.enabled:
+            return Refusal.DISABLED
+        return policy.refusal(
+            answer.finish_reasons,
+            empty=answer.empty,
+            size_bytes=len(answer.entry.response),
+            size_bytes_max=self._rules.entry_bytes_max,
+        )
+
+    def _put(self, item: ToKeep) -> Put:
+        name = keys.store_key(self.namespace(item.namespace), item.key)
+        return Put(name, item.answer.entry, self._ttl_s(item.answer))
+
+    def _ttl_s(self, answer: Answer) -> float:
+        return policy.ttl_s(answer.ttl_s, self._rules.ttl_s, self._store.backend)
+
+    async def _learn(self, kept: Sequence[ToKeep], remaining_s: float) -> None:
+        """Offers them to questions that mean the same."""
+        semantic = self._semantic
+        if semantic is None:
+            return
+        outcomes = await asyncio.gather(
+            *(
+                semantic.learn(
+                    item.answer.question,
+                    item.key,
+                    self.namespace(item.namespace),
+                    self._ttl_s(item.answer),
+                    remaining_s,
+                )
+                for item in kept
+                if item.answer.question is not None
+            ),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome

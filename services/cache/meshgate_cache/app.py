@@ -1,5 +1,6 @@
 """The cache's composition root: everything is built here, and nowhere else."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -8,8 +9,16 @@ import structlog
 from redis.asyncio import Redis
 
 from meshgate_cache.answer_cache import AnswerCache, CacheRules
+from meshgate_cache.embeddings_cache import EmbeddingsCache
+from meshgate_cache.flights import Flights
 from meshgate_cache.keys import DEFAULT_NAMESPACE
-from meshgate_cache.metrics import CacheMetrics, observe_memory, observe_redis, observe_semantic
+from meshgate_cache.metrics import (
+    CacheMetrics,
+    observe_flights,
+    observe_memory,
+    observe_redis,
+    observe_semantic,
+)
 from meshgate_cache.redis_client import redis_client
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.servicer import CacheServicer
@@ -24,6 +33,8 @@ if TYPE_CHECKING:  # brings numpy, which an exact cache does not need
 
 ALLOWED_CALLERS = frozenset({"edge"})
 TASKS_MAX = 4  # the recovery of the Redis circuit
+FLIGHT_TASKS_MAX = 4_000  # a watch for each answer that is waited for, and claims that end
+TOKEN_BYTES = 16
 
 log = structlog.get_logger("meshgate.cache")
 
@@ -42,12 +53,22 @@ async def cache_service(settings: CacheSettings, runtime: Runtime) -> AsyncItera
             entry_bytes_max=settings.entry_bytes_max,
         )
         semantic = await _semantic(settings, rules, redis, runtime, stack)
-        cache = AnswerCache(store, rules, runtime.clock, semantic)
+        flights = _flights(store, runtime, stack)
+        cache = AnswerCache(store, rules, runtime.clock, flights, semantic)
+        embeddings = EmbeddingsCache(store, rules, runtime.clock)
         server = runtime.server(settings, ALLOWED_CALLERS)
-        server.add(CacheServicer(cache, CacheMetrics(runtime.registry), runtime.clock))
+        server.add(CacheServicer(cache, embeddings, CacheMetrics(runtime.registry), runtime.clock))
         log.info("cache", enabled=config.enabled, backend=store.backend, namespace=rules.namespace)
         await stack.enter_async_context(server)
         yield
+
+
+def _flights(store: Store, runtime: Runtime, stack: AsyncExitStack) -> Flights:
+    tasks = TaskOwner("flights", FLIGHT_TASKS_MAX)
+    stack.push_async_callback(tasks.drain, 0.0)
+    flights = Flights(store, tasks, runtime.clock, lambda: secrets.token_hex(TOKEN_BYTES))
+    observe_flights(flights, runtime.registry)
+    return flights
 
 
 def _redis(config: CacheConfig, stack: AsyncExitStack) -> Redis | None:

@@ -7,12 +7,20 @@ from google.protobuf.message import DecodeError
 from meshgate_cache.answer_cache import Found
 from meshgate_cache.canonical_json import has_a_value
 from meshgate_cache.entry import CacheEntry
+from meshgate_cache.flights import Landing, Role
 from meshgate_cache.metrics import NamespaceCounts
 from meshgate_cache.semantic.question import Question
 from meshgate_cache.semantic.reading import CHARACTERS_MAX
 from meshgate_chassis.errors import invalid_field
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
+
+NAME_CHARACTERS_MAX = 256
+_ROLES = {
+    Role.ALONE: pb.FLIGHT_ROLE_ALONE,
+    Role.LEADER: pb.FLIGHT_ROLE_LEADER,
+    Role.FOLLOWER: pb.FLIGHT_ROLE_FOLLOWER,
+}
 
 
 def entry_to_proto(entry: CacheEntry) -> pb.Entry | None:
@@ -68,17 +76,47 @@ def entry_from_proto(proto: pb.Entry, now_ns: int) -> CacheEntry:
     return CacheEntry(proto.response.SerializeToString(), now_ns, proto.deployment_id, proto.cost_usd_nanos)
 
 
+def flight_to_proto(landing: Landing, lease_s: float) -> pb.Flight:
+    """Who makes the answer."""
+    flight = pb.Flight(role=_ROLES[landing.role], token=landing.token)
+    if landing.role is Role.LEADER:
+        flight.lease.FromNanoseconds(int(lease_s * 1e9))
+    return flight
+
+
+def embedding_slot(key: str, entry: CacheEntry | None) -> pb.EmbeddingSlot:
+    """Without an entry when there is none, or none that can be read."""
+    slot = pb.EmbeddingSlot(cache_key=key)
+    if entry is None:
+        return slot
+    try:
+        slot.entry.ParseFromString(entry.response)
+    except DecodeError:
+        return pb.EmbeddingSlot(cache_key=key)
+    slot.entry.cost_usd_nanos, slot.entry.deployment_id = entry.cost_usd_nanos, entry.deployment_id
+    slot.entry.create_time.FromNanoseconds(entry.created_ns)
+    return slot
+
+
+def embedding_from_proto(proto: pb.EmbeddingEntry, now_ns: int) -> CacheEntry:
+    """The entry to store, empty when it has no vector; its creation time is the cache's."""
+    checked_length("entry.deployment_id", proto.deployment_id, NAME_CHARACTERS_MAX)
+    kept = pb.EmbeddingEntry(embedding=proto.embedding, model=proto.model, prompt_tokens=proto.prompt_tokens)
+    response = kept.SerializeToString() if proto.embedding.values else b""
+    return CacheEntry(response, now_ns, proto.deployment_id, proto.cost_usd_nanos)
+
+
 def says_nothing(choices: Iterable[chat_pb.Choice]) -> bool:
     """True when a choice has neither text, tool calls, a refusal nor any other member with a value."""
     return any(not _says_something(choice.message) for choice in choices)
 
 
-def max_age_s(request: pb.LookupEntryRequest) -> float | None:
+def max_age_s(request: pb.LookupEntryRequest | pb.LookupEmbeddingsRequest) -> float | None:
     """Seconds, or None for any age."""
     return request.max_age.ToNanoseconds() / 1e9 if request.HasField("max_age") else None
 
 
-def requested_ttl_s(request: pb.StoreEntryRequest) -> float | None:
+def requested_ttl_s(request: pb.StoreEntryRequest | pb.StoreEmbeddingsRequest) -> float | None:
     """Seconds, or None for the configured one. Raises INVALID_ARGUMENT/FIELD_INVALID unless positive."""
     if not request.HasField("ttl"):
         return None

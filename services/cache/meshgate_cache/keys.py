@@ -1,7 +1,7 @@
 """Names of answers: a cache key of everything that can change an answer, and where a store keeps it. Pure.
 
     cache key   64 hex digits: 16 of the tenant, then 48 of SHA-256 over version, tenant, namespace and the
-                canonical request (`canonical_chat`)
+                canonical request (`canonical_chat`); of an embedding, over one input (`embedding_keys`)
     store key   "<namespace>:<cache key>", as LiteLLM names its Redis keys
 
 Invariants: a key belongs to one tenant and one namespace, because both are hashed into it; the tenant can
@@ -11,6 +11,7 @@ must change KEY_VERSION: then old answers are not found, and expire.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 KEY_VERSION: Final = 1
@@ -28,6 +29,18 @@ def cache_key(tenant_id: str, namespace: str, canonical_request: bytes) -> str:
     digest.update(frame(namespace.encode()))
     digest.update(canonical_request)  # the last part needs no length: nothing follows it
     return tenant_digest(tenant_id) + digest.hexdigest()[TENANT_DIGITS:]
+
+
+def embedding_keys(tenant_id: str, namespace: str, parameters: bytes, inputs: Sequence[bytes]) -> list[str]:
+    """The keys of the vectors of inputs. `parameters`: the canonical request without its inputs."""
+    common = hashlib.sha256(frame(_DOMAIN, b"embedding", KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
+    common.update(frame(namespace.encode(), parameters))
+    tenant, made = tenant_digest(tenant_id), []
+    for each in inputs:
+        digest = common.copy()
+        digest.update(each)  # the last part needs no length
+        made.append(tenant + digest.hexdigest()[TENANT_DIGITS:])
+    return made
 
 
 def tenant_digest(tenant_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from meshgate_cache.flights import Flights, Role
 from meshgate_cache.redis_store import RedisStore
 from meshgate_cache.store import MemoryStore
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
@@ -47,6 +48,12 @@ class CacheMetrics:
         self._saved = Counter(
             "meshgate_cache_saved_tokens", "Tokens of answers given again", registry=registry
         )
+        self._waits = Counter(
+            "meshgate_cache_waits_in_vain",
+            "Callers who waited for another's answer and make it themselves",
+            ("role",),
+            registry=registry,
+        )
         self._namespaces: OrderedDict[str, NamespaceCounts] = OrderedDict()
         self.hit_count = 0
         self.miss_count = 0
@@ -69,6 +76,23 @@ class CacheMetrics:
         (self._semantic_hits if semantic else self._hits).inc()
         self._saved.inc(tokens)
 
+    def embedding(self, namespace: str, slot: pb.EmbeddingSlot) -> None:
+        """One input of a batch was looked up."""
+        if not slot.HasField("entry"):
+            self.miss(namespace)
+            return
+        counts = self._counts(namespace)
+        self.hit_count += 1
+        counts.hits += 1
+        counts.saved_usd_nanos += slot.entry.cost_usd_nanos
+        counts.saved_tokens += slot.entry.prompt_tokens
+        self._hits.inc()
+        self._saved.inc(slot.entry.prompt_tokens)
+
+    def waited(self, role: Role) -> None:
+        """Somebody waited for an answer in vain, and goes on as the leader or alone."""
+        self._waits.labels(role.value).inc()
+
     def miss(self, namespace: str) -> None:
         """There was none that is fresh."""
         self.miss_count += 1
@@ -84,9 +108,9 @@ class CacheMetrics:
         """The store could not tell."""
         self._errors.inc()
 
-    def stored(self, result: str) -> None:
+    def stored(self, result: str, count: int = 1) -> None:
         """`result`: stored, error, or the reason why not, in lower case."""
-        self._stores.labels(result).inc()
+        self._stores.labels(result).inc(count)
 
     def _counts(self, namespace: str) -> NamespaceCounts:
         counts = self._namespaces.setdefault(namespace, NamespaceCounts())
@@ -104,6 +128,12 @@ def observe_semantic(semantic: "SemanticCache", registry: CollectorRegistry) -> 
     size.set_function(lambda: semantic.directory.size_bytes)
     threshold = Gauge("meshgate_cache_score_threshold", "Threshold in use", registry=registry)
     threshold.set_function(lambda: semantic.threshold.value)
+
+
+def observe_flights(flights: Flights, registry: CollectorRegistry) -> None:
+    """Who waits for an answer that another makes."""
+    waiting = Gauge("meshgate_cache_waiting", "Callers who wait for another's answer", registry=registry)
+    waiting.set_function(lambda: flights.waiting_count)
 
 
 def observe_memory(store: MemoryStore, registry: CollectorRegistry) -> None:

@@ -1,7 +1,8 @@
-"""Answers in Redis or Valkey, without modules or scripts: GET, SET PX, UNLINK, SCAN and PING suffice.
+"""Answers in Redis or Valkey without modules or scripts: GET, SET, PEXPIRE, UNLINK, SCAN and PING suffice.
 
 Invariants
-- A lookup is one round trip. Every operation ends within its limit and the caller's time left.
+- A lookup is one round trip, of many keys as of one, and with a claim as without. Every operation ends within
+  its limit and the caller's time left.
 - What is under a key and is not our entry for that key is a miss (`entry.decode`): a foreign or damaged
   value, another type, or an answer to another command on a connection gone wrong.
 - Redis that does not answer is UNAVAILABLE/STORE_UNAVAILABLE, at once when that is known (`circuit`);
@@ -18,9 +19,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
+from meshgate_cache import claims as claim_values
 from meshgate_cache.circuit import Circuit, unavailable
+from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry, decode, encode
 from meshgate_cache.keys import KEY_DIGITS, is_store_key_under
+from meshgate_cache.store import Put
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.tasks import TaskOwner
 
@@ -36,6 +40,7 @@ class RedisLimits:
     """How long one operation may take. `probe_s` also covers making a connection to a distant server."""
 
     lookup_s: float = 0.040
+    lookup_many_s: float = 0.250  # 2,048 vectors are 25 MB
     store_s: float = 0.5
     delete_s: float = 30.0
     probe_s: float = 1.0
@@ -46,6 +51,7 @@ class RedisStore:
 
     def __init__(self, client: Redis, limits: RedisLimits, tasks: TaskOwner, clock: Clock) -> None:
         self._pool = client.connection_pool
+        self._client = client
         self._command: Callable[..., Awaitable[Any]] = client.execute_command
         self._limits = limits
         self._clock = clock
@@ -77,9 +83,61 @@ class RedisStore:
             raise unavailable(refused.kind) from refused
         return decode(value, key) if isinstance(value, bytes) else None
 
+    async def get_many(self, keys: Sequence[str], remaining_s: float) -> list[CacheEntry | None]:
+        if not keys:
+            return []
+        commands = [("GET", key) for key in keys]
+        values = await self._execute_all(
+            commands, limit_s=self._limits.lookup_many_s, remaining_s=remaining_s
+        )
+        return [
+            decode(value, key) if isinstance(value, bytes) else None
+            for key, value in zip(keys, values, strict=True)
+        ]
+
     async def put(self, key: str, entry: CacheEntry, ttl_s: float, remaining_s: float) -> None:
-        words = (key, encode(entry, key), "PX", max(1, int(ttl_s * 1_000)))
-        await self._write("SET", *words, limit_s=self._limits.store_s, remaining_s=remaining_s)
+        await self._write(
+            *_set(Put(key, entry, ttl_s)), limit_s=self._limits.store_s, remaining_s=remaining_s
+        )
+
+    async def put_many(self, puts: Sequence[Put], remaining_s: float) -> None:
+        if not puts:
+            return
+        replies = await self._execute_all(
+            [_set(each) for each in puts], limit_s=self._limits.store_s, remaining_s=remaining_s
+        )
+        refusals = [reply for reply in replies if isinstance(reply, ResponseError)]
+        self._note("SET", _RefusedError(refusals[0]).kind if refusals else None)
+        if refusals:
+            raise unavailable(_RefusedError(refusals[0]).kind)
+
+    async def get_or_claim(self, claim: Claim, remaining_s: float) -> Look:
+        lease_ms = max(1, int(claim.lease_s * 1_000))
+        commands = [
+            ("SET", claim.key, claim_values.encode(claim), "NX", "PX", lease_ms),
+            ("GET", claim.key),  # 6.2 knows no SET with both NX and GET
+        ]
+        _, value = await self._execute_all(commands, limit_s=self._limits.lookup_s, remaining_s=remaining_s)
+        if not isinstance(value, bytes):
+            return NOTHING  # the claim was refused, or something else is there
+        entry = decode(value, claim.key)
+        return Look(entry) if entry is not None else Look(holder=claim_values.holder(value))
+
+    async def renew(self, claims: Sequence[Claim], remaining_s: float) -> int:
+        ours = await self._held(claims, remaining_s)
+        if ours:
+            # GT: an answer that was stored a moment ago keeps its time. Redis 6 refuses: leases end there.
+            commands = [("PEXPIRE", claim.key, int(claim.lease_s * 1_000), "GT") for claim in ours]
+            await self._execute_all(commands, limit_s=self._limits.store_s, remaining_s=remaining_s)
+        return len(ours)
+
+    async def release(self, claim: Claim, *, unshared: bool, remaining_s: float) -> None:
+        if not await self._held([claim], remaining_s):
+            return
+        words: tuple[Any, ...] = ("UNLINK", claim.key)
+        if unshared:
+            words = ("SET", claim.key, claim_values.unshared(), "PX", int(UNSHARED_S * 1_000))
+        await self._write(*words, limit_s=self._limits.store_s, remaining_s=remaining_s)
 
     async def delete(self, keys: Sequence[str], remaining_s: float) -> int:
         return await self._unlink(keys, self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s))
@@ -99,6 +157,16 @@ class RedisStore:
 
     async def reachable(self, remaining_s: float) -> bool:
         return await self._answers(remaining_s)
+
+    async def _held(self, claims: Sequence[Claim], remaining_s: float) -> list[Claim]:
+        """Those that are still held by who claimed."""
+        if not claims:
+            return []
+        commands = [("GET", claim.key) for claim in claims]
+        values = await self._execute_all(commands, limit_s=self._limits.store_s, remaining_s=remaining_s)
+        return [
+            claim for claim, value in zip(claims, values, strict=True) if value == claim_values.encode(claim)
+        ]
 
     async def _unlink(self, names: Sequence[str | bytes], end_s: float) -> int:
         deleted_count = 0
@@ -120,10 +188,31 @@ class RedisStore:
 
     async def _execute(self, command: str, *words: Any, limit_s: float, remaining_s: float) -> Any:
         """One command within both times. Raises STORE_UNAVAILABLE, or _RefusedError for an error reply."""
+        return await self._within(
+            lambda: self._command(command, *words), limit_s=limit_s, remaining_s=remaining_s
+        )
+
+    async def _execute_all(
+        self, commands: Sequence[tuple[Any, ...]], *, limit_s: float, remaining_s: float
+    ) -> list[Any]:
+        """All of them in one round trip, as `_execute`; an error reply is among the replies."""
+
+        async def work() -> list[Any]:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for words in commands:
+                    pipeline.execute_command(*words)
+                return await pipeline.execute(raise_on_error=False)
+
+        replies: list[Any] = await self._within(work, limit_s=limit_s, remaining_s=remaining_s)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            await self._pool.disconnect(inuse_connections=False)
+        return replies
+
+    async def _within(self, work: Callable[[], Awaitable[Any]], *, limit_s: float, remaining_s: float) -> Any:
         self._circuit.admit()
         try:
             async with asyncio.timeout(min(limit_s, remaining_s)):
-                reply = await self._command(command, *words)
+                reply = await work()
         except ReadOnlyError as error:  # a primary that became a replica: connect anew, by name
             await self._pool.disconnect(inuse_connections=False)
             raise _RefusedError(error) from error
@@ -166,6 +255,11 @@ class _RefusedError(Exception):
         super().__init__(type(error).__name__)
         self.kind = str(error).split(" ", 1)[0][:32] if type(error) is ResponseError else type(error).__name__
         self.is_wrong_type = str(error).startswith("WRONGTYPE")
+
+
+def _set(put: Put) -> tuple[Any, ...]:
+    """The command that keeps an entry."""
+    return ("SET", put.key, encode(put.entry, put.key), "PX", max(1, int(put.ttl_s * 1_000)))
 
 
 def _pattern(prefix: str) -> str:

@@ -1,9 +1,14 @@
 """CacheService over the answer cache: checks and converts, counts, and decides nothing."""
 
+from collections.abc import Sequence
+
 from meshgate_cache import convert
-from meshgate_cache.answer_cache import Answer, AnswerCache
+from meshgate_cache.answer_cache import Answer, AnswerCache, ToKeep
 from meshgate_cache.canonical_chat import canonical_chat
 from meshgate_cache.convert import checked_length
+from meshgate_cache.embeddings_cache import EmbeddingsCache
+from meshgate_cache.flights import Landing, Role
+from meshgate_cache.keys import is_key_of
 from meshgate_cache.metrics import CacheMetrics
 from meshgate_cache.semantic.question import Question
 from meshgate_chassis.clock import Clock
@@ -16,13 +21,21 @@ TENANT_CHARACTERS_MAX = 256
 NAMESPACE_CHARACTERS_MAX = 256
 DEPLOYMENT_CHARACTERS_MAX = 256
 DELETE_KEYS_MAX = 10_000
+STORES_MAX = 256
+CLAIMS_MAX = 10_000
+EMBEDDINGS_MAX = 2_048
+TOKEN_CHARACTERS_MAX = 64
+ANSWER_S = 0.050  # of the time of a caller who waits, kept for telling what came of it
 
 
 class CacheServicer(CacheServiceServicer):
     """Errors and limits as in the contract."""
 
-    def __init__(self, cache: AnswerCache, metrics: CacheMetrics, clock: Clock) -> None:
+    def __init__(
+        self, cache: AnswerCache, embeddings: EmbeddingsCache, metrics: CacheMetrics, clock: Clock
+    ) -> None:
         self._cache = cache
+        self._embeddings = embeddings
         self._metrics = metrics
         self._clock = clock
 
@@ -36,9 +49,11 @@ class CacheServicer(CacheServiceServicer):
         response = pb.LookupEntryResponse(cache_key=key, question=convert.question_to_proto(question))
         if request.key_only or not self._cache.enabled:
             return response
-        found = await self._read(key, question, request, call)
+        found, landing = await self._read(key, question, request, call)
         if found is None:
             self._metrics.miss(self._cache.namespace(namespace))
+            if landing is not None:
+                response.flight.CopyFrom(convert.flight_to_proto(landing, self._cache.lease_s))
             return response
         self._metrics.hit(self._cache.namespace(namespace), found)
         response.entry.CopyFrom(found)
@@ -46,26 +61,90 @@ class CacheServicer(CacheServiceServicer):
         return response
 
     async def store_entry(self, request: pb.StoreEntryRequest, call: Call) -> pb.StoreEntryResponse:
+        item = self._to_keep(request)
+        return (await self._keep([item], call))[0]
+
+    async def store_entries(self, request: pb.StoreEntriesRequest, call: Call) -> pb.StoreEntriesResponse:
+        if not 1 <= len(request.stores) <= STORES_MAX:
+            raise invalid_field("stores", f"has not 1 to {STORES_MAX} entries")
+        results = [pb.StoreEntryResponse(reason="FIELD_INVALID") for _ in request.stores]
+        items: dict[int, ToKeep] = {}
+        for at, store in enumerate(request.stores):
+            try:
+                items[at] = self._to_keep(store)
+            except MeshError:
+                self._metrics.stored("field_invalid")
+        for at, result in zip(items, await self._keep(list(items.values()), call), strict=True):
+            results[at] = result
+        return pb.StoreEntriesResponse(results=results)
+
+    async def await_entry(self, request: pb.AwaitEntryRequest, call: Call) -> pb.AwaitEntryResponse:
+        checked_claim(request.tenant_id, request.cache_key, request.namespace)
+        wait_s = call.remaining_s() - ANSWER_S
+        landing = await self._cache.wait(request.cache_key, request.namespace, wait_s)
+        entry = None if landing.entry is None else convert.entry_to_proto(landing.entry)
+        if entry is not None:
+            self._metrics.hit(self._cache.namespace(request.namespace), entry)
+            return pb.AwaitEntryResponse(entry=entry)
+        self._metrics.waited(landing.role)
+        return pb.AwaitEntryResponse(flight=convert.flight_to_proto(landing, self._cache.lease_s))
+
+    async def renew_flights(self, request: pb.RenewFlightsRequest, call: Call) -> pb.RenewFlightsResponse:
+        if len(request.claims) > CLAIMS_MAX:
+            raise invalid_field("claims", f"has more than {CLAIMS_MAX} entries")
+        for claim in request.claims:
+            checked_claim(claim.tenant_id, claim.cache_key, claim.namespace, claim.token)
+        claims = [(claim.cache_key, claim.namespace, claim.token) for claim in request.claims]
+        return pb.RenewFlightsResponse(renewed_count=await self._cache.renew(claims, call.remaining_s()))
+
+    async def end_flight(self, request: pb.EndFlightRequest, call: Call) -> pb.EndFlightResponse:
+        claim = request.claim
+        checked_claim(claim.tenant_id, claim.cache_key, claim.namespace, claim.token)
+        await self._cache.end_flight(claim.cache_key, claim.namespace, claim.token, call.remaining_s())
+        return pb.EndFlightResponse()
+
+    async def lookup_embeddings(
+        self, request: pb.LookupEmbeddingsRequest, call: Call
+    ) -> pb.LookupEmbeddingsResponse:
         tenant_id = checked_length("tenant_id", request.tenant_id, TENANT_CHARACTERS_MAX, required=True)
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
-        checked_length("entry.deployment_id", request.entry.deployment_id, DEPLOYMENT_CHARACTERS_MAX)
-        choices = request.entry.response.choices
-        answer = Answer(
-            entry=convert.entry_from_proto(request.entry, self._clock.now_ns()),
-            finish_reasons=[choice.finish_reason for choice in choices],
-            empty=convert.says_nothing(choices),
-            ttl_s=convert.requested_ttl_s(request),
-            question=convert.question_from_proto(request),
-        )
+        if not 1 <= len(request.embeddings.inputs) <= EMBEDDINGS_MAX:
+            raise invalid_field("embeddings.inputs", f"has not 1 to {EMBEDDINGS_MAX} entries")
+        keys = self._embeddings.keys(tenant_id, namespace, request.embeddings)
+        if request.key_only or not self._cache.enabled:
+            return pb.LookupEmbeddingsResponse(slots=[pb.EmbeddingSlot(cache_key=key) for key in keys])
         try:
-            refusal = await self._cache.keep(
-                tenant_id, request.cache_key, namespace, answer, call.remaining_s()
+            entries = await self._embeddings.look_up(
+                keys, namespace, convert.max_age_s(request), call.remaining_s()
             )
         except MeshError:
-            self._metrics.stored("error")
+            self._metrics.error()
             raise
-        self._metrics.stored("stored" if refusal is None else refusal.lower())
-        return pb.StoreEntryResponse(stored=refusal is None, reason=refusal or "")
+        slots = [convert.embedding_slot(key, entry) for key, entry in zip(keys, entries, strict=True)]
+        for slot in slots:
+            self._metrics.embedding(self._cache.namespace(namespace), slot)
+        return pb.LookupEmbeddingsResponse(slots=slots)
+
+    async def store_embeddings(
+        self, request: pb.StoreEmbeddingsRequest, call: Call
+    ) -> pb.StoreEmbeddingsResponse:
+        tenant_id = checked_length("tenant_id", request.tenant_id, TENANT_CHARACTERS_MAX, required=True)
+        namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
+        if len(request.slots) > EMBEDDINGS_MAX:
+            raise invalid_field("slots", f"has more than {EMBEDDINGS_MAX} entries")
+        now_ns = self._clock.now_ns()
+        entries = [
+            (slot.cache_key, convert.embedding_from_proto(slot.entry, now_ns)) for slot in request.slots
+        ]
+        try:
+            count = await self._embeddings.keep(
+                tenant_id, namespace, entries, convert.requested_ttl_s(request), call.remaining_s()
+            )
+        except MeshError:
+            self._metrics.stored("error", len(entries))
+            raise
+        self._metrics.stored("stored", count)
+        return pb.StoreEmbeddingsResponse(stored_count=count)
 
     async def delete_entries(self, request: pb.DeleteEntriesRequest, call: Call) -> pb.DeleteEntriesResponse:
         tenant_id = checked_length("tenant_id", request.tenant_id, TENANT_CHARACTERS_MAX)
@@ -105,19 +184,65 @@ class CacheServicer(CacheServiceServicer):
 
     async def _read(
         self, key: str, question: Question | None, request: pb.LookupEntryRequest, call: Call
-    ) -> pb.Entry | None:
-        """The answer under the key; else one to a question that means the same."""
+    ) -> tuple[pb.Entry | None, Landing | None]:
+        """The answer under the key; else one to a question that means the same; else who makes it."""
         max_age_s = convert.max_age_s(request)
+        landing = None
         try:
-            entry = await self._cache.look_up(key, request.namespace, max_age_s, call.remaining_s())
+            if request.claim and max_age_s is None:
+                landing = await self._cache.look_up_or_claim(key, request.namespace, call.remaining_s())
+                entry = landing.entry
+            else:
+                entry = await self._cache.look_up(key, request.namespace, max_age_s, call.remaining_s())
         except MeshError:
             self._metrics.error()
             raise
         if entry is not None:
-            return convert.entry_to_proto(entry)
+            return convert.entry_to_proto(entry), None
         if question is None:
-            return None
+            return None, landing
         found = await self._cache.look_up_alike(
             question, key, request.namespace, max_age_s, call.remaining_s()
         )
-        return None if found is None else convert.found_to_proto(found)
+        if found is None:
+            return None, landing
+        if landing is not None and landing.role is Role.LEADER:
+            self._cache.end_flight_soon(key, request.namespace, landing.token)
+        return convert.found_to_proto(found), None
+
+    def _to_keep(self, request: pb.StoreEntryRequest) -> ToKeep:
+        """Raises INVALID_ARGUMENT/FIELD_INVALID."""
+        checked_length("tenant_id", request.tenant_id, TENANT_CHARACTERS_MAX, required=True)
+        checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
+        checked_length("entry.deployment_id", request.entry.deployment_id, DEPLOYMENT_CHARACTERS_MAX)
+        checked_length("flight_token", request.flight_token, TOKEN_CHARACTERS_MAX)
+        choices = request.entry.response.choices
+        answer = Answer(
+            entry=convert.entry_from_proto(request.entry, self._clock.now_ns()),
+            finish_reasons=[choice.finish_reason for choice in choices],
+            empty=convert.says_nothing(choices),
+            ttl_s=convert.requested_ttl_s(request),
+            question=convert.question_from_proto(request),
+        )
+        item = ToKeep(request.tenant_id, request.cache_key, request.namespace, answer, request.flight_token)
+        self._cache.check(item)
+        return item
+
+    async def _keep(self, items: Sequence[ToKeep], call: Call) -> list[pb.StoreEntryResponse]:
+        try:
+            refusals = await self._cache.keep(items, call.remaining_s())
+        except MeshError:
+            self._metrics.stored("error", len(items))
+            raise
+        for refusal in refusals:
+            self._metrics.stored("stored" if refusal is None else refusal.lower())
+        return [pb.StoreEntryResponse(stored=refusal is None, reason=refusal or "") for refusal in refusals]
+
+
+def checked_claim(tenant_id: str, cache_key: str, namespace: str, token: str = "") -> None:
+    """Raises INVALID_ARGUMENT/FIELD_INVALID."""
+    checked_length("tenant_id", tenant_id, TENANT_CHARACTERS_MAX, required=True)
+    checked_length("namespace", namespace, NAMESPACE_CHARACTERS_MAX)
+    checked_length("token", token, TOKEN_CHARACTERS_MAX)
+    if not is_key_of(tenant_id, cache_key):
+        raise invalid_field("cache_key", "is not a key that a lookup of this tenant gave")

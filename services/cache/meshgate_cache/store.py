@@ -9,11 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry
 from meshgate_cache.keys import is_store_key_under
 from meshgate_chassis.clock import Clock
 
 ENTRY_OVERHEAD_BYTES = 600  # measured: key, entry, record and their places in the dictionary
+CLAIMS_MAX = 100_000  # in memory; the oldest goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An entry to keep for `ttl_s` under a store key."""
+
+    key: str
+    entry: CacheEntry
+    ttl_s: float
 
 
 class Store(Protocol):
@@ -26,8 +37,23 @@ class Store(Protocol):
     async def get(self, key: str, remaining_s: float) -> CacheEntry | None:
         """The entry, or None. A value that is no entry of this key is None as well."""
 
+    async def get_many(self, keys: Sequence[str], remaining_s: float) -> list[CacheEntry | None]:
+        """As `get`, of each, in one round trip."""
+
     async def put(self, key: str, entry: CacheEntry, ttl_s: float, remaining_s: float) -> None:
-        """Keeps the entry for `ttl_s`; replaces an earlier one."""
+        """Keeps the entry for `ttl_s`; replaces an earlier one, or a claim."""
+
+    async def put_many(self, puts: Sequence[Put], remaining_s: float) -> None:
+        """As `put`, of each, in one round trip."""
+
+    async def get_or_claim(self, claim: Claim, remaining_s: float) -> Look:
+        """The entry; else who makes it, which is the claim's own token if nobody did. One round trip."""
+
+    async def renew(self, claims: Sequence[Claim], remaining_s: float) -> int:
+        """Those that are still held get their lease anew; returns how many."""
+
+    async def release(self, claim: Claim, *, unshared: bool, remaining_s: float) -> None:
+        """Ends a claim that is still held. `unshared`: for a while, nobody claims the place again."""
 
     async def delete(self, keys: Sequence[str], remaining_s: float) -> int:
         """Deletes these; returns how many there were."""
@@ -46,6 +72,12 @@ class _Record:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    token: str  # empty: unshared
+    expires_monotonic_s: float
+
+
 class MemoryStore:
     """Keeps entries in this process, the most recently used ones, within both limits.
 
@@ -58,6 +90,7 @@ class MemoryStore:
         self._entries_max = entries_max
         self._records: OrderedDict[str, _Record] = OrderedDict()  # least recently used first
         self._size_bytes = 0
+        self._holders: OrderedDict[str, _Holder] = OrderedDict()  # oldest first; never where a record is
 
     @property
     def backend(self) -> str:
@@ -91,6 +124,7 @@ class MemoryStore:
         remaining_s: float,  # noqa: ARG002 - never waits
     ) -> None:
         self._drop(key)
+        self._holders.pop(key, None)
         size_bytes = entry.size_bytes + ENTRY_OVERHEAD_BYTES
         if size_bytes > self._bytes_max:
             return
@@ -99,15 +133,68 @@ class MemoryStore:
         self._records[key] = _Record(entry, self._clock.monotonic_s() + ttl_s, size_bytes)
         self._size_bytes += size_bytes
 
+    async def get_many(self, keys: Sequence[str], remaining_s: float) -> list[CacheEntry | None]:
+        return [await self.get(key, remaining_s) for key in keys]
+
+    async def put_many(self, puts: Sequence[Put], remaining_s: float) -> None:
+        for each in puts:
+            await self.put(each.key, each.entry, each.ttl_s, remaining_s)
+
+    async def get_or_claim(self, claim: Claim, remaining_s: float) -> Look:
+        entry = await self.get(claim.key, remaining_s)
+        if entry is not None:
+            return Look(entry)
+        held = self._held(claim.key)
+        if held is not None:
+            return Look(holder=held.token) if held.token else NOTHING
+        self._hold(claim.key, _Holder(claim.token, self._clock.monotonic_s() + claim.lease_s))
+        return Look(holder=claim.token)
+
+    async def renew(self, claims: Sequence[Claim], remaining_s: float) -> int:  # noqa: ARG002 - never waits
+        ours = [claim for claim in claims if self._is_held_by(claim)]
+        for claim in ours:
+            self._hold(claim.key, _Holder(claim.token, self._clock.monotonic_s() + claim.lease_s))
+        return len(ours)
+
+    async def release(
+        self,
+        claim: Claim,
+        *,
+        unshared: bool,
+        remaining_s: float,  # noqa: ARG002 - never waits
+    ) -> None:
+        if not self._is_held_by(claim):
+            return
+        del self._holders[claim.key]
+        if unshared:
+            self._hold(claim.key, _Holder("", self._clock.monotonic_s() + UNSHARED_S))
+
     async def delete(self, keys: Sequence[str], remaining_s: float) -> int:  # noqa: ARG002 - never waits
+        for key in keys:
+            self._holders.pop(key, None)
         return sum(self._drop(key) for key in keys)
 
     async def clear(self, prefix: str, remaining_s: float) -> int:
-        names = [name for name in self._records if is_store_key_under(prefix, name)]
+        kept = (*self._records, *self._holders)
+        names = [name for name in kept if is_store_key_under(prefix, name)]
         return await self.delete(names, remaining_s)
 
     async def reachable(self, remaining_s: float) -> bool:  # noqa: ARG002 - never waits
         return True
+
+    def _held(self, key: str) -> _Holder | None:
+        held = self._holders.get(key)
+        return held if held is not None and held.expires_monotonic_s > self._clock.monotonic_s() else None
+
+    def _is_held_by(self, claim: Claim) -> bool:
+        held = self._held(claim.key)
+        return held is not None and held.token == claim.token
+
+    def _hold(self, key: str, holder: _Holder) -> None:
+        self._holders[key] = holder
+        self._holders.move_to_end(key)
+        while len(self._holders) > CLAIMS_MAX:
+            self._holders.popitem(last=False)
 
     def _fits(self, size_bytes: int) -> bool:
         return len(self._records) < self._entries_max and self._size_bytes + size_bytes <= self._bytes_max

@@ -19,6 +19,36 @@ CACHE_SERVICE_STORE_ENTRY = UnaryMethod(
     pb.StoreEntryRequest,
     pb.StoreEntryResponse,
 )
+CACHE_SERVICE_STORE_ENTRIES = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/StoreEntries",
+    pb.StoreEntriesRequest,
+    pb.StoreEntriesResponse,
+)
+CACHE_SERVICE_AWAIT_ENTRY = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/AwaitEntry",
+    pb.AwaitEntryRequest,
+    pb.AwaitEntryResponse,
+)
+CACHE_SERVICE_RENEW_FLIGHTS = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/RenewFlights",
+    pb.RenewFlightsRequest,
+    pb.RenewFlightsResponse,
+)
+CACHE_SERVICE_END_FLIGHT = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/EndFlight",
+    pb.EndFlightRequest,
+    pb.EndFlightResponse,
+)
+CACHE_SERVICE_LOOKUP_EMBEDDINGS = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/LookupEmbeddings",
+    pb.LookupEmbeddingsRequest,
+    pb.LookupEmbeddingsResponse,
+)
+CACHE_SERVICE_STORE_EMBEDDINGS = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/StoreEmbeddings",
+    pb.StoreEmbeddingsRequest,
+    pb.StoreEmbeddingsResponse,
+)
 CACHE_SERVICE_DELETE_ENTRIES = UnaryMethod(
     "/meshgate_protos.cache.v1.CacheService/DeleteEntries",
     pb.DeleteEntriesRequest,
@@ -39,6 +69,12 @@ CACHE_SERVICE = Service(
     {
         "lookup_entry": CACHE_SERVICE_LOOKUP_ENTRY,
         "store_entry": CACHE_SERVICE_STORE_ENTRY,
+        "store_entries": CACHE_SERVICE_STORE_ENTRIES,
+        "await_entry": CACHE_SERVICE_AWAIT_ENTRY,
+        "renew_flights": CACHE_SERVICE_RENEW_FLIGHTS,
+        "end_flight": CACHE_SERVICE_END_FLIGHT,
+        "lookup_embeddings": CACHE_SERVICE_LOOKUP_EMBEDDINGS,
+        "store_embeddings": CACHE_SERVICE_STORE_EMBEDDINGS,
         "delete_entries": CACHE_SERVICE_DELETE_ENTRIES,
         "report_hit": CACHE_SERVICE_REPORT_HIT,
         "get_status": CACHE_SERVICE_GET_STATUS,
@@ -52,6 +88,12 @@ class CacheServiceClient:
     def __init__(self, channel: Channel) -> None:
         self.lookup_entry: UnaryCall[pb.LookupEntryRequest, pb.LookupEntryResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ENTRY)
         self.store_entry: UnaryCall[pb.StoreEntryRequest, pb.StoreEntryResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRY)
+        self.store_entries: UnaryCall[pb.StoreEntriesRequest, pb.StoreEntriesResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRIES)
+        self.await_entry: UnaryCall[pb.AwaitEntryRequest, pb.AwaitEntryResponse] = channel.unary(CACHE_SERVICE_AWAIT_ENTRY)
+        self.renew_flights: UnaryCall[pb.RenewFlightsRequest, pb.RenewFlightsResponse] = channel.unary(CACHE_SERVICE_RENEW_FLIGHTS)
+        self.end_flight: UnaryCall[pb.EndFlightRequest, pb.EndFlightResponse] = channel.unary(CACHE_SERVICE_END_FLIGHT)
+        self.lookup_embeddings: UnaryCall[pb.LookupEmbeddingsRequest, pb.LookupEmbeddingsResponse] = channel.unary(CACHE_SERVICE_LOOKUP_EMBEDDINGS)
+        self.store_embeddings: UnaryCall[pb.StoreEmbeddingsRequest, pb.StoreEmbeddingsResponse] = channel.unary(CACHE_SERVICE_STORE_EMBEDDINGS)
         self.delete_entries: UnaryCall[pb.DeleteEntriesRequest, pb.DeleteEntriesResponse] = channel.unary(CACHE_SERVICE_DELETE_ENTRIES)
         self.report_hit: UnaryCall[pb.ReportHitRequest, pb.ReportHitResponse] = channel.unary(CACHE_SERVICE_REPORT_HIT)
         self.get_status: UnaryCall[pb.GetStatusRequest, pb.GetStatusResponse] = channel.unary(CACHE_SERVICE_GET_STATUS)
@@ -67,6 +109,24 @@ class CacheServiceServicer(ABC):
 
     @abstractmethod
     async def store_entry(self, request: pb.StoreEntryRequest, call: Call) -> pb.StoreEntryResponse: ...
+
+    @abstractmethod
+    async def store_entries(self, request: pb.StoreEntriesRequest, call: Call) -> pb.StoreEntriesResponse: ...
+
+    @abstractmethod
+    async def await_entry(self, request: pb.AwaitEntryRequest, call: Call) -> pb.AwaitEntryResponse: ...
+
+    @abstractmethod
+    async def renew_flights(self, request: pb.RenewFlightsRequest, call: Call) -> pb.RenewFlightsResponse: ...
+
+    @abstractmethod
+    async def end_flight(self, request: pb.EndFlightRequest, call: Call) -> pb.EndFlightResponse: ...
+
+    @abstractmethod
+    async def lookup_embeddings(self, request: pb.LookupEmbeddingsRequest, call: Call) -> pb.LookupEmbeddingsResponse: ...
+
+    @abstractmethod
+    async def store_embeddings(self, request: pb.StoreEmbeddingsRequest, call: Call) -> pb.StoreEmbeddingsResponse: ...
 
     @abstractmethod
     async def delete_entries(self, request: pb.DeleteEntriesRequest, call: Call) -> pb.DeleteEntriesResponse: ...

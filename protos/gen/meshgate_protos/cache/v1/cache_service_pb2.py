@@ -25,43 +25,78 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from meshgate_protos.chat.v1 import chat_pb2 as meshgate__protos_dot_chat_dot_v1_dot_chat__pb2
+from meshgate_protos.embeddings.v1 import embeddings_pb2 as meshgate__protos_dot_embeddings_dot_v1_dot_embeddings__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,meshgate_protos/cache/v1/cache_service.proto\x12\x18meshgate_protos.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"meshgate_protos/chat/v1/chat.proto\"\xbd\x01\n\x12LookupEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12/\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x10\n\x08key_only\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"\xaf\x01\n\x13LookupEntryResponse\x12\x11\n\tcache_key\x18\x01 \x01(\t\x12\x33\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.EntryH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x03 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x42\x08\n\x06_entryB\x0b\n\t_question\")\n\x08Question\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xdc\x01\n\x05\x45ntry\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63ost_usd_nanos\x18\x04 \x01(\x03\x12\x17\n\nsimilarity\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nsource_key\x18\x06 \x01(\tB\r\n\x0b_similarity\"\xf9\x01\n\x11StoreEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12.\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.Entry\x12+\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x06 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x42\x06\n\x04_ttlB\x0b\n\t_question\"4\n\x12StoreEntryResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"P\n\x14\x44\x65leteEntriesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x12\n\ncache_keys\x18\x03 \x03(\t\".\n\x15\x44\x65leteEntriesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"_\n\x10ReportHitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x11\n\tcache_key\x18\x03 \x01(\t\x12\x12\n\nsource_key\x18\x04 \x01(\t\"\x13\n\x11ReportHitResponse\"\x12\n\x10GetStatusRequest\"\xfc\x01\n\x11GetStatusResponse\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x11\n\thit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12?\n\x08semantic\x18\x06 \x01(\x0b\x32(.meshgate_protos.cache.v1.SemanticStatusH\x00\x88\x01\x01\x12=\n\nnamespaces\x18\x07 \x03(\x0b\x32).meshgate_protos.cache.v1.NamespaceStatusB\x0b\n\t_semantic\"n\n\x0eSemanticStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0equestion_count\x18\x02 \x01(\x03\x12\x1c\n\x14similarity_threshold\x18\x03 \x01(\x01\x12\x17\n\x0fscore_threshold\x18\x04 \x01(\x01\"\xc4\x01\n\x0fNamespaceStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\thit_count\x18\x02 \x01(\x03\x12\x1a\n\x12semantic_hit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x14\n\x0creport_count\x18\x05 \x01(\x03\x12\x17\n\x0fsaved_usd_nanos\x18\x06 \x01(\x03\x12\x14\n\x0csaved_tokens\x18\x07 \x01(\x03\x12\x16\n\x0equestion_count\x18\x08 \x01(\x03\x32\xa1\x04\n\x0c\x43\x61\x63heService\x12j\n\x0bLookupEntry\x12,.meshgate_protos.cache.v1.LookupEntryRequest\x1a-.meshgate_protos.cache.v1.LookupEntryResponse\x12g\n\nStoreEntry\x12+.meshgate_protos.cache.v1.StoreEntryRequest\x1a,.meshgate_protos.cache.v1.StoreEntryResponse\x12p\n\rDeleteEntries\x12..meshgate_protos.cache.v1.DeleteEntriesRequest\x1a/.meshgate_protos.cache.v1.DeleteEntriesResponse\x12\x64\n\tReportHit\x12*.meshgate_protos.cache.v1.ReportHitRequest\x1a+.meshgate_protos.cache.v1.ReportHitResponse\x12\x64\n\tGetStatus\x12*.meshgate_protos.cache.v1.GetStatusRequest\x1a+.meshgate_protos.cache.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,meshgate_protos/cache/v1/cache_service.proto\x12\x18meshgate_protos.cache.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"meshgate_protos/chat/v1/chat.proto\x1a.meshgate_protos/embeddings/v1/embeddings.proto\"\xcc\x01\n\x12LookupEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x04\x63hat\x18\x02 \x01(\x0b\x32$.meshgate_protos.chat.v1.ChatRequest\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12/\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x10\n\x08key_only\x18\x05 \x01(\x08\x12\r\n\x05\x63laim\x18\x06 \x01(\x08\x42\n\n\x08_max_age\"\xf1\x01\n\x13LookupEntryResponse\x12\x11\n\tcache_key\x18\x01 \x01(\t\x12\x33\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.EntryH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x03 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x12\x35\n\x06\x66light\x18\x04 \x01(\x0b\x32 .meshgate_protos.cache.v1.FlightH\x02\x88\x01\x01\x42\x08\n\x06_entryB\x0b\n\t_questionB\t\n\x07_flight\"u\n\x06\x46light\x12\x32\n\x04role\x18\x01 \x01(\x0e\x32$.meshgate_protos.cache.v1.FlightRole\x12\r\n\x05token\x18\x02 \x01(\t\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\")\n\x08Question\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xdc\x01\n\x05\x45ntry\x12\x37\n\x08response\x18\x01 \x01(\x0b\x32%.meshgate_protos.chat.v1.ChatResponse\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63ost_usd_nanos\x18\x04 \x01(\x03\x12\x17\n\nsimilarity\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nsource_key\x18\x06 \x01(\tB\r\n\x0b_similarity\"\x8f\x02\n\x11StoreEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12.\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.Entry\x12+\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x39\n\x08question\x18\x06 \x01(\x0b\x32\".meshgate_protos.cache.v1.QuestionH\x01\x88\x01\x01\x12\x14\n\x0c\x66light_token\x18\x07 \x01(\tB\x06\n\x04_ttlB\x0b\n\t_question\"4\n\x12StoreEntryResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x13StoreEntriesRequest\x12;\n\x06stores\x18\x01 \x03(\x0b\x32+.meshgate_protos.cache.v1.StoreEntryRequest\"U\n\x14StoreEntriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.meshgate_protos.cache.v1.StoreEntryResponse\"L\n\x11\x41waitEntryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\"\x85\x01\n\x12\x41waitEntryResponse\x12\x33\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.meshgate_protos.cache.v1.EntryH\x00\x88\x01\x01\x12\x30\n\x06\x66light\x18\x02 \x01(\x0b\x32 .meshgate_protos.cache.v1.FlightB\x08\n\x06_entry\"U\n\x0b\x46lightClaim\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tcache_key\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"L\n\x13RenewFlightsRequest\x12\x35\n\x06\x63laims\x18\x01 \x03(\x0b\x32%.meshgate_protos.cache.v1.FlightClaim\"-\n\x14RenewFlightsResponse\x12\x15\n\rrenewed_count\x18\x01 \x01(\x05\"H\n\x10\x45ndFlightRequest\x12\x34\n\x05\x63laim\x18\x01 \x01(\x0b\x32%.meshgate_protos.cache.v1.FlightClaim\"\x13\n\x11\x45ndFlightResponse\"\xd4\x01\n\x17LookupEmbeddingsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x44\n\nembeddings\x18\x02 \x01(\x0b\x32\x30.meshgate_protos.embeddings.v1.EmbeddingsRequest\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12/\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x10\n\x08key_only\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"R\n\x18LookupEmbeddingsResponse\x12\x36\n\x05slots\x18\x01 \x03(\x0b\x32\'.meshgate_protos.cache.v1.EmbeddingSlot\"j\n\rEmbeddingSlot\x12\x11\n\tcache_key\x18\x01 \x01(\t\x12<\n\x05\x65ntry\x18\x02 \x01(\x0b\x32(.meshgate_protos.cache.v1.EmbeddingEntryH\x00\x88\x01\x01\x42\x08\n\x06_entry\"\xd3\x01\n\x0e\x45mbeddingEntry\x12;\n\tembedding\x18\x01 \x01(\x0b\x32(.meshgate_protos.embeddings.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rprompt_tokens\x18\x03 \x01(\x03\x12\x16\n\x0e\x63ost_usd_nanos\x18\x04 \x01(\x03\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xab\x01\n\x16StoreEmbeddingsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x36\n\x05slots\x18\x03 \x03(\x0b\x32\'.meshgate_protos.cache.v1.EmbeddingSlot\x12+\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\x06\n\x04_ttl\"/\n\x17StoreEmbeddingsResponse\x12\x14\n\x0cstored_count\x18\x01 \x01(\x05\"P\n\x14\x44\x65leteEntriesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x12\n\ncache_keys\x18\x03 \x03(\t\".\n\x15\x44\x65leteEntriesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\"_\n\x10ReportHitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x11\n\tcache_key\x18\x03 \x01(\t\x12\x12\n\nsource_key\x18\x04 \x01(\t\"\x13\n\x11ReportHitResponse\"\x12\n\x10GetStatusRequest\"\xfc\x01\n\x11GetStatusResponse\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x11\n\thit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12?\n\x08semantic\x18\x06 \x01(\x0b\x32(.meshgate_protos.cache.v1.SemanticStatusH\x00\x88\x01\x01\x12=\n\nnamespaces\x18\x07 \x03(\x0b\x32).meshgate_protos.cache.v1.NamespaceStatusB\x0b\n\t_semantic\"n\n\x0eSemanticStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0equestion_count\x18\x02 \x01(\x03\x12\x1c\n\x14similarity_threshold\x18\x03 \x01(\x01\x12\x17\n\x0fscore_threshold\x18\x04 \x01(\x01\"\xc4\x01\n\x0fNamespaceStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\thit_count\x18\x02 \x01(\x03\x12\x1a\n\x12semantic_hit_count\x18\x03 \x01(\x03\x12\x12\n\nmiss_count\x18\x04 \x01(\x03\x12\x14\n\x0creport_count\x18\x05 \x01(\x03\x12\x17\n\x0fsaved_usd_nanos\x18\x06 \x01(\x03\x12\x14\n\x0csaved_tokens\x18\x07 \x01(\x03\x12\x16\n\x0equestion_count\x18\x08 \x01(\x03*r\n\nFlightRole\x12\x1b\n\x17\x46LIGHT_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46LIGHT_ROLE_ALONE\x10\x01\x12\x16\n\x12\x46LIGHT_ROLE_LEADER\x10\x02\x12\x18\n\x14\x46LIGHT_ROLE_FOLLOWER\x10\x03\x32\xc1\t\n\x0c\x43\x61\x63heService\x12j\n\x0bLookupEntry\x12,.meshgate_protos.cache.v1.LookupEntryRequest\x1a-.meshgate_protos.cache.v1.LookupEntryResponse\x12g\n\nStoreEntry\x12+.meshgate_protos.cache.v1.StoreEntryRequest\x1a,.meshgate_protos.cache.v1.StoreEntryResponse\x12m\n\x0cStoreEntries\x12-.meshgate_protos.cache.v1.StoreEntriesRequest\x1a..meshgate_protos.cache.v1.StoreEntriesResponse\x12g\n\nAwaitEntry\x12+.meshgate_protos.cache.v1.AwaitEntryRequest\x1a,.meshgate_protos.cache.v1.AwaitEntryResponse\x12m\n\x0cRenewFlights\x12-.meshgate_protos.cache.v1.RenewFlightsRequest\x1a..meshgate_protos.cache.v1.RenewFlightsResponse\x12\x64\n\tEndFlight\x12*.meshgate_protos.cache.v1.EndFlightRequest\x1a+.meshgate_protos.cache.v1.EndFlightResponse\x12y\n\x10LookupEmbeddings\x12\x31.meshgate_protos.cache.v1.LookupEmbeddingsRequest\x1a\x32.meshgate_protos.cache.v1.LookupEmbeddingsResponse\x12v\n\x0fStoreEmbeddings\x12\x30.meshgate_protos.cache.v1.StoreEmbeddingsRequest\x1a\x31.meshgate_protos.cache.v1.StoreEmbeddingsResponse\x12p\n\rDeleteEntries\x12..meshgate_protos.cache.v1.DeleteEntriesRequest\x1a/.meshgate_protos.cache.v1.DeleteEntriesResponse\x12\x64\n\tReportHit\x12*.meshgate_protos.cache.v1.ReportHitRequest\x1a+.meshgate_protos.cache.v1.ReportHitResponse\x12\x64\n\tGetStatus\x12*.meshgate_protos.cache.v1.GetStatusRequest\x1a+.meshgate_protos.cache.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'meshgate_protos.cache.v1.cache_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOOKUPENTRYREQUEST']._serialized_start=176
-  _globals['_LOOKUPENTRYREQUEST']._serialized_end=365
-  _globals['_LOOKUPENTRYRESPONSE']._serialized_start=368
-  _globals['_LOOKUPENTRYRESPONSE']._serialized_end=543
-  _globals['_QUESTION']._serialized_start=545
-  _globals['_QUESTION']._serialized_end=586
-  _globals['_ENTRY']._serialized_start=589
-  _globals['_ENTRY']._serialized_end=809
-  _globals['_STOREENTRYREQUEST']._serialized_start=812
-  _globals['_STOREENTRYREQUEST']._serialized_end=1061
-  _globals['_STOREENTRYRESPONSE']._serialized_start=1063
-  _globals['_STOREENTRYRESPONSE']._serialized_end=1115
-  _globals['_DELETEENTRIESREQUEST']._serialized_start=1117
-  _globals['_DELETEENTRIESREQUEST']._serialized_end=1197
-  _globals['_DELETEENTRIESRESPONSE']._serialized_start=1199
-  _globals['_DELETEENTRIESRESPONSE']._serialized_end=1245
-  _globals['_REPORTHITREQUEST']._serialized_start=1247
-  _globals['_REPORTHITREQUEST']._serialized_end=1342
-  _globals['_REPORTHITRESPONSE']._serialized_start=1344
-  _globals['_REPORTHITRESPONSE']._serialized_end=1363
-  _globals['_GETSTATUSREQUEST']._serialized_start=1365
-  _globals['_GETSTATUSREQUEST']._serialized_end=1383
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1386
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1638
-  _globals['_SEMANTICSTATUS']._serialized_start=1640
-  _globals['_SEMANTICSTATUS']._serialized_end=1750
-  _globals['_NAMESPACESTATUS']._serialized_start=1753
-  _globals['_NAMESPACESTATUS']._serialized_end=1949
-  _globals['_CACHESERVICE']._serialized_start=1952
-  _globals['_CACHESERVICE']._serialized_end=2497
+  _globals['_FLIGHTROLE']._serialized_start=3757
+  _globals['_FLIGHTROLE']._serialized_end=3871
+  _globals['_LOOKUPENTRYREQUEST']._serialized_start=224
+  _globals['_LOOKUPENTRYREQUEST']._serialized_end=428
+  _globals['_LOOKUPENTRYRESPONSE']._serialized_start=431
+  _globals['_LOOKUPENTRYRESPONSE']._serialized_end=672
+  _globals['_FLIGHT']._serialized_start=674
+  _globals['_FLIGHT']._serialized_end=791
+  _globals['_QUESTION']._serialized_start=793
+  _globals['_QUESTION']._serialized_end=834
+  _globals['_ENTRY']._serialized_start=837
+  _globals['_ENTRY']._serialized_end=1057
+  _globals['_STOREENTRYREQUEST']._serialized_start=1060
+  _globals['_STOREENTRYREQUEST']._serialized_end=1331
+  _globals['_STOREENTRYRESPONSE']._serialized_start=1333
+  _globals['_STOREENTRYRESPONSE']._serialized_end=1385
+  _globals['_STOREENTRIESREQUEST']._serialized_start=1387
+  _globals['_STOREENTRIESREQUEST']._serialized_end=1469
+  _globals['_STOREENTRIESRESPONSE']._serialized_start=1471
+  _globals['_STOREENTRIESRESPONSE']._serialized_end=1556
+  _globals['_AWAITENTRYREQUEST']._serialized_start=1558
+  _globals['_AWAITENTRYREQUEST']._serialized_end=1634
+  _globals['_AWAITENTRYRESPONSE']._serialized_start=1637
+  _globals['_AWAITENTRYRESPONSE']._serialized_end=1770
+  _globals['_FLIGHTCLAIM']._serialized_start=1772
+  _globals['_FLIGHTCLAIM']._serialized_end=1857
+  _globals['_RENEWFLIGHTSREQUEST']._serialized_start=1859
+  _globals['_RENEWFLIGHTSREQUEST']._serialized_end=1935
+  _globals['_RENEWFLIGHTSRESPONSE']._serialized_start=1937
+  _globals['_RENEWFLIGHTSRESPONSE']._serialized_end=1982
+  _globals['_ENDFLIGHTREQUEST']._serialized_start=1984
+  _globals['_ENDFLIGHTREQUEST']._serialized_end=2056
+  _globals['_ENDFLIGHTRESPONSE']._serialized_start=2058
+  _globals['_ENDFLIGHTRESPONSE']._serialized_end=2077
+  _globals['_LOOKUPEMBEDDINGSREQUEST']._serialized_start=2080
+  _globals['_LOOKUPEMBEDDINGSREQUEST']._serialized_end=2292
+  _globals['_LOOKUPEMBEDDINGSRESPONSE']._serialized_start=2294
+  _globals['_LOOKUPEMBEDDINGSRESPONSE']._serialized_end=2376
+  _globals['_EMBEDDINGSLOT']._serialized_start=2378
+  _globals['_EMBEDDINGSLOT']._serialized_end=2484
+  _globals['_EMBEDDINGENTRY']._serialized_start=2487
+  _globals['_EMBEDDINGENTRY']._serialized_end=2698
+  _globals['_STOREEMBEDDINGSREQUEST']._serialized_start=2701
+  _globals['_STOREEMBEDDINGSREQUEST']._serialized_end=2872
+  _globals['_STOREEMBEDDINGSRESPONSE']._serialized_start=2874
+  _globals['_STOREEMBEDDINGSRESPONSE']._serialized_end=2921
+  _globals['_DELETEENTRIESREQUEST']._serialized_start=2923
+  _globals['_DELETEENTRIESREQUEST']._serialized_end=3003
+  _globals['_DELETEENTRIESRESPONSE']._serialized_start=3005
+  _globals['_DELETEENTRIESRESPONSE']._serialized_end=3051
+  _globals['_REPORTHITREQUEST']._serialized_start=3053
+  _globals['_REPORTHITREQUEST']._serialized_end=3148
+  _globals['_REPORTHITRESPONSE']._serialized_start=3150
+  _globals['_REPORTHITRESPONSE']._serialized_end=3169
+  _globals['_GETSTATUSREQUEST']._serialized_start=3171
+  _globals['_GETSTATUSREQUEST']._serialized_end=3189
+  _globals['_GETSTATUSRESPONSE']._serialized_start=3192
+  _globals['_GETSTATUSRESPONSE']._serialized_end=3444
+  _globals['_SEMANTICSTATUS']._serialized_start=3446
+  _globals['_SEMANTICSTATUS']._serialized_end=3556
+  _globals['_NAMESPACESTATUS']._serialized_start=3559
+  _globals['_NAMESPACESTATUS']._serialized_end=3755
+  _globals['_CACHESERVICE']._serialized_start=3874
+  _globals['_CACHESERVICE']._serialized_end=5091
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,9 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from meshgate_protos.chat.v1 import chat_pb2 as _chat_pb2
+from meshgate_protos.embeddings.v1 import embeddings_pb2 as _embeddings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +23,31 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FlightRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FlightRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FlightRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FLIGHT_ROLE_UNSPECIFIED: _FlightRole.ValueType  # 0
+    FLIGHT_ROLE_ALONE: _FlightRole.ValueType  # 1
+    """Nobody to wait for, and nobody waits: an ordinary miss."""
+    FLIGHT_ROLE_LEADER: _FlightRole.ValueType  # 2
+    """Makes the answer; others wait for it."""
+    FLIGHT_ROLE_FOLLOWER: _FlightRole.ValueType  # 3
+    """May wait for it: AwaitEntry."""
+
+class FlightRole(_FlightRole, metaclass=_FlightRoleEnumTypeWrapper): ...
+
+FLIGHT_ROLE_UNSPECIFIED: FlightRole.ValueType  # 0
+FLIGHT_ROLE_ALONE: FlightRole.ValueType  # 1
+"""Nobody to wait for, and nobody waits: an ordinary miss."""
+FLIGHT_ROLE_LEADER: FlightRole.ValueType  # 2
+"""Makes the answer; others wait for it."""
+FLIGHT_ROLE_FOLLOWER: FlightRole.ValueType  # 3
+"""May wait for it: AwaitEntry."""
+Global___FlightRole: _TypeAlias = FlightRole  # noqa: Y015
+
 @_typing.final
 class LookupEntryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -30,12 +57,15 @@ class LookupEntryRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     KEY_ONLY_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Required, 1 to 256 characters: who may see the answer."""
     namespace: _builtins.str
     """Empty = the configured one."""
     key_only: _builtins.bool
     """Compute the key only; never return an entry ("no-cache": read nothing, still write)."""
+    claim: _builtins.bool
+    """Single flight: when there is no entry, one of all who ask is told to make it, the others to wait."""
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -50,10 +80,11 @@ class LookupEntryRequest(_message.Message):
         namespace: _builtins.str = ...,
         max_age: _duration_pb2.Duration | None = ...,
         key_only: _builtins.bool = ...,
+        claim: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "claim", b"claim", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
@@ -68,6 +99,7 @@ class LookupEntryResponse(_message.Message):
     CACHE_KEY_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    FLIGHT_FIELD_NUMBER: _builtins.int
     cache_key: _builtins.str
     """Always set, also on a miss. 64 hex digits: 16 of the tenant, 48 of SHA-256 over the rest."""
     @_builtins.property
@@ -76,27 +108,65 @@ class LookupEntryResponse(_message.Message):
     def question(self) -> Global___Question:
         """What StoreEntry needs to offer the answer to questions that mean the same; absent when it may not."""
 
+    @_builtins.property
+    def flight(self) -> Global___Flight:
+        """Set iff it was claimed, and there is no entry."""
+
     def __init__(
         self,
         *,
         cache_key: _builtins.str = ...,
         entry: Global___Entry | None = ...,
         question: Global___Question | None = ...,
+        flight: Global___Flight | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_question", b"_question", "entry", b"entry", "question", b"question"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_flight", b"_flight", "_question", b"_question", "entry", b"entry", "flight", b"flight", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_question", b"_question", "cache_key", b"cache_key", "entry", b"entry", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_flight", b"_flight", "_question", b"_question", "cache_key", b"cache_key", "entry", b"entry", "flight", b"flight", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
     _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
+    _WhichOneofReturnType__flight: _TypeAlias = _typing.Literal["flight"]  # noqa: Y015
+    _WhichOneofArgType__flight: _TypeAlias = _typing.Literal["_flight", b"_flight"]  # noqa: Y015
     _WhichOneofReturnType__question: _TypeAlias = _typing.Literal["question"]  # noqa: Y015
     _WhichOneofArgType__question: _TypeAlias = _typing.Literal["_question", b"_question"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__entry) -> _WhichOneofReturnType__entry | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flight) -> _WhichOneofReturnType__flight | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__question) -> _WhichOneofReturnType__question | None: ...
 
 Global___LookupEntryResponse: _TypeAlias = LookupEntryResponse  # noqa: Y015
+
+@_typing.final
+class Flight(_message.Message):
+    """Who makes an answer that several callers want at the same time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    role: Global___FlightRole.ValueType
+    token: _builtins.str
+    """LEADER: for StoreEntry or EndFlight, and RenewFlights before the lease is over."""
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration: ...
+    def __init__(
+        self,
+        *,
+        role: Global___FlightRole.ValueType = ...,
+        token: _builtins.str = ...,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "role", b"role", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Flight: _TypeAlias = Flight  # noqa: Y015
 
 @_typing.final
 class Question(_message.Message):
@@ -177,10 +247,13 @@ class StoreEntryRequest(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    FLIGHT_TOKEN_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     cache_key: _builtins.str
     """From LookupEntry, of the same tenant and namespace."""
     namespace: _builtins.str
+    flight_token: _builtins.str
+    """Of the leader: its followers are freed, also when nothing is stored."""
     @_builtins.property
     def entry(self) -> Global___Entry:
         """create_time is set by the cache."""
@@ -202,10 +275,11 @@ class StoreEntryRequest(_message.Message):
         entry: Global___Entry | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         question: Global___Question | None = ...,
+        flight_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_question", b"_question", "_ttl", b"_ttl", "entry", b"entry", "question", b"question", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_question", b"_question", "_ttl", b"_ttl", "cache_key", b"cache_key", "entry", b"entry", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_question", b"_question", "_ttl", b"_ttl", "cache_key", b"cache_key", "entry", b"entry", "flight_token", b"flight_token", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__question: _TypeAlias = _typing.Literal["question"]  # noqa: Y015
     _WhichOneofArgType__question: _TypeAlias = _typing.Literal["_question", b"_question"]  # noqa: Y015
@@ -226,7 +300,7 @@ class StoreEntryResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     stored: _builtins.bool
     reason: _builtins.str
-    """Why not: DISABLED, FINISH_REASON, EMPTY, TOO_LARGE."""
+    """Why not: DISABLED, FINISH_REASON, EMPTY, TOO_LARGE; of StoreEntries also FIELD_INVALID."""
     def __init__(
         self,
         *,
@@ -240,6 +314,394 @@ class StoreEntryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StoreEntryResponse: _TypeAlias = StoreEntryResponse  # noqa: Y015
+
+@_typing.final
+class StoreEntriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryRequest]:
+        """1 to 256."""
+
+    def __init__(
+        self,
+        *,
+        stores: _abc.Iterable[Global___StoreEntryRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stores", b"stores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreEntriesRequest: _TypeAlias = StoreEntriesRequest  # noqa: Y015
+
+@_typing.final
+class StoreEntriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryResponse]:
+        """One for each, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___StoreEntryResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreEntriesResponse: _TypeAlias = StoreEntriesResponse  # noqa: Y015
+
+@_typing.final
+class AwaitEntryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required."""
+    cache_key: _builtins.str
+    """From LookupEntry, of the same tenant and namespace."""
+    namespace: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        cache_key: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AwaitEntryRequest: _TypeAlias = AwaitEntryRequest  # noqa: Y015
+
+@_typing.final
+class AwaitEntryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    FLIGHT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry: ...
+    @_builtins.property
+    def flight(self) -> Global___Flight:
+        """Without an entry: LEADER or ALONE."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+        flight: Global___Flight | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry", "flight", b"flight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry", "flight", b"flight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
+    _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entry) -> _WhichOneofReturnType__entry | None: ...
+
+Global___AwaitEntryResponse: _TypeAlias = AwaitEntryResponse  # noqa: Y015
+
+@_typing.final
+class FlightClaim(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    cache_key: _builtins.str
+    namespace: _builtins.str
+    token: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        cache_key: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_key", b"cache_key", "namespace", b"namespace", "tenant_id", b"tenant_id", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlightClaim: _TypeAlias = FlightClaim  # noqa: Y015
+
+@_typing.final
+class RenewFlightsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlightClaim]:
+        """At most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        claims: _abc.Iterable[Global___FlightClaim] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewFlightsRequest: _TypeAlias = RenewFlightsRequest  # noqa: Y015
+
+@_typing.final
+class RenewFlightsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENEWED_COUNT_FIELD_NUMBER: _builtins.int
+    renewed_count: _builtins.int
+    def __init__(
+        self,
+        *,
+        renewed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["renewed_count", b"renewed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewFlightsResponse: _TypeAlias = RenewFlightsResponse  # noqa: Y015
+
+@_typing.final
+class EndFlightRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def claim(self) -> Global___FlightClaim: ...
+    def __init__(
+        self,
+        *,
+        claim: Global___FlightClaim | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndFlightRequest: _TypeAlias = EndFlightRequest  # noqa: Y015
+
+@_typing.final
+class EndFlightResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndFlightResponse: _TypeAlias = EndFlightResponse  # noqa: Y015
+
+@_typing.final
+class LookupEmbeddingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    KEY_ONLY_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required, 1 to 256 characters: who may see the vectors."""
+    namespace: _builtins.str
+    """Empty = the configured one."""
+    key_only: _builtins.bool
+    """As of LookupEntry."""
+    @_builtins.property
+    def embeddings(self) -> _embeddings_pb2.EmbeddingsRequest: ...
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """As of LookupEntry."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        embeddings: _embeddings_pb2.EmbeddingsRequest | None = ...,
+        namespace: _builtins.str = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+        key_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "embeddings", b"embeddings", "max_age", b"max_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "embeddings", b"embeddings", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
+    _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age) -> _WhichOneofReturnType__max_age | None: ...
+
+Global___LookupEmbeddingsRequest: _TypeAlias = LookupEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class LookupEmbeddingsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbeddingSlot]:
+        """One for each input, in order."""
+
+    def __init__(
+        self,
+        *,
+        slots: _abc.Iterable[Global___EmbeddingSlot] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupEmbeddingsResponse: _TypeAlias = LookupEmbeddingsResponse  # noqa: Y015
+
+@_typing.final
+class EmbeddingSlot(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    cache_key: _builtins.str
+    """Always set; as of LookupEntry, but never equal to a chat's."""
+    @_builtins.property
+    def entry(self) -> Global___EmbeddingEntry: ...
+    def __init__(
+        self,
+        *,
+        cache_key: _builtins.str = ...,
+        entry: Global___EmbeddingEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "cache_key", b"cache_key", "entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
+    _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entry) -> _WhichOneofReturnType__entry | None: ...
+
+Global___EmbeddingSlot: _TypeAlias = EmbeddingSlot  # noqa: Y015
+
+@_typing.final
+class EmbeddingEntry(_message.Message):
+    """The stored vector of one input."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_NANOS_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """As the provider named it: vectors of two models are never mixed."""
+    prompt_tokens: _builtins.int
+    """The input's share of what the provider counted."""
+    cost_usd_nanos: _builtins.int
+    """Its share of what the call had cost."""
+    deployment_id: _builtins.str
+    @_builtins.property
+    def embedding(self) -> _embeddings_pb2.Embedding: ...
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        embedding: _embeddings_pb2.Embedding | None = ...,
+        model: _builtins.str = ...,
+        prompt_tokens: _builtins.int = ...,
+        cost_usd_nanos: _builtins.int = ...,
+        deployment_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "embedding", b"embedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd_nanos", b"cost_usd_nanos", "create_time", b"create_time", "deployment_id", b"deployment_id", "embedding", b"embedding", "model", b"model", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbeddingEntry: _TypeAlias = EmbeddingEntry  # noqa: Y015
+
+@_typing.final
+class StoreEmbeddingsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    namespace: _builtins.str
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbeddingSlot]:
+        """Each with an entry; create_time is set by the cache. At most 2,048."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """As of StoreEntry."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        slots: _abc.Iterable[Global___EmbeddingSlot] | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "namespace", b"namespace", "slots", b"slots", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ttl: _TypeAlias = _typing.Literal["ttl"]  # noqa: Y015
+    _WhichOneofArgType__ttl: _TypeAlias = _typing.Literal["_ttl", b"_ttl"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl) -> _WhichOneofReturnType__ttl | None: ...
+
+Global___StoreEmbeddingsRequest: _TypeAlias = StoreEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class StoreEmbeddingsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORED_COUNT_FIELD_NUMBER: _builtins.int
+    stored_count: _builtins.int
+    """Those that are empty or too large are not."""
+    def __init__(
+        self,
+        *,
+        stored_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored_count", b"stored_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreEmbeddingsResponse: _TypeAlias = StoreEmbeddingsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteEntriesRequest(_message.Message):

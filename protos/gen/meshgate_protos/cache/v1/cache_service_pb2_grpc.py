@@ -45,6 +45,36 @@ class CacheServiceStub(object):
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryResponse.FromString,
                 _registered_method=True)
+        self.StoreEntries = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/StoreEntries',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesResponse.FromString,
+                _registered_method=True)
+        self.AwaitEntry = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/AwaitEntry',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryResponse.FromString,
+                _registered_method=True)
+        self.RenewFlights = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/RenewFlights',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsResponse.FromString,
+                _registered_method=True)
+        self.EndFlight = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/EndFlight',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightResponse.FromString,
+                _registered_method=True)
+        self.LookupEmbeddings = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/LookupEmbeddings',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsResponse.FromString,
+                _registered_method=True)
+        self.StoreEmbeddings = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/StoreEmbeddings',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsResponse.FromString,
+                _registered_method=True)
         self.DeleteEntries = channel.unary_unary(
                 '/meshgate_protos.cache.v1.CacheService/DeleteEntries',
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.DeleteEntriesRequest.SerializeToString,
@@ -77,6 +107,55 @@ class CacheServiceServicer(object):
     def StoreEntry(self, request, context):
         """Stores an answer under the key that LookupEntry returned. Idempotent: the last one wins.
         Refuses, as a value, what must not be stored (stored = false and a reason).
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StoreEntries(self, request, context):
+        """Several StoreEntry in one, each with its own outcome.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID for more than 256; UNAVAILABLE/STORE_UNAVAILABLE for all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AwaitEntry(self, request, context):
+        """Waits for the answer that another caller makes (FLIGHT_ROLE_FOLLOWER), until shortly before the call's
+        deadline. Returns the entry, or the role to go on with; never FOLLOWER.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL when too many wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewFlights(self, request, context):
+        """The leaders say that they are still at work. What is not renewed ends with its lease.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndFlight(self, request, context):
+        """A leader gives up without an answer: one of the followers leads now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupEmbeddings(self, request, context):
+        """Looks embeddings up, input by input.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StoreEmbeddings(self, request, context):
+        """Stores embeddings under the keys that LookupEmbeddings returned. Idempotent: the last one wins.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -118,6 +197,36 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     servicer.StoreEntry,
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryRequest.FromString,
                     response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryResponse.SerializeToString,
+            ),
+            'StoreEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreEntries,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesResponse.SerializeToString,
+            ),
+            'AwaitEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.AwaitEntry,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryResponse.SerializeToString,
+            ),
+            'RenewFlights': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewFlights,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsResponse.SerializeToString,
+            ),
+            'EndFlight': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndFlight,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightResponse.SerializeToString,
+            ),
+            'LookupEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupEmbeddings,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsResponse.SerializeToString,
+            ),
+            'StoreEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreEmbeddings,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsResponse.SerializeToString,
             ),
             'DeleteEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteEntries,
@@ -190,6 +299,168 @@ class CacheService(object):
             '/meshgate_protos.cache.v1.CacheService/StoreEntry',
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryRequest.SerializeToString,
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/StoreEntries',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AwaitEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/AwaitEntry',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.AwaitEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewFlights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/RenewFlights',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.RenewFlightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndFlight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/EndFlight',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.EndFlightResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/LookupEmbeddings',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEmbeddingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/StoreEmbeddings',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEmbeddingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

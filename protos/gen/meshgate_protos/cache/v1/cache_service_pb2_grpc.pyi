@@ -42,6 +42,31 @@ class CacheServiceStub:
     Refuses, as a value, what must not be stored (stored = false and a reason).
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    StoreEntries: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEntriesRequest, _cache_service_pb2.StoreEntriesResponse]
+    """Several StoreEntry in one, each with its own outcome.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID for more than 256; UNAVAILABLE/STORE_UNAVAILABLE for all of them.
+    """
+    AwaitEntry: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.AwaitEntryRequest, _cache_service_pb2.AwaitEntryResponse]
+    """Waits for the answer that another caller makes (FLIGHT_ROLE_FOLLOWER), until shortly before the call's
+    deadline. Returns the entry, or the role to go on with; never FOLLOWER.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL when too many wait.
+    """
+    RenewFlights: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.RenewFlightsRequest, _cache_service_pb2.RenewFlightsResponse]
+    """The leaders say that they are still at work. What is not renewed ends with its lease.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    EndFlight: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.EndFlightRequest, _cache_service_pb2.EndFlightResponse]
+    """A leader gives up without an answer: one of the followers leads now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    LookupEmbeddings: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEmbeddingsRequest, _cache_service_pb2.LookupEmbeddingsResponse]
+    """Looks embeddings up, input by input.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    StoreEmbeddings: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEmbeddingsRequest, _cache_service_pb2.StoreEmbeddingsResponse]
+    """Stores embeddings under the keys that LookupEmbeddings returned. Idempotent: the last one wins.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
     DeleteEntries: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.DeleteEntriesRequest, _cache_service_pb2.DeleteEntriesResponse]
     """Deletes entries of one namespace by key, or all of them.
     Errors: UNAVAILABLE/STORE_UNAVAILABLE.
@@ -65,6 +90,31 @@ class CacheServiceAsyncStub(CacheServiceStub):
     StoreEntry: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEntryRequest, _cache_service_pb2.StoreEntryResponse]  # type: ignore[assignment]
     """Stores an answer under the key that LookupEntry returned. Idempotent: the last one wins.
     Refuses, as a value, what must not be stored (stored = false and a reason).
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    StoreEntries: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEntriesRequest, _cache_service_pb2.StoreEntriesResponse]  # type: ignore[assignment]
+    """Several StoreEntry in one, each with its own outcome.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID for more than 256; UNAVAILABLE/STORE_UNAVAILABLE for all of them.
+    """
+    AwaitEntry: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.AwaitEntryRequest, _cache_service_pb2.AwaitEntryResponse]  # type: ignore[assignment]
+    """Waits for the answer that another caller makes (FLIGHT_ROLE_FOLLOWER), until shortly before the call's
+    deadline. Returns the entry, or the role to go on with; never FOLLOWER.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL when too many wait.
+    """
+    RenewFlights: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.RenewFlightsRequest, _cache_service_pb2.RenewFlightsResponse]  # type: ignore[assignment]
+    """The leaders say that they are still at work. What is not renewed ends with its lease.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    EndFlight: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.EndFlightRequest, _cache_service_pb2.EndFlightResponse]  # type: ignore[assignment]
+    """A leader gives up without an answer: one of the followers leads now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    LookupEmbeddings: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEmbeddingsRequest, _cache_service_pb2.LookupEmbeddingsResponse]  # type: ignore[assignment]
+    """Looks embeddings up, input by input.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    StoreEmbeddings: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEmbeddingsRequest, _cache_service_pb2.StoreEmbeddingsResponse]  # type: ignore[assignment]
+    """Stores embeddings under the keys that LookupEmbeddings returned. Idempotent: the last one wins.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     DeleteEntries: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.DeleteEntriesRequest, _cache_service_pb2.DeleteEntriesResponse]  # type: ignore[assignment]
@@ -99,6 +149,67 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cache_service_pb2.StoreEntryResponse, _abc.Awaitable[_cache_service_pb2.StoreEntryResponse]]:
         """Stores an answer under the key that LookupEntry returned. Idempotent: the last one wins.
         Refuses, as a value, what must not be stored (stored = false and a reason).
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def StoreEntries(
+        self,
+        request: _cache_service_pb2.StoreEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.StoreEntriesResponse, _abc.Awaitable[_cache_service_pb2.StoreEntriesResponse]]:
+        """Several StoreEntry in one, each with its own outcome.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID for more than 256; UNAVAILABLE/STORE_UNAVAILABLE for all of them.
+        """
+
+    @_abc_1.abstractmethod
+    def AwaitEntry(
+        self,
+        request: _cache_service_pb2.AwaitEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.AwaitEntryResponse, _abc.Awaitable[_cache_service_pb2.AwaitEntryResponse]]:
+        """Waits for the answer that another caller makes (FLIGHT_ROLE_FOLLOWER), until shortly before the call's
+        deadline. Returns the entry, or the role to go on with; never FOLLOWER.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; RESOURCE_EXHAUSTED/QUEUE_FULL when too many wait.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewFlights(
+        self,
+        request: _cache_service_pb2.RenewFlightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.RenewFlightsResponse, _abc.Awaitable[_cache_service_pb2.RenewFlightsResponse]]:
+        """The leaders say that they are still at work. What is not renewed ends with its lease.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def EndFlight(
+        self,
+        request: _cache_service_pb2.EndFlightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.EndFlightResponse, _abc.Awaitable[_cache_service_pb2.EndFlightResponse]]:
+        """A leader gives up without an answer: one of the followers leads now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def LookupEmbeddings(
+        self,
+        request: _cache_service_pb2.LookupEmbeddingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.LookupEmbeddingsResponse, _abc.Awaitable[_cache_service_pb2.LookupEmbeddingsResponse]]:
+        """Looks embeddings up, input by input.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def StoreEmbeddings(
+        self,
+        request: _cache_service_pb2.StoreEmbeddingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.StoreEmbeddingsResponse, _abc.Awaitable[_cache_service_pb2.StoreEmbeddingsResponse]]:
+        """Stores embeddings under the keys that LookupEmbeddings returned. Idempotent: the last one wins.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
