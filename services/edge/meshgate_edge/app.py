@@ -70,6 +70,7 @@ from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_edge.spool import Spool, SpoolLimits
 from meshgate_edge.spool_replay import SpoolReplay
+from meshgate_edge.soft_budgets import SoftBudgets
 from meshgate_edge.tokens import TokenCounter, families_of_groups
 from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
@@ -116,7 +117,8 @@ class _Edge:
             runtime.registry, [each.model_group for each in config.deployments]
         )
         limit_metrics = LimitMetrics(runtime.registry)
-        self.observer = _Observers(self.metrics, compression_metrics, limit_metrics, CallLog())
+        soft_budgets = SoftBudgets(runtime.registry, runtime.clock)
+        self.observer = _Observers(self.metrics, compression_metrics, limit_metrics, soft_budgets, CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
         self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)

@@ -38,6 +38,7 @@ class Limit:
     maximum: int
     remaining: int
     reset_s: int | None = None
+    soft_exceeded: bool = False  # of a budget: its soft limit is passed
 
 
 def limit_of(state: pb.LimitState) -> Limit:
@@ -54,6 +55,7 @@ def limit_of(state: pb.LimitState) -> Limit:
         maximum=state.maximum,
         remaining=max(0, state.remaining),
         reset_s=reset_s,
+        soft_exceeded=state.soft_exceeded,
     )
 
 
