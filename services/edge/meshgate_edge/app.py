@@ -68,9 +68,9 @@ from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.report_access import ReportAccess, ReportParts
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
+from meshgate_edge.soft_budgets import SoftBudgets
 from meshgate_edge.spool import Spool, SpoolLimits
 from meshgate_edge.spool_replay import SpoolReplay
-from meshgate_edge.soft_budgets import SoftBudgets
 from meshgate_edge.tokens import TokenCounter, families_of_groups
 from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
