@@ -213,6 +213,7 @@ def every_report(reports: ReportServicer, entries: int) -> dict[str, Ask]:
         "spend by tag, 30 days": summed(reports, 30, pb.DIMENSION_TAG),
         "spend by end user, 30 days": summed(reports, 30, pb.DIMENSION_END_USER),
         "spend of one key by day, 365 days": summed(reports, 365, pb.DIMENSION_DAY, key_hashes=[key]),
+        "spend of one team by model, 30 days": summed(reports, 30, pb.DIMENSION_MODEL, team_ids=["team-3"]),
         "spend of one team by model, 365 days": summed(reports, 365, pb.DIMENSION_MODEL, team_ids=["team-3"]),
         "user activity, 30 days, a page of 10": activity(reports, 30, pb.DIMENSION_USER),
         "activity of one user, 30 days": activity(reports, 30, pb.DIMENSION_USER, user_ids=["user-7"]),

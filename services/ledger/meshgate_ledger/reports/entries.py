@@ -13,6 +13,7 @@ import asyncpg
 
 from meshgate_ledger.reports.filters import SpendFilter, source_of
 from meshgate_ledger.reports.sql import Conditions
+from meshgate_ledger.reports.summaries import totals_before
 
 COUNT_MAX = 10_000
 OUTCOME_COLUMNS = {
@@ -139,7 +140,7 @@ async def _days(connection: asyncpg.Connection, query: EntryQuery) -> list[async
         start_day=None if query.start is None else query.start.astimezone(UTC).date(),
         end_day=None if query.end is None else (query.end - timedelta(microseconds=1)).astimezone(UTC).date(),
     )
-    source = source_of(wanted)
+    source = source_of(wanted, await totals_before(connection))
     conditions = source.conditions
     conditions.clauses.append("NOT imported")
     columns = {OUTCOME_COLUMNS.get(outcome, "requests") for outcome in query.outcomes} or {"requests"}

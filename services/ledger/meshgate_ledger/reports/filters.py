@@ -121,10 +121,10 @@ class Source:
     conditions: Conditions
 
 
-def source_of(wanted: SpendFilter, group_by: Sequence[Dimension] = ()) -> Source:
+def source_of(wanted: SpendFilter, totals_before: date, group_by: Sequence[Dimension] = ()) -> Source:
     """Totals by one dimension where that is all a report is about, the daily sums for everything else.
 
-    Totals end with yesterday; the days after come from the daily sums.
+    There are totals of the days before `totals_before`; those after it come from the daily sums.
     """
     label = wanted.label(group_by)
     about = wanted.dimensions() | (frozenset(group_by) - {Dimension.DAY})
@@ -136,11 +136,14 @@ def source_of(wanted: SpendFilter, group_by: Sequence[Dimension] = ()) -> Source
     conditions.compare("day", "<=", wanted.end_day)
     if dimension is not None:
         conditions.among(column_of(dimension), wanted.values_of(dimension))
-    return Source(f"({_with_totals(dimension)}) d", conditions)
+    return Source(f"({_with_totals(dimension, totals_before)}) d", conditions)
 
 
-def _with_totals(dimension: Dimension | None) -> str:
-    """A query with the columns of the dimension and the sums. Names are ours."""
+def _with_totals(dimension: Dimension | None, before: date) -> str:
+    """A query with the columns of the dimension and the sums.
+
+    The day is no parameter: how few days come after it has to be known when the query is planned.
+    """
     column = "" if dimension is None else f"{column_of(dimension)}, "
     value = "" if dimension is None else f"value AS {column_of(dimension)}, "
     name = "all" if dimension is None else dimension.value
@@ -149,9 +152,9 @@ def _with_totals(dimension: Dimension | None) -> str:
     sums = ", ".join(SUM_COLUMNS)
     return (
         f"SELECT day, {value}imported, {sums} FROM ledger.day_totals "
-        f"WHERE dimension = '{name}' AND day < (SELECT before_day FROM ledger.totals_state) "
+        f"WHERE dimension = '{name}' AND day < '{before}' "
         f"UNION ALL SELECT day, {column}imported, {sums} FROM {table_of(label)} "
-        f"WHERE {of_label}day >= (SELECT before_day FROM ledger.totals_state)"
+        f"WHERE {of_label}day >= '{before}'"
     )
 
 

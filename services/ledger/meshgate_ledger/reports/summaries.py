@@ -35,6 +35,12 @@ class DayPage:
     total: asyncpg.Record
 
 
+async def totals_before(connection: asyncpg.Connection) -> date:
+    """Days before it have totals."""
+    day: date = await connection.fetchval("SELECT before_day FROM ledger.totals_state")
+    return day
+
+
 async def summarize(
     connection: asyncpg.Connection,
     wanted: SpendFilter,
@@ -43,7 +49,7 @@ async def summarize(
     limit: int,
 ) -> list[asyncpg.Record]:
     """One row for each combination of `group_by`, at most `limit` + 1; the extra one says there are more."""
-    source = source_of(wanted, group_by)
+    source = source_of(wanted, await totals_before(connection), group_by)
     conditions = source.conditions
     columns = [column_of(each) for each in group_by]
     order = "spend_nanos DESC, requests DESC"
@@ -66,7 +72,8 @@ async def daily_activity(
     connection: asyncpg.Connection, wanted: SpendFilter, entity: Dimension, page: int, page_days: int
 ) -> DayPage:
     """One page of days. `page` counts from 1."""
-    source = source_of(wanted, (entity,) if entity.is_label else ())
+    before = await totals_before(connection)
+    source = source_of(wanted, before, (entity,) if entity.is_label else ())
     table, conditions = source.table, source.conditions
     total = await connection.fetchrow(
         f"SELECT count(DISTINCT day) AS day_count, {SUMS} FROM {table} {conditions.where}",
@@ -90,7 +97,7 @@ async def _parts(
     if wanted.dimensions() or entity.is_label:
         query, conditions = _by_sets(wanted, dimensions, wanted.label((entity,)))
     else:
-        query, conditions = _by_totals(dimensions)
+        query, conditions = _by_totals(dimensions, await totals_before(connection))
     conditions.clauses.append(f"day = ANY ({conditions.parameter(list(days))}::date[])")
     rows = await connection.fetch(
         "SELECT r.*, k.key_alias FROM ("
@@ -103,11 +110,11 @@ async def _parts(
     return list(rows)
 
 
-def _by_totals(dimensions: Sequence[Dimension]) -> tuple[str, Conditions]:
+def _by_totals(dimensions: Sequence[Dimension], before: date) -> tuple[str, Conditions]:
     """Everybody's, each dimension by itself."""
     parts = [
         f"SELECT day, '{each.name}' AS dimension, {column_of(each)} AS value, {SUMS} "
-        f"FROM {source_of(SpendFilter(), (each,)).table} {{where}} GROUP BY day, value"
+        f"FROM {source_of(SpendFilter(), before, (each,)).table} {{where}} GROUP BY day, value"
         for each in dimensions
     ]
     return " UNION ALL ".join(parts), Conditions()
@@ -130,7 +137,7 @@ def _by_sets(
 
 async def tag_names(connection: asyncpg.Connection, wanted: SpendFilter) -> list[str]:
     """Sorted."""
-    source = source_of(wanted, (Dimension.TAG,))
+    source = source_of(wanted, await totals_before(connection), (Dimension.TAG,))
     conditions = source.conditions
     rows = await connection.fetch(
         f"SELECT DISTINCT label FROM {source.table} {conditions.where} ORDER BY label LIMIT {TAGS_MAX}",
