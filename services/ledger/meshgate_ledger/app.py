@@ -35,6 +35,7 @@ from meshgate_ledger.reports.servicer import ReportParts, ReportServicer
 from meshgate_ledger.servicer import LedgerServicer
 from meshgate_ledger.settings import LedgerSettings, database_dsn
 from meshgate_ledger.sweeper import Sweeper, SweepOptions
+from meshgate_ledger.told_prices import ToldPrices
 from meshgate_ledger.watch import AccountWatch, WatchOptions
 
 ALLOWED_CALLERS = frozenset({"edge"})
@@ -61,7 +62,8 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         watch = AccountWatch(dsn, runtime.clock, book.load, WatchOptions())
         await book.load()
         server = runtime.server(settings, ALLOWED_CALLERS)
-        server.add(LedgerServicer(core.ledger, core.keys, watch, book))
+        prices = ToldPrices(core.policy.prices, runtime.clock)
+        server.add(LedgerServicer(core.ledger, core.keys, watch, book, prices))
         server.add(account_servicer(core.database, core.keys, runtime.clock))
         server.add(CredentialServicer(credentials))
         server.add(await stack.enter_async_context(_reports(settings, runtime, core)))

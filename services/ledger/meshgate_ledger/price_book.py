@@ -63,6 +63,13 @@ class PriceBook:
         known = tuple(price for price in found if price is not None)
         return ModelPrices(known, complete=bool(found) and len(known) == len(found))
 
+    def deployments_of(self, model: str, at: datetime) -> list[tuple[Deployment, Price]]:
+        """The deployments behind a public name, as they are called for it, whose price is known."""
+        group = self._names.find(model)
+        deployments = group.deployments if group is not None else ()
+        found = [(each, self._price(each, each.provider, each.upstream_model, at)) for each in deployments]
+        return [(deployment, price) for deployment, price in found if price is not None]
+
     def of_call(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
         """The price of a call that was made. The deployment may be gone from the configuration. When nobody
         can say who served it, `upstream_model` is the public name that was asked for: the dearest of it."""

@@ -13,6 +13,7 @@ from meshgate_ledger.entities.text import text_from
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.records import Denial
+from meshgate_ledger.told_prices import ToldPrices
 from meshgate_ledger.watch import AccountWatch
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceServicer
@@ -26,12 +27,18 @@ class LedgerServicer(LedgerServiceServicer):
     """Errors and limits as in the contract."""
 
     def __init__(
-        self, ledger: Ledger, keys: KeyStore, watch: AccountWatch, credentials: CredentialBook
+        self,
+        ledger: Ledger,
+        keys: KeyStore,
+        watch: AccountWatch,
+        credentials: CredentialBook,
+        prices: ToldPrices,
     ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._watch = watch
         self._credentials = credentials
+        self._prices = prices
 
     async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse:
         command = convert.reserve_command_from(request)
@@ -39,6 +46,7 @@ class LedgerServicer(LedgerServiceServicer):
         answer = convert.decision_to(command.principal, decision)
         if answer.HasField("account"):
             add_credentials(answer.account, self._credentials)
+            answer.prices.extend(self._prices.of(answer.resolved_model))
         return answer
 
     async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse:

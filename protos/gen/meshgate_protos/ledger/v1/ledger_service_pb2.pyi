@@ -500,6 +500,7 @@ class ReserveSpendResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     COVERED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
@@ -527,6 +528,10 @@ class ReserveSpendResponse(_message.Message):
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___LimitState]:
         """All that took part, for headers; at most 64. The tightest first."""
 
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentPrice]:
+        """Of the resolved model's deployments, so that who asks can tell a cost before it is posted; empty: too many."""
+
     def __init__(
         self,
         *,
@@ -540,16 +545,129 @@ class ReserveSpendResponse(_message.Message):
         limits: _abc.Iterable[Global___LimitState] | None = ...,
         covered_output_tokens: _builtins.int = ...,
         remaining_budget_usd_nanos: _builtins.int | None = ...,
+        prices: _abc.Iterable[Global___DeploymentPrice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "denial", b"denial", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prices", b"prices", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_budget_usd_nanos) -> _WhichOneofReturnType__remaining_budget_usd_nanos | None: ...
 
 Global___ReserveSpendResponse: _TypeAlias = ReserveSpendResponse  # noqa: Y015
+
+@_typing.final
+class DeploymentPrice(_message.Message):
+    """What a call that this deployment answers under this name of the model is charged, as the ledger works it
+    out: each kind of token x rate / 1,000,000, rounded half to even, plus the price of the request.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    provider: _builtins.str
+    upstream_model: _builtins.str
+    @_builtins.property
+    def rates(self) -> Global___Rates: ...
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:
+        """Ascending."""
+
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+        rates: Global___Rates | None = ...,
+        tiers: _abc.Iterable[Global___PriceTier] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "provider", b"provider", "rates", b"rates", "tiers", b"tiers", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeploymentPrice: _TypeAlias = DeploymentPrice  # noqa: Y015
+
+@_typing.final
+class Rates(_message.Message):
+    """In nano-USD per million tokens. Absent: these tokens cost what the others of their side cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    CACHE_READ_FIELD_NUMBER: _builtins.int
+    CACHE_CREATION_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    REQUEST_USD_NANOS_FIELD_NUMBER: _builtins.int
+    input: _builtins.int
+    output: _builtins.int
+    cache_read: _builtins.int
+    cache_creation: _builtins.int
+    reasoning: _builtins.int
+    request_usd_nanos: _builtins.int
+    """For each call."""
+    def __init__(
+        self,
+        *,
+        input: _builtins.int = ...,
+        output: _builtins.int = ...,
+        cache_read: _builtins.int | None = ...,
+        cache_creation: _builtins.int | None = ...,
+        reasoning: _builtins.int | None = ...,
+        request_usd_nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "reasoning", b"reasoning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "input", b"input", "output", b"output", "reasoning", b"reasoning", "request_usd_nanos", b"request_usd_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache_creation: _TypeAlias = _typing.Literal["cache_creation"]  # noqa: Y015
+    _WhichOneofArgType__cache_creation: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation"]  # noqa: Y015
+    _WhichOneofReturnType__cache_read: _TypeAlias = _typing.Literal["cache_read"]  # noqa: Y015
+    _WhichOneofArgType__cache_read: _TypeAlias = _typing.Literal["_cache_read", b"_cache_read"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
+    _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_creation) -> _WhichOneofReturnType__cache_creation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_read) -> _WhichOneofReturnType__cache_read | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015
+
+@_typing.final
+class PriceTier(_message.Message):
+    """Rates of the whole call once its prompt has more than so many tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TOKENS_ABOVE_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    prompt_tokens_above: _builtins.int
+    @_builtins.property
+    def rates(self) -> Global___Rates: ...
+    def __init__(
+        self,
+        *,
+        prompt_tokens_above: _builtins.int = ...,
+        rates: Global___Rates | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt_tokens_above", b"prompt_tokens_above", "rates", b"rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceTier: _TypeAlias = PriceTier  # noqa: Y015
 
 @_typing.final
 class TopUpSpendRequest(_message.Message):
