@@ -51,7 +51,8 @@ class CacheServicer(CacheServiceServicer):
             return response
         found, landing = await self._read(key, question, request, call)
         if found is None:
-            self._metrics.miss(self._cache.namespace(namespace))
+            if landing is None or landing.role is not Role.FOLLOWER:
+                self._metrics.miss(self._cache.namespace(namespace))
             if landing is not None:
                 response.flight.CopyFrom(convert.flight_to_proto(landing, self._cache.lease_s))
             return response
@@ -86,6 +87,7 @@ class CacheServicer(CacheServiceServicer):
         if entry is not None:
             self._metrics.hit(self._cache.namespace(request.namespace), entry)
             return pb.AwaitEntryResponse(entry=entry)
+        self._metrics.miss(self._cache.namespace(request.namespace))
         self._metrics.waited(landing.role)
         return pb.AwaitEntryResponse(flight=convert.flight_to_proto(landing, self._cache.lease_s))
 

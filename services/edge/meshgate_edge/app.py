@@ -27,7 +27,7 @@ from meshgate_edge.account_watch import AccountFollower
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
 from meshgate_edge.authentication import Authenticator
-from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.cache_step import CacheParts, CacheStep
 from meshgate_edge.call import CallInfo
 from meshgate_edge.call_log import CallLog
 from meshgate_edge.catalog_step import Catalog
@@ -37,6 +37,7 @@ from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.deployment_metrics import register_deployment_metrics
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline
+from meshgate_edge.flight import Flights
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_activity import ActivityEndpoints
 from meshgate_edge.http_admin import ManagementEndpoints
@@ -71,6 +72,7 @@ from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_edge.soft_budgets import SoftBudgets
 from meshgate_edge.spool import Spool, SpoolLimits
 from meshgate_edge.spool_replay import SpoolReplay
+from meshgate_edge.store_batch import StoreBatch
 from meshgate_edge.tokens import TokenCounter, families_of_groups
 from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
@@ -120,6 +122,10 @@ class _Edge:
         soft_budgets = SoftBudgets(runtime.registry, runtime.clock)
         self.observer = _Observers(self.metrics, compression_metrics, limit_metrics, soft_budgets, CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
+        batch = StoreBatch(
+            clients.cache, self.stores, timeout_s=limits.store_s, waiting_max=settings.stores_max
+        )
+        self.flights = Flights(clients.cache, config.cache, self.stores, runtime.clock)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
         self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)
         self.settlement = Settlement(
@@ -135,7 +141,9 @@ class _Edge:
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s, offline.outage, edge_id),
             cache=CacheStep(
-                clients.cache, config.cache, limits, self.stores, Circuit("cache", runtime.clock)
+                CacheParts(clients.cache, Circuit("cache", runtime.clock), self.flights, batch),
+                config.cache,
+                limits.lookup_s,
             ),
             compression=CompressionStep(
                 clients.compression, config.compression, limits.compress_s, runtime.clock
@@ -170,7 +178,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         stack.push_async_callback(edge.top_ups.drain, 0.0)
         stack.push_async_callback(edge.lease.release)
         watch = MeshWatch(channels)
-        background = TaskOwner("watch", 5)
+        background = TaskOwner("watch", 6)
         background.start(watch.run(), "mesh")
         deployments = RouterWatch(edge.clients.router)
         background.start(deployments.run(), "deployments")
@@ -181,6 +189,8 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
             follower = AccountFollower(edge.clients.ledger, offline.memory, runtime.clock)
             background.start(follower.run(), "accounts")
         background.start(edge.lease.keep(), "lease")
+        if runtime.config.cache.enabled and runtime.config.cache.single_flight:
+            background.start(edge.flights.keep(), "flights")
         stack.push_async_callback(background.drain, 0.0)
         server = runtime.server(settings, NOBODY)
         server.add_public(_gateway(edge, runtime))

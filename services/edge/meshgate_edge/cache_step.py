@@ -1,17 +1,20 @@
 """The cache's part of the pipeline: look an answer up, store one.
 
-Never an error to the call, never a wait beyond the limit.
+Never an error to the call, never a wait beyond the limit; but a call may wait for the answer of another that
+asks the same at the same time (flight.py).
 """
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import structlog
 
 from meshgate_chassis.config.model import CacheConfig
-from meshgate_chassis.deadline import detached_scope
 from meshgate_chassis.errors import MeshError
-from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
-from meshgate_edge.clients import HopLimits
+from meshgate_edge.flight import Flights
+from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -19,26 +22,34 @@ from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 log = structlog.get_logger("meshgate.edge.cache")
 
 
+@dataclass(frozen=True, slots=True)
+class CacheParts:
+    """What the step stands on."""
+
+    cache: CacheServiceClient
+    circuit: Circuit
+    flights: Flights
+    stores: StoreBatch
+
+
 class CacheStep:
     """Reads and writes the cache for calls that want it."""
 
-    def __init__(
-        self,
-        cache: CacheServiceClient,
-        config: CacheConfig,
-        limits: HopLimits,
-        tasks: TaskOwner,
-        circuit: Circuit,
-    ) -> None:
-        self._cache = cache
+    def __init__(self, parts: CacheParts, config: CacheConfig, lookup_timeout_s: float) -> None:
+        self._cache = parts.cache
+        self._circuit = parts.circuit
+        self._flights = parts.flights
+        self._stores = parts.stores
         self._config = config
-        self._limits = limits
-        self._tasks = tasks
-        self._circuit = circuit
+        self._lookup_timeout_s = lookup_timeout_s
+
+    def flight(self, run: CallRun) -> AbstractContextManager[None]:
+        """For the block of a call: others who wait for its answer are freed at its end, whatever happens."""
+        return self._flights.open(run)
 
     async def look_up(self, run: CallRun, request: chat_pb.ChatRequest) -> pb.Entry | None:
         """The stored answer, or None. Notes the key on the run when the answer may be stored later."""
-        if not self._wanted(run) or not self._circuit.allows():
+        if not wants_cache(self._config, run) or not self._circuit.allows():
             return None
         options = run.call.options.cache
         lookup = pb.LookupEntryRequest(
@@ -46,11 +57,12 @@ class CacheStep:
             chat=request,
             namespace=options.namespace,
             key_only=not options.read,
+            claim=self._flights.wanted(run),
         )
         if options.max_age_s is not None:
             lookup.max_age.FromNanoseconds(int(options.max_age_s * 1e9))
         try:
-            answer = await self._cache.lookup_entry(lookup, timeout_s=self._limits.lookup_s)
+            answer = await self._cache.lookup_entry(lookup, timeout_s=self._lookup_timeout_s)
         except MeshError as error:
             self._circuit.ended(error)
             log.info("lookup failed: a miss", error=error.reason)
@@ -58,7 +70,9 @@ class CacheStep:
         self._circuit.ended(None)
         run.cache_key = answer.cache_key
         run.question = answer.question if answer.HasField("question") else None
-        return answer.entry if answer.HasField("entry") else None
+        if answer.HasField("entry"):
+            return answer.entry
+        return await self._flights.join(run, answer.flight) if answer.HasField("flight") else None
 
     def store(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
         """Starts storing a whole answer, if the call allows it; the call does not wait for it."""
@@ -75,23 +89,24 @@ class CacheStep:
             namespace=run.call.options.cache.namespace,
             entry=entry,
             question=run.question,
+            flight_token=run.flight_token,
         )
         if run.call.options.cache.ttl_s is not None:
             request.ttl.FromNanoseconds(int(run.call.options.cache.ttl_s * 1e9))
         try:
-            self._tasks.start(self._store(request), "store")
+            self._stores.add(request)
         except MeshError as error:
             log.info("answer not stored", error=error.reason)
+        else:
+            self._flights.landed(run)
 
-    async def _store(self, request: pb.StoreEntryRequest) -> None:
-        try:
-            with detached_scope(self._limits.store_s):
-                await self._cache.store_entry(request)
-        except MeshError as error:
-            log.info("answer not stored", error=error.reason)
 
-    def _wanted(self, run: CallRun) -> bool:
-        options = run.call.options.cache
-        if not self._config.enabled or not (options.read or options.write):
-            return False
-        return self._config.mode != "default_off" or options.opt_in
+def wants_cache(config: CacheConfig, run: CallRun) -> bool:
+    """Whether this kind of call, and this call, may use the cache at all."""
+    options, kinds = run.call.options.cache, config.supported_call_types
+    if not config.enabled or not (options.read or options.write):
+        return False
+    kind = run.call.call_type
+    if kinds is not None and kind not in kinds and kind.removeprefix("a") not in kinds:
+        return False
+    return config.mode != "default_off" or options.opt_in

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
+from meshgate_chassis.price import Cost
 from meshgate_edge.call import CallInfo, ChatCall
+from meshgate_edge.cost import has_room
 from meshgate_edge.rate_limits import limits_of
 from meshgate_edge.token_families import OPENAI, Family, family_of
 from meshgate_edge.tokens import TokenCounter
@@ -28,6 +30,7 @@ class CallRun:
     start_monotonic_s: float
     account: ledger_pb.Account
     prompt_price: ledger_pb.PromptPrice | None = None  # None: not known
+    prices: Sequence[ledger_pb.DeploymentPrice] = ()  # of who may answer, as far as they are known
     model: str = ""  # after the key's aliases: what the hold was made for
     covered_output_tokens: int = 0  # what the hold pays for, of all choices together
     held_usd_nanos: int = 0
@@ -39,6 +42,7 @@ class CallRun:
     chunks: ChunkAccumulator | None = None  # of a stream under way
     cache_key: str = ""
     question: cache_pb.Question | None = None  # what the cache needs to offer the answer to others
+    flight_token: str = ""  # set while others wait for this call's answer
     usage: chat_pb.Usage | None = None  # as the provider reported it at the end of a stream
     first_usage: chat_pb.Usage | None = None  # the same, as far as it was reported with the first chunks
     response_id: str = ""  # the answer's, as the client sees it
@@ -96,6 +100,7 @@ class CallRun:
         self.prompt_price = answer.prompt_price if answer.HasField("prompt_price") else None
         self.covered_output_tokens = answer.covered_output_tokens
         self.held_usd_nanos = answer.held_usd_nanos
+        self.prices = answer.prices
         info = self.info
         info.limits = limits_of(answer.limits)
         if answer.HasField("remaining_budget_usd_nanos"):
@@ -105,6 +110,21 @@ class CallRun:
         info.key_spend_usd_nanos = account.spend_usd_nanos
         if account.HasField("max_budget_usd_nanos"):
             info.key_max_budget_usd_nanos = account.max_budget_usd_nanos
+
+    @property
+    def has_room(self) -> bool:
+        """See cost.has_room."""
+        info = self.info
+        held_tokens = self.prompt_tokens + self.covered_output_tokens
+        return has_room(info.limits, info.remaining_budget_usd_nanos, self.held_usd_nanos, held_tokens)
+
+    def priced(self, cost: Cost) -> None:
+        """Notes what will be charged; the key's spend as it was at the grant, and this."""
+        info = self.info
+        info.cost_usd_nanos = cost.total
+        info.output_cost_usd_nanos = cost.output + cost.reasoning
+        info.input_cost_usd_nanos = cost.total - info.output_cost_usd_nanos
+        info.key_spend_usd_nanos = self.account.spend_usd_nanos + cost.total
 
     def posted(self, posting: ledger_pb.SettleSpendResponse) -> None:
         """Notes what was charged."""

@@ -48,7 +48,7 @@ class Pipeline:
 
     async def create(self, call: ChatCall) -> Completed:
         """The whole answer. Raises MeshError."""
-        with self._accounts.open(call) as run:
+        with self._accounts.open(call) as run, self._steps.cache.flight(run):
             request = await self._admit(run)
             entry = await self._steps.cache.look_up(run, request)
             if entry is not None:
@@ -65,7 +65,7 @@ class Pipeline:
 
     async def stream(self, call: ChatCall) -> AsyncGenerator[StreamEvent, None]:
         """Started, Chunks as they come, Ended. Raises MeshError; without Ended the answer is truncated."""
-        with self._accounts.open(call) as run:
+        with self._accounts.open(call) as run, self._steps.cache.flight(run):
             request = await self._admit(run)
             entry = await self._steps.cache.look_up(run, request)
             if entry is not None:

@@ -6,11 +6,13 @@ from typing import Any
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.cache_step import CacheParts, CacheStep
 from meshgate_edge.call import CallInfo, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import DEFAULT_RULES, Circuit
 from meshgate_edge.clients import HopLimits
+from meshgate_edge.flight import Flights
+from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat
@@ -44,13 +46,14 @@ class SilentCache:
 async def test_a_cache_that_hangs_is_left_out() -> None:
     """Its deadline is waited for a few times, not on every call; after a pause it is tried again."""
     cache, clock = SilentCache(), ManualClock()
-    step = CacheStep(
-        CacheServiceClient(cache),
-        CacheConfig(enabled=True),
-        HopLimits(),
-        TaskOwner("stores", 1),
+    client, config, tasks = CacheServiceClient(cache), CacheConfig(enabled=True), TaskOwner("stores", 1)
+    parts = CacheParts(
+        client,
         Circuit("cache", clock),
+        Flights(client, config, tasks, clock),
+        StoreBatch(client, tasks, timeout_s=1.0, waiting_max=10),
     )
+    step = CacheStep(parts, config, HopLimits().lookup_s)
     request = chat.ChatRequest(model="m")
     call = ChatCall("id", Principal("open"), request)
     run = CallRun(call, CallInfo("id", "m"), 1, 0, 0.0, ledger_pb.Account())

@@ -254,6 +254,8 @@ CACHE_PARAMS: Table = {
     "supported_call_types": names,
     "similarity_threshold": share,
     "max_false_hit_rate": share,  # ours
+    "single_flight": flag,  # ours
+    "single_flight_streams": flag,  # ours
     "enabled": flag,  # cache_settings of a reference deployment
 }
 

@@ -169,7 +169,11 @@ class CacheConfig:
     mode: str = "default_on"  # or default_off: only requests that ask for it
     redis_url: Secret | None = None  # composed of url, or host, port, username, password, ssl
     redis_connections_max: int = 100
-    supported_call_types: Sequence[str] = ()
+    supported_call_types: Sequence[str] | None = None  # None: all; LiteLLM's names
+    single_flight: bool = True  # ours: of equal misses at the same time, one makes the answer
+    single_flight_streams: bool = (
+        False  # ours: of streams as well; a follower's first token comes with the last
+    )
 
 
 @dataclass(frozen=True, slots=True)

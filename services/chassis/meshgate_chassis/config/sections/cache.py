@@ -44,6 +44,8 @@ def read_cache(
         redis_url=address,
         redis_connections_max=params.get("max_connections", defaults.redis_connections_max),
         supported_call_types=params.get("supported_call_types", defaults.supported_call_types),
+        single_flight=params.get("single_flight", defaults.single_flight),
+        single_flight_streams=params.get("single_flight_streams", defaults.single_flight_streams),
         semantic=params.get("type", "").endswith("-semantic") or "similarity_threshold" in params,
         similarity_threshold=params.get("similarity_threshold", defaults.similarity_threshold),
         max_false_hit_rate=params.get("max_false_hit_rate", defaults.max_false_hit_rate),
