@@ -112,11 +112,12 @@ class Subject:
 
     async def entries(self) -> list[dict[str, Any]]:
         """The ledger's entries, after its books were proved to be right."""
+        await self.get("/global/spend")  # a report waits for answers whose posting is under way
         connection = await asyncpg.connect(self.mesh.database_url)
         try:
             verification = await verify(connection)
             assert () == verification.differences
-            rows = await connection.fetch("SELECT * FROM ledger.entries ORDER BY entry_id")
+            rows = await connection.fetch("SELECT * FROM ledger.entries ORDER BY start_time, entry_id")
             return [dict(row) for row in rows]
         finally:
             await connection.close()

@@ -14,6 +14,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_edge.bill import provider_was_called, settle_request, spend_legs, tokens_of_broken_call
 from meshgate_edge.call import CallInfo, ChatCall
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.cost import known_cost
 from meshgate_edge.observer import CallObserver
 from meshgate_edge.settlement import Settlement
 from meshgate_edge.tokens import TokenCounter
@@ -66,15 +67,20 @@ class Accounts:
     async def settle(
         self, run: CallRun, outcome: "pb.Outcome.ValueType", tokens: pb.TokenCounts, *, estimated: bool
     ) -> None:
-        """Posts a whole answer and waits for it, for a limited time."""
+        """Posts a whole answer. Waits for the posting, for a limited time, only where its cost is not known
+        without it, or where a limit is so near that the caller's next call needs what it gives back."""
         legs = spend_legs(run, self.counter)
         request = settle_request(run, outcome, tokens, legs, estimated=estimated, end_ns=self._clock.now_ns())
         run.settled = True
         run.info.outcome = "cache_hit" if outcome == pb.OUTCOME_CACHE_HIT else "success"
+        cost = known_cost(run.prices, request) if run.has_room else None
         try:
-            closing = self._settlement.settle(request)
+            closing = self._settlement.settle(request, told_nanos=None if cost is None else cost.total)
         except MeshError as error:  # the limit of settlements under way: the hold will expire, charged
             log.error("settlement not started", request_id=request.request_id, error=error.reason)
+            return
+        if cost is not None:
+            run.priced(cost)
             return
         posting = await self._settlement.posted(closing, SETTLE_WAIT_S)
         if posting is not None:

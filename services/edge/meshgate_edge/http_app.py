@@ -5,7 +5,7 @@ bodies (422) has it beside OpenAI's format, in which everything else is.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,10 @@ EXPOSED_HEADERS = (
 )
 
 
+async def nothing_waits() -> None:
+    """For who posts nothing behind an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpParts:
     """The endpoints, already built, and what all of them share."""
@@ -87,6 +91,7 @@ class HttpParts:
     version: str
     reports: tuple[APIRouter, ...] = ()
     credentials: CredentialEndpoints | None = None
+    caught_up: Callable[[], Awaitable[None]] = nothing_waits  # see Settlement.caught_up
 
 
 def build_http_app(parts: HttpParts) -> ASGIApp:
@@ -200,7 +205,7 @@ def _middleware(parts: HttpParts) -> list[Middleware]:
             expose_headers=list(EXPOSED_HEADERS),
             max_age=PREFLIGHT_S,
         ),
-        Middleware(ManagementBodies, limits=BodyLimits(MANAGEMENT_BYTES_MAX)),
+        Middleware(ManagementBodies, limits=BodyLimits(MANAGEMENT_BYTES_MAX), caught_up=parts.caught_up),
     ]
 
 

@@ -1,4 +1,8 @@
-"""Limits the bodies of management requests, which FastAPI reads without one. Pure ASGI."""
+"""Around management and reports: limits their bodies, which FastAPI reads without one, and lets the books
+catch up with what was answered before it was posted. Pure ASGI.
+"""
+
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,11 +17,12 @@ MANAGEMENT_PREFIXES = (
 
 
 class ManagementBodies:
-    """Reads the whole body within its limits, and hands it on."""
+    """Reads the whole body within its limits, and hands it on once `caught_up` returns."""
 
-    def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: BodyLimits, caught_up: Callable[[], Awaitable[None]]) -> None:
         self._app = app
         self._limits = limits
+        self._caught_up = caught_up
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(MANAGEMENT_PREFIXES):
@@ -29,6 +34,7 @@ class ManagementBodies:
             await send_error(send, error)
             return
         if body is not None:
+            await self._caught_up()
             await self._app(scope, _replayed(body, receive), send)
 
 

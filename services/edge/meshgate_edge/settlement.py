@@ -1,9 +1,9 @@
 """Posting what calls cost: at least once, many in one RPC, behind the answer, never lost silently.
 
-What waits while a batch is under way goes into the next one, together; nothing waits for company. The ledger
-makes a repeat harmless (request_id), so a closing is repeated until it is done or its attempts are used
-up; then the spool keeps it. Without one its hold expires at the ledger, which charges the estimate and flags
-it.
+What waits while a batch is under way goes into the next one, together. What nobody waits for waits for
+company, COMPANY_S at most; all else is on its way at once, and takes along what waits. The ledger makes
+a repeat harmless (request_id), so a closing is repeated until it is done or its attempts are used up; then
+the spool keeps it. Without one its hold expires at the ledger, which charges the estimate and flags it.
 Invariant: a closing outlives the request it is for, and is awaited at drain.
 """
 
@@ -29,6 +29,7 @@ ATTEMPTS_MAX = 8
 ATTEMPTS_BEFORE_SPOOL = 3  # what is on disk cannot die with this process
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
+COMPANY_S = 0.02
 RETRIED = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.INTERNAL})
 
 
@@ -55,13 +56,15 @@ class SettlementLimits:
 @dataclass(slots=True, eq=False)
 class Closing:
     """A settlement or a release on its way. `posting`: of a settlement that is done; None also for a release
-    and for what was given up. `done`: it is over, either way."""
+    and for what was given up. `done`: it is over, either way. `told_nanos`: what the client was told it cost,
+    when it did not wait."""
 
     item: pb.CloseSpend
     request_id: str
     done: asyncio.Event = field(default_factory=asyncio.Event)
     posting: pb.SettleSpendResponse | None = None
     attempts: int = 0
+    told_nanos: int | None = None
 
 
 class Settlement:
@@ -80,15 +83,18 @@ class Settlement:
         self._spool = spool
         self._attempts_max = ATTEMPTS_MAX if spool is None else ATTEMPTS_BEFORE_SPOOL
         self._queue: deque[Closing] = deque()
+        self._company: deque[Closing] = deque()  # nobody waits for these
+        self._gathering = False  # somebody will send them on
         self._open: set[Closing] = set()
         self._all_done = asyncio.Event()
         self._starting = False  # a worker that has not taken its batch yet takes this one, too
         self._workers = TaskOwner("settlement", limits.batches_max)
         self._pauses = TaskOwner("settlement-pauses", limits.open_max)
 
-    def settle(self, request: pb.SettleSpendRequest) -> Closing:
-        """Starts posting. Raises RESOURCE_EXHAUSTED/QUEUE_FULL."""
-        return self._start(Closing(pb.CloseSpend(settle=request), request.request_id))
+    def settle(self, request: pb.SettleSpendRequest, *, told_nanos: int | None = None) -> Closing:
+        """Starts posting. `told_nanos`: the client has its answer, and was told this cost. Raises
+        RESOURCE_EXHAUSTED/QUEUE_FULL."""
+        return self._start(Closing(pb.CloseSpend(settle=request), request.request_id, told_nanos=told_nanos))
 
     def void(self, request_id: str, reason: str) -> Closing:
         """Starts releasing a hold for which no provider was called. Raises RESOURCE_EXHAUSTED/QUEUE_FULL."""
@@ -104,8 +110,23 @@ class Settlement:
             return None
         return closing.posting
 
+    async def caught_up(self, wait_s: float) -> None:
+        """Waits, for a limited time, for what was answered before it was posted: who asks what was spent is
+        told of it. What has failed once is not waited for."""
+        waiting = [each for each in self._open if each.told_nanos is not None and each.attempts == 0]
+        if not waiting:
+            return
+        self._send_company()
+        try:
+            async with asyncio.timeout(wait_s):
+                for closing in waiting:
+                    await closing.done.wait()
+        except TimeoutError:
+            log.warning("settlements are late", count=len(waiting))
+
     async def drain(self, grace_s: float) -> int:
         """Waits up to `grace_s` for all closings; hands the rest to the spool; returns their number."""
+        self._send_company()
         if self._open:
             self._all_done.clear()
             try:
@@ -127,10 +148,29 @@ class Settlement:
         self._open.add(closing)
         if self._spool is not None and self._spool.intended(closing.request_id):
             self._pauses.start(self._give_up([closing], "OFFLINE"), "spool")
+        elif closing.told_nanos is not None:
+            self._company.append(closing)
+            if len(self._company) >= self._limits.items_max:
+                self._send_company()
+            elif not self._gathering:
+                self._gathering = True
+                contextvars.Context().run(self._pauses.start, self._gather(), "company")
         else:
             self._queue.append(closing)
             self._wake()
         return closing
+
+    async def _gather(self) -> None:
+        try:
+            await self._clock.sleep(COMPANY_S)
+        finally:
+            self._gathering = False
+        self._send_company()
+
+    def _send_company(self) -> None:
+        self._queue.extend(self._company)
+        self._company.clear()
+        self._wake()
 
     def _wake(self) -> None:
         if self._starting or not self._queue or self._workers.count >= self._limits.batches_max:
@@ -152,11 +192,12 @@ class Settlement:
     def _take(self) -> list[Closing]:
         """The next batch: of different requests, as the contract wants it."""
         batch: dict[str, Closing] = {}
-        while self._queue and len(batch) < self._limits.items_max:
-            if self._queue[0].request_id in batch:
-                break
-            closing = self._queue.popleft()
-            batch[closing.request_id] = closing
+        for queue in (self._queue, self._company):
+            while queue and len(batch) < self._limits.items_max:
+                if queue[0].request_id in batch:
+                    break
+                closing = queue.popleft()
+                batch[closing.request_id] = closing
         return list(batch.values())
 
     async def _send(self, batch: Sequence[Closing]) -> None:
@@ -184,6 +225,7 @@ class Settlement:
             closing.attempts += 1
             if result.WhichOneof("result") != "error":
                 closing.posting = result.settled if result.HasField("settled") else None
+                _compare(closing)
                 self._finish(closing)
             elif result.error.reason == "HOLD_UNKNOWN":  # a reservation that never arrived: nothing to close
                 log.info("nothing was held", request_id=closing.request_id)
@@ -234,6 +276,14 @@ class Settlement:
         closing.done.set()
         if not self._open:
             self._all_done.set()
+
+
+def _compare(closing: Closing) -> None:
+    """A price that changed within the call: the ledger is right, and the client was told otherwise."""
+    posting, told = closing.posting, closing.told_nanos
+    if posting is not None and told is not None and posting.charged_usd_nanos != told:
+        charged = posting.charged_usd_nanos
+        log.warning("charged other than told", request_id=closing.request_id, charged=charged, told=told)
 
 
 def _is_retried(error: pb.CloseSpendError) -> bool:
