@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -86,6 +87,7 @@ from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 NOBODY: frozenset[str] = frozenset()  # no service calls the edge; its clients show keys
 REQUEST_TASKS_MAX = 20_000
+POSTINGS_WAIT_S = 2.0  # what a report waits for answers whose posting is under way
 
 log = structlog.get_logger("meshgate.edge")
 
@@ -309,6 +311,7 @@ def _http_parts(
         config=runtime.config,
         telemetry=runtime.telemetry,
         version=release,
+        caught_up=partial(edge.settlement.caught_up, POSTINGS_WAIT_S),
     )
 
 
