@@ -37,7 +37,8 @@ from meshgate_edge.clients import HopLimits, MeshClients
 from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.deployment_metrics import register_deployment_metrics
-from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline
+from meshgate_edge.embedding_step import EmbeddingStep
+from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline, EmbeddingSteps
 from meshgate_edge.flight import Flights
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_activity import ActivityEndpoints
@@ -109,7 +110,7 @@ class _Edge:
     def __init__(
         self, settings: EdgeSettings, runtime: Runtime, clients: MeshClients, offline: "_Offline"
     ) -> None:
-        config, limits = runtime.config, HopLimits()
+        config, limits = runtime.config, HopLimits(lookup_s=settings.lookup_timeout_s)
         master_key = None if config.master_key is None else config.master_key.value
         self.clients = clients
         self.host = settings.bind_host(has_master_key=bool(master_key))
@@ -160,7 +161,12 @@ class _Edge:
             ),
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
-        self.embeddings = EmbeddingsPipeline(steps.admission, clients.router, accounts, runtime.clock)
+        embedding_cache = EmbeddingStep(
+            clients.cache, config.cache, limits, self.stores, Circuit("cache for embeddings", runtime.clock)
+        )
+        self.embeddings = EmbeddingsPipeline(
+            EmbeddingSteps(steps.admission, embedding_cache, clients.router), accounts, runtime.clock
+        )
         self.catalog = Catalog(clients, limits)
 
 

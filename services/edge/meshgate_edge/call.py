@@ -94,6 +94,7 @@ class CallInfo:
     provider_headers: Mapping[str, str] = field(default_factory=dict)
     cache_key: str = ""
     cache_hit: bool = False
+    cached_input_count: int = 0  # of a request for embeddings
     similarity: float | None = None  # set iff the answer was given to another question
     cache_source_key: str = ""  # set with it: to which
     original_prompt_tokens: int | None = None  # set iff compressed

@@ -30,6 +30,7 @@ class HopLimits:
 
     reserve_s: float = 5.0
     lookup_s: float = 0.050
+    lookup_many_s: float = 0.300  # of the vectors of a batch
     store_s: float = 2.0
     compress_s: float = 0.500
     settle_s: float = 5.0

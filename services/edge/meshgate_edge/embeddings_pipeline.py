@@ -1,5 +1,10 @@
-"""The data path of embeddings: reserve -> route -> settle. Books are kept as for a conversation."""
+"""The data path of embeddings: reserve -> look up -> route -> settle + store.
 
+Books are kept as for a conversation. Each input is looked up for itself; the router is asked for those that
+are missing only, and only they are charged.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshgate_chassis.clock import Clock
@@ -7,6 +12,7 @@ from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
 from meshgate_edge.call import CallInfo, CallOptions, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.embedding_step import EmbeddingStep, Looked
 from meshgate_edge.pipeline import route_options
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.embeddings.v1 import embeddings_pb2 as pb
@@ -15,6 +21,7 @@ from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 CALL_TYPE = "aembedding"  # LiteLLM's name
+OTHER_MODEL = "other_model"  # of a leg whose vectors do not go with those of the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,20 @@ class Embedded:
     info: CallInfo
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingSteps:
+    """What a request passes through, in order."""
+
+    admission: Admission
+    cache: EmbeddingStep
+    router: RouterServiceClient
+
+
 class EmbeddingsPipeline:
     """Orchestrates one request for embeddings over the mesh."""
 
-    def __init__(
-        self, admission: Admission, router: RouterServiceClient, accounts: Accounts, clock: Clock
-    ) -> None:
-        self._admission = admission
-        self._router = router
+    def __init__(self, steps: EmbeddingSteps, accounts: Accounts, clock: Clock) -> None:
+        self._steps = steps
         self._accounts = accounts
         self._clock = clock
 
@@ -57,18 +70,51 @@ class EmbeddingsPipeline:
         with self._accounts.open(call.on_the_books(), self._tokens(call.request)) as run:
             request = pb.EmbeddingsRequest()
             request.CopyFrom(call.request)
-            request.model = await self._admission.reserve(run)
-            run.asked = True
-            asked_s = self._clock.monotonic_s()
-            answer = await self._router.create_embeddings(
-                router_pb.CreateEmbeddingsRequest(
-                    request_id=call.call_id, embeddings=request, options=route_options(run)
-                )
+            request.model = await self._steps.admission.reserve(run)
+            looked = await self._steps.cache.look_up(run, request)
+            _note_found(run, looked)
+            if not looked.missing:
+                return await self._hit(run, looked)
+            answer = await self._ask(run, request, looked)
+            if looked.found and not _goes_with(run, answer, looked):
+                # Vectors of two models cannot be compared: those found are of no use beside this answer.
+                run.legs = [*run.legs, _leg(run, answer)]
+                looked = looked.nothing_found()
+                _note_found(run, looked)
+                answer = await self._ask(run, request, looked)
+            await self._settle(run, answer)
+            if run.info.attempted_fallbacks == 0:  # else they are not of the model that was asked for
+                self._steps.cache.store(run, looked, answer, self._weights(_only(request, looked.missing)))
+            return Embedded(_assembled(looked, answer), run.info)
+
+    async def _ask(
+        self, run: CallRun, request: pb.EmbeddingsRequest, looked: Looked
+    ) -> pb.EmbeddingsResponse:
+        """The vectors of the inputs that are missing."""
+        wanted = _only(request, looked.missing)
+        run.prompt_tokens = sum(self._weights(wanted))
+        run.asked = True
+        legs = run.legs
+        asked_s = self._clock.monotonic_s()
+        answer = await self._steps.router.create_embeddings(
+            router_pb.CreateEmbeddingsRequest(
+                request_id=run.call.call_id, embeddings=wanted, options=route_options(run)
             )
-            run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
-            run.served(answer.served_by)
-            await self._settle(run, answer.response)
-            return Embedded(answer.response, run.info)
+        )
+        run.info.provider_duration_s += self._clock.monotonic_s() - asked_s
+        run.served(answer.served_by)
+        run.legs = [*legs, *run.legs]
+        return answer.response
+
+    async def _hit(self, run: CallRun, looked: Looked) -> Embedded:
+        """All of them were known: it costs nothing, and the ledger hears of it."""
+        info = run.info
+        info.cache_hit, info.cache_key = True, run.cache_key
+        info.deployment_id = looked.found[0].deployment_id
+        info.model_group = run.call.request.model
+        tokens = ledger_pb.TokenCounts(prompt_tokens=looked.prompt_tokens)
+        await self._accounts.settle(run, ledger_pb.OUTCOME_CACHE_HIT, tokens, estimated=False)
+        return Embedded(_assembled(looked, pb.EmbeddingsResponse(model=looked.model)), info)
 
     async def _settle(self, run: CallRun, response: pb.EmbeddingsResponse) -> None:
         counted = not response.usage.HasField("prompt_tokens")
@@ -79,9 +125,65 @@ class EmbeddingsPipeline:
         await self._accounts.settle(run, ledger_pb.OUTCOME_SUCCESS, usage, estimated=counted)
 
     def _tokens(self, request: pb.EmbeddingsRequest) -> int:
+        return sum(self._weights(request))
+
+    def _weights(self, request: pb.EmbeddingsRequest) -> list[int]:
+        """Tokens of each input."""
         counter = self._accounts.counter
         family = counter.group(request.model)
-        return sum(
+        return [
             counter.text(item.text, family) if item.WhichOneof("input") == "text" else len(item.tokens.ids)
             for item in request.inputs
-        )
+        ]
+
+
+def _note_found(run: CallRun, looked: Looked) -> None:
+    """For the ledger and the headers: what the cache saved, and under which key."""
+    run.cache_key = looked.keys[0] if looked.keys else ""
+    run.info.saved_usd_nanos = looked.saved_usd_nanos
+    run.info.cached_input_count = len(looked.found)
+
+
+def _only(request: pb.EmbeddingsRequest, places: Sequence[int]) -> pb.EmbeddingsRequest:
+    """The request with these inputs only."""
+    if len(places) == len(request.inputs):
+        return request
+    wanted = pb.EmbeddingsRequest()
+    wanted.CopyFrom(request)
+    del wanted.inputs[:]
+    wanted.inputs.extend(request.inputs[at] for at in places)
+    return wanted
+
+
+def _goes_with(run: CallRun, answer: pb.EmbeddingsResponse, looked: Looked) -> bool:
+    """Whether the answer's vectors are of the model of those that were found."""
+    return run.info.attempted_fallbacks == 0 and answer.model == looked.model
+
+
+def _leg(run: CallRun, answer: pb.EmbeddingsResponse) -> router_pb.Leg:
+    """A call that has to be paid although its vectors are not used."""
+    info = run.info
+    return router_pb.Leg(
+        deployment_id=info.deployment_id,
+        provider=info.provider,
+        upstream_model=info.upstream_model,
+        model_group=info.model_group,
+        usage=answer.usage,
+        estimated=not answer.usage.HasField("prompt_tokens"),
+        reason=OTHER_MODEL,
+    )
+
+
+def _assembled(looked: Looked, fresh: pb.EmbeddingsResponse) -> pb.EmbeddingsResponse:
+    """One vector for each input, in order. Usage is of all inputs, as without a cache; the charge is not."""
+    if not looked.found:
+        return fresh
+    response = pb.EmbeddingsResponse(model=fresh.model)
+    response.usage.CopyFrom(fresh.usage)
+    response.usage.prompt_tokens += looked.prompt_tokens
+    response.usage.total_tokens = response.usage.prompt_tokens
+    new = iter(fresh.embeddings)
+    response.embeddings.extend(
+        entry.embedding if entry is not None else next(new) for entry in looked.entries
+    )
+    return response

@@ -29,7 +29,7 @@ log = structlog.get_logger("meshgate.edge.flight")
 @dataclass(frozen=True, slots=True)
 class FlightRules:
     """`wait_s_max`: of one follower, and never more than half of the time that its call has. With less than
-    `wait_s_min` a call neither leads nor waits. `attempts_max`: a replica of the cache that is lost costs one.
+    `wait_s_min` a call neither leads nor waits. `attempts_max`: a lost replica of the cache costs one.
     """
 
     wait_s_max: float = 120.0

@@ -54,6 +54,8 @@ def _known(info: CallInfo) -> Iterator[Header]:
     yield b"x-litellm-attempted-retries", b"%d" % info.attempted_retries
     yield b"x-litellm-attempted-fallbacks", b"%d" % info.attempted_fallbacks
     yield b"x-cache-status", b"HIT" if info.cache_hit else b"MISS"
+    if info.cached_input_count:
+        yield b"x-meshgate-cached-inputs", b"%d" % info.cached_input_count
     if info.cache_hit:
         yield b"x-litellm-cache-key", _value(info.cache_key)
         if info.similarity is not None:

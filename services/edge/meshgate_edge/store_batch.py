@@ -77,15 +77,13 @@ class StoreBatch:
         return batch
 
     async def _send(self, batch: list[pb.StoreEntryRequest]) -> None:
-        error: MeshError | None = None
-        for _ in range(ATTEMPTS_MAX):
+        request = pb.StoreEntriesRequest(stores=batch)
+        for left in reversed(range(ATTEMPTS_MAX)):
             try:
                 with detached_scope(self._timeout_s):
-                    await self._cache.store_entries(pb.StoreEntriesRequest(stores=batch))
-                return
-            except MeshError as raised:
-                error = raised
-                if raised.reason not in LOST_REASONS:
-                    break
-        assert error is not None, "it was tried"
-        log.info("answers not stored", count=len(batch), error=error.reason)
+                    await self._cache.store_entries(request)
+            except MeshError as error:
+                if left and error.reason in LOST_REASONS:
+                    continue
+                log.info("answers not stored", count=len(batch), error=error.reason)
+            return
