@@ -1,5 +1,6 @@
 """A simple model of the ledger: dictionaries and sums, one request at a time."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 LEASE_S = 6
@@ -90,8 +91,17 @@ class Model:
         return (since // limit.length_s + 1) * limit.length_s - self.start_s
 
     def reserve(self, request: Request, least_output: int | None) -> str:
-        """GRANTED, or the reason of the denial; the request's hold is filled in."""
+        """GRANTED, or the reason of the denial; fills in the hold. Only a grant begins a period."""
+        before = {name: deepcopy(self.accounts[name].limits) for name in request.scopes}
         self.roll(request.scopes, ("spend", "requests", "tokens"))
+        verdict = self.decide(request, least_output)
+        if verdict != "GRANTED":
+            for name, limits in before.items():
+                self.accounts[name].limits = limits
+        return verdict
+
+    def decide(self, request: Request, least_output: int | None) -> str:
+        """As `reserve`, when every period is under way."""
         held_output = request.output
         tokens = request.prompt + request.output
         slot = False

@@ -1,6 +1,6 @@
 """A ledger under test: its own parts on a real database, at a time of its own."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -159,16 +159,31 @@ class LedgerSubject:
 
     async def uses(self, account_id: str) -> dict[tuple[str, str], int]:
         """What is used now of each of the account's limits; spend: without what is held."""
+        found = await self.all_uses([account_id])
+        return {name[1:]: used for name, used in found.items()}
+
+    async def all_uses(self, account_ids: Collection[str]) -> dict[tuple[str, str, str], int]:
+        """As `uses`, by account as well."""
         found = await self.database.use(
-            lambda connection: read_limits(connection, [account_id], utc(self.clock.now_ns()))
+            lambda connection: read_limits(connection, account_ids, utc(self.clock.now_ns()))
         )
-        return {(use.spec.metric, use.spec.period): use.used for use in found.get(account_id, ())}
+        return {
+            (account_id, use.spec.metric, use.spec.period): use.used
+            for account_id, uses in found.items()
+            for use in uses
+        }
 
     async def account(self, account_id: str) -> tuple[int, int, int]:
         """Posted, held and calls that have a slot."""
-        found = await self.database.use(lambda connection: read_accounts(connection, [account_id]))
-        state = found[account_id]
-        return state.posted_nanos, state.pending_nanos, state.open_calls
+        return (await self.all_accounts([account_id]))[account_id]
+
+    async def all_accounts(self, account_ids: Collection[str]) -> dict[str, tuple[int, int, int]]:
+        """As `account`, of those that exist."""
+        found = await self.database.use(lambda connection: read_accounts(connection, account_ids))
+        return {
+            account_id: (state.posted_nanos, state.pending_nanos, state.open_calls)
+            for account_id, state in found.items()
+        }
 
     async def void(self, request_id: str) -> None:
         await self.ledger.void(request_id, "SERVICE_UNREACHABLE", TIMEOUT_S)

@@ -115,8 +115,8 @@ $$;
 
 -- Decides a batch of reservations in one round trip: in the order given, each against what the ones before
 -- it left, on all of its scopes or none. An item that does not fit does not stand in the way of a smaller
--- one. The request_ids of a batch differ, its scopes too; `p_versions` are those that the callers judged,
--- 0: known not to exist.
+-- one, and begins no period: a grant does. The request_ids of a batch differ, its scopes too; `p_versions` are
+-- those that the callers judged, 0: known not to exist.
 CREATE FUNCTION ledger.reserve(
     p_now timestamptz,
     p_durable boolean,
@@ -160,7 +160,11 @@ DECLARE
     used_more bigint[] := '{}';
     ends timestamptz[] := '{}';
     owners text[] := '{}';
+    names text[] := '{}';
     periods text[] := '{}';
+    is_due boolean[] := '{}';  -- its period is over, or never began: it begins with the first grant
+    is_begun boolean[] := '{}';
+    bases bigint[] := '{}';
     -- By item.
     states text[] := '{}';
     reasons text[] := '{}';
@@ -198,21 +202,23 @@ BEGIN
         total[found.scope] := found.posted_nanos + found.pending_nanos;
     END LOOP;
 
-    IF EXISTS (
-        SELECT FROM ledger.limits l
-        WHERE l.account_id = ANY (p_scopes) AND l.metric <> 'parallel' AND l.period <> ''
-            AND coalesce(l.ends_at <= p_now, true)
-    ) THEN
-        PERFORM ledger.roll_limits(p_now, p_timezone, p_scopes, '{spend,requests,tokens}');
-    END IF;
     limits := ARRAY[]::ledger.limit_state[];
     FOR found IN
-        SELECT s.ordinality::int AS scope, l.metric, l.period, l.maximum, l.soft_maximum, l.ends_at,
-            CASE l.metric WHEN 'spend' THEN a.posted_nanos - l.base + a.pending_nanos
-                WHEN 'parallel' THEN a.open_calls ELSE l.used END AS used, l.account_id
+        SELECT s.ordinality::int AS scope, l.account_id, l.metric, l.period, l.maximum, l.soft_maximum,
+            d.is_due, a.posted_nanos,
+            CASE WHEN l.metric = 'parallel' THEN a.open_calls
+                WHEN l.metric = 'spend' THEN
+                    a.pending_nanos + CASE WHEN d.is_due THEN 0 ELSE a.posted_nanos - l.base END
+                WHEN d.is_due THEN 0 ELSE l.used END AS used,
+            CASE WHEN NOT d.is_due THEN l.ends_at
+                WHEN l.metric = 'spend' THEN ledger.period_end(l.period, p_now, p_timezone)
+                ELSE p_now + ledger.period_length(l.period) END AS ends_at
         FROM unnest(p_scopes) WITH ORDINALITY s (account_id, ordinality)
         JOIN ledger.accounts a ON a.account_id = s.account_id
         JOIN ledger.limits l ON l.account_id = s.account_id
+        CROSS JOIN LATERAL (
+            SELECT l.metric <> 'parallel' AND l.period <> '' AND coalesce(l.ends_at <= p_now, true) AS is_due
+        ) d
         ORDER BY s.ordinality, position(l.metric IN 'spend requests tokens parallel'), l.period
     LOOP
         limit_count := limit_count + 1;
@@ -226,13 +232,19 @@ BEGIN
         used_more[limit_count] := 0;
         ends[limit_count] := found.ends_at;
         owners[limit_count] := found.account_id;
+        names[limit_count] := found.metric;
+        is_due[limit_count] := found.is_due;
+        is_begun[limit_count] := false;
+        bases[limit_count] := found.posted_nanos;
         periods[limit_count] := found.period;
-        limits[limit_count] := ROW(found.scope, found.metric, found.period, found.maximum, found.soft_maximum, found.ends_at);
+        limits[limit_count] := ROW(found.scope, found.metric, found.period, found.maximum,
+            found.soft_maximum, found.ends_at);
     END LOOP;
 
     FOR item IN
         SELECT i.ordinality::int AS number, i.scopes, i.key_version, i.denial_reason,
-            i.amount_nanos, i.least_nanos, i.prompt_tokens, i.prompt_tokens + i.output_tokens AS tokens, i.least_tokens,
+            i.amount_nanos, i.least_nanos, i.prompt_tokens, i.prompt_tokens + i.output_tokens AS tokens,
+            i.least_tokens,
             h.request_id IS NOT NULL AS is_decided,
             k.key_hash IS NULL OR k.deleted_at IS NOT NULL AS is_unknown, k.version
         FROM unnest(p_items) WITH ORDINALITY i
@@ -338,6 +350,7 @@ BEGIN
                 needed := CASE metrics[each] WHEN 's' THEN amount WHEN 't' THEN tokens ELSE 1 END;
                 used[each] := used[each] + needed;
                 used_more[each] := used_more[each] + needed;
+                is_begun[each] := is_due[each];
                 used_after := used_after || used[each];
             END LOOP;
         END LOOP;
@@ -358,7 +371,8 @@ BEGIN
         reasons[i.ordinality], i.denial_message, refusals[i.ordinality],
         i.end_user, i.tags, p_now, i.expires_at, i.edge_id, coalesce(slots[i.ordinality], false),
         CASE WHEN cardinality(i.scopes) = 1 THEN '{}' ELSE ARRAY(
-            SELECT p_scopes[abs(s.scope)] FROM unnest(i.scopes[2:]) s (scope) WHERE p_versions[abs(s.scope)] > 0
+            SELECT p_scopes[abs(s.scope)] FROM unnest(i.scopes[2:]) s (scope)
+            WHERE p_versions[abs(s.scope)] > 0
         ) END,
         i.user_id, i.team_id, i.organization_id
     FROM unnest(p_items) WITH ORDINALITY i
@@ -375,11 +389,16 @@ BEGIN
     FROM unnest(p_scopes, held_more, called_more) more (account_id, nanos, calls)
     WHERE a.account_id = more.account_id AND (more.nanos > 0 OR more.calls > 0);
 
-    IF 'r' = ANY (metrics) OR 't' = ANY (metrics) THEN
-        UPDATE ledger.limits l SET used = l.used + more.used
-        FROM unnest(owners, metrics, periods, used_more) more (account_id, metric, period, used)
-        WHERE l.account_id = more.account_id AND l.period = more.period AND more.used > 0
-            AND l.metric = CASE more.metric WHEN 'r' THEN 'requests' WHEN 't' THEN 'tokens' END;
+    IF 'r' = ANY (metrics) OR 't' = ANY (metrics) OR true = ANY (is_begun) THEN
+        UPDATE ledger.limits l
+        SET used = CASE WHEN l.metric = 'spend' THEN 0 WHEN m.is_begun THEN m.used ELSE l.used + m.used END,
+            base = CASE WHEN m.is_begun AND l.metric = 'spend' THEN m.base ELSE l.base END,
+            starts_at = CASE WHEN m.is_begun THEN p_now ELSE l.starts_at END,
+            ends_at = CASE WHEN m.is_begun THEN m.ends_at ELSE l.ends_at END
+        FROM unnest(owners, names, periods, used_more, is_begun, bases, ends)
+            m (account_id, metric, period, used, is_begun, base, ends_at)
+        WHERE l.account_id = m.account_id AND l.metric = m.metric AND l.period = m.period
+            AND (m.is_begun OR (m.used > 0 AND m.metric IN ('requests', 'tokens')));
     END IF;
 
     decisions := ARRAY(
@@ -391,8 +410,8 @@ BEGIN
                 used_after[used_from[i.ordinality]:used_to[i.ordinality]],
                 NULL, NULL, NULL, NULL)::ledger.decision
         ELSE (
-            SELECT ROW(i.request_id, h.state, h.state IS NOT NULL, h.output_tokens, h.amount_nanos, h.spend_nanos,
-                h.denial_reason, h.denial_limit, NULL, h.account_id, h.model, h.resolved_model,
+            SELECT ROW(i.request_id, h.state, h.state IS NOT NULL, h.output_tokens, h.amount_nanos,
+                h.spend_nanos, h.denial_reason, h.denial_limit, NULL, h.account_id, h.model, h.resolved_model,
                 h.denial_message)::ledger.decision
             FROM (SELECT) one
             LEFT JOIN ledger.holds h ON h.request_id = i.request_id

@@ -125,8 +125,8 @@ BEGIN
     IF has_tokens THEN
         UPDATE ledger.limits l SET used = greatest(l.used + more.tokens, 0)
         FROM (
-            SELECT l.account_id, l.period, sum(i.used_tokens - CASE i.leg WHEN 0 THEN h.tokens ELSE 0 END)::bigint
-                AS tokens
+            SELECT l.account_id, l.period,
+                sum(i.used_tokens - CASE i.leg WHEN 0 THEN h.tokens ELSE 0 END)::bigint AS tokens
             FROM unnest(p_items) i
             JOIN ledger.holds h ON h.request_id = i.request_id
             CROSS JOIN LATERAL unnest(array_prepend(h.account_id, h.scopes)) x (account_id)
@@ -259,7 +259,8 @@ AS $$
     LEFT JOIN ledger.accounts a ON a.account_id = i.account_id AND a.account_id = ANY (p_locked)
     LEFT JOIN ledger.holds h ON h.request_id = i.request_id
     LEFT JOIN ledger.keys k ON k.key_hash = i.key_hash
-    WHERE i.leg = 0 AND h.request_id IS NULL AND (i.kind = 'void' OR (i.kind = 'charge' AND a.account_id IS NOT NULL))
+    WHERE i.leg = 0 AND h.request_id IS NULL
+        AND (i.kind = 'void' OR (i.kind = 'charge' AND a.account_id IS NOT NULL))
         AND NOT EXISTS (SELECT FROM ledger.entries e WHERE e.request_id = i.request_id)
     ORDER BY i.request_id
     ON CONFLICT DO NOTHING
