@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
+from meshgate_cache.claims import Claim, Look
 from meshgate_cache.entry import CacheEntry
 from meshgate_cache.keys import cache_key, store_key, store_prefix
-from meshgate_cache.store import Store
+from meshgate_cache.store import Put, Store
 
 ENTRY: Final = CacheEntry(b"an answer", 1_700_000_000_000_000_000, "deployment", 1_234)
 LONG_S: Final = 5.0  # the caller's time left, where it does not matter
@@ -68,6 +69,50 @@ class StoreSuite:
         await self.after(store, name(request=b"other"))
 
         assert ENTRY == await store.get(name(), LONG_S)
+
+    async def test_many_are_put_and_found_at_once(self, store: Store) -> None:
+        """In the order of the keys; what is missing is None; nothing is nothing."""
+        keys = [name(request=bytes([number])) for number in range(4)]
+        await store.put_many([Put(key, ENTRY, TTL_S) for key in keys[:3]], LONG_S)
+        await store.put_many([], LONG_S)
+
+        assert [ENTRY, None, ENTRY] == await store.get_many([keys[0], keys[3], keys[2]], LONG_S)
+        assert [] == await store.get_many([], LONG_S)
+
+    async def test_the_first_claim_holds(self, store: Store) -> None:
+        """Until it is released by its own token; it is no entry, and an entry ends it."""
+        one, two = Claim(name(), "one", TTL_S), Claim(name(), "two", TTL_S)
+
+        assert Look(holder="one") == await store.get_or_claim(one, LONG_S)
+        assert Look(holder="one") == await store.get_or_claim(two, LONG_S)
+        assert await store.get(name(), LONG_S) is None
+        await store.release(two, unshared=False, remaining_s=LONG_S)
+        assert (1, 0) == (await store.renew([one], LONG_S), await store.renew([two], LONG_S))
+        await store.release(one, unshared=False, remaining_s=LONG_S)
+        assert Look(holder="two") == await store.get_or_claim(two, LONG_S)
+        await store.put(name(), ENTRY, TTL_S, LONG_S)
+        assert Look(ENTRY) == await store.get_or_claim(one, LONG_S)
+        await store.release(two, unshared=True, remaining_s=LONG_S)
+        assert Look(ENTRY) == await store.get_or_claim(one, LONG_S)
+
+    async def test_where_answers_are_not_kept_nobody_claims(self, store: Store) -> None:
+        """But an answer may be put all the same; and what is cleared can be claimed."""
+        one, two = Claim(name(), "one", TTL_S), Claim(name(), "two", TTL_S)
+        await store.get_or_claim(one, LONG_S)
+        await store.release(one, unshared=True, remaining_s=LONG_S)
+
+        assert Look() == await store.get_or_claim(two, LONG_S)
+        await store.clear(store_prefix("n", ""), LONG_S)
+        assert Look(holder="two") == await store.get_or_claim(two, LONG_S)
+
+    async def test_a_claim_ends_with_its_lease(self, store: Store) -> None:
+        """Then the next one gets it."""
+        short = Claim(name(), "one", self.short_s)
+        await store.get_or_claim(short, LONG_S)
+        await store.put(name(request=b"beside"), ENTRY, self.short_s, LONG_S)
+        await self.after(store, name(request=b"beside"))
+
+        assert Look(holder="two") == await store.get_or_claim(Claim(name(), "two", TTL_S), LONG_S)
 
     async def test_keys_are_deleted(self, store: Store) -> None:
         """Those that exist are counted; the others stay."""
