@@ -6,7 +6,7 @@ in the order of its SQL type. Accounts are sent once for each batch, however man
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -47,8 +47,7 @@ class ReserveItem(NamedTuple):
     denial_message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """A request's hold as it is in the database, or state "stale".
 
     `refused_by`: the limit that did; `limits`: all that took part, after a grant by this batch.
@@ -106,13 +105,15 @@ async def run_reserve(
             list(versions.values()),
             [(each.item[0], each.scopes, *each.item[2:]) for each in asked.values()],
         )
-        found = _decisions(answer, list(versions), asked)
+        found = _decisions(answer, list(versions), list(asked.values()))
+    if len(found) == len(items):
+        return [found[item.request_id] for item in items]
     results = []
     for item in items:
         reserved = found.get(item.request_id, STALE)
         results.append(reserved)
         if not reserved.is_repeat and reserved is not STALE:
-            found[item.request_id] = replace(reserved, is_repeat=True)  # twice in one batch
+            found[item.request_id] = reserved._replace(is_repeat=True)  # twice in one batch
     return results
 
 
@@ -147,21 +148,40 @@ def _numbered(scopes: Sequence[Scope], numbers: dict[str, int], versions: dict[s
 
 
 def _decisions(
-    answer: asyncpg.Record, account_ids: Sequence[str], asked: dict[str, _Asked]
+    answer: asyncpg.Record, account_ids: Sequence[str], asked: Sequence[_Asked]
 ) -> dict[str, Reserved]:
     by_scope: dict[int, list[asyncpg.Record]] = {}
     for limit in answer["limits"]:
         by_scope.setdefault(limit["scope"], []).append(limit)
     found = {}
-    for row in answer["decisions"]:
-        each = asked[row["request_id"]]
-        if row["is_repeat"]:
-            found[each.item.request_id] = _earlier(row)
-        elif row["state"] is None:
-            found[each.item.request_id] = STALE
-        else:
-            limits = _limits(row["used"], each.scopes, account_ids, by_scope) if row["used"] else ()
-            found[each.item.request_id] = _decided(row, each.item, limits)
+    columns = ("states", "amounts", "outputs", "spends", "reasons", "refusals", "used_to")
+    used, used_from = answer["used_after"], 0
+    for each, state, amount, output, spend, reason, refusal, used_to in zip(
+        asked, *(answer[name] for name in columns), strict=True
+    ):
+        if state is None:
+            continue
+        item = each.item
+        limits: tuple[LimitNow, ...] = ()
+        if used_to is not None and used_to > used_from:
+            limits = _limits(used[used_from:used_to], each.scopes, account_ids, by_scope)
+            used_from = used_to
+        found[item.request_id] = Reserved(
+            state,
+            item.scopes[0].record.account_id,
+            item.model,
+            item.resolved_model,
+            item.output_tokens if output is None else output,
+            item.amount_nanos if amount is None else amount,
+            spend,
+            reason,
+            item.denial_message,
+            limit_from_json(refusal),
+            False,
+            limits,
+        )
+    for row in answer["earlier"]:
+        found[asked[row["number"] - 1].item.request_id] = _earlier(row)
     return found
 
 
@@ -231,25 +251,10 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
     )
 
 
-def _decided(row: asyncpg.Record, item: ReserveItem, limits: tuple[LimitNow, ...]) -> Reserved:
-    """By this batch: what the row does not say is as it was asked."""
-    return Reserved(
-        state=row["state"],
-        account_id=item.scopes[0].record.account_id,
-        model=item.model,
-        resolved_model=item.resolved_model,
-        output_tokens=row["output_tokens"],
-        amount_nanos=row["amount_nanos"],
-        spend_nanos=row["spend_nanos"],
-        denial_reason=row["denial_reason"],
-        denial_message=item.denial_message,
-        refused_by=limit_from_json(row["denial_limit"]),
-        is_repeat=False,
-        limits=limits,
-    )
-
-
 def _earlier(row: asyncpg.Record) -> Reserved:
+    """By another transaction, or not at all."""
+    if row["state"] is None:
+        return STALE
     return Reserved(
         state=row["state"],
         account_id=row["account_id"],

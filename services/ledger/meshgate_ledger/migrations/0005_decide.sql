@@ -71,19 +71,16 @@ CREATE TYPE ledger.reserve_item AS (
     denial_message text
 );
 
--- What became of an item. `state` is that of the request's hold; NULL: nothing was decided, because the key
--- or an account is another than the caller judged. Of what was decided now only that is told that the caller
--- does not know: account_id, models and message are NULL.
-CREATE TYPE ledger.decision AS (
-    request_id text,
+-- The hold of an item that nothing was decided for now: it was decided by an earlier transaction. `state` NULL:
+-- there is none, because the key or an account is another than the caller judged.
+CREATE TYPE ledger.earlier_decision AS (
+    number int,  -- of the item
     state text,
-    is_repeat boolean,  -- decided by an earlier transaction
     output_tokens bigint,
     amount_nanos bigint,
     spend_nanos bigint,
     denial_reason text,
     denial_limit jsonb,
-    used bigint[],  -- of each limit of each of its scopes, in order, after a grant; spend: with what is held
     account_id text,
     model text,
     resolved_model text,
@@ -117,6 +114,11 @@ $$;
 -- it left, on all of its scopes or none. An item that does not fit does not stand in the way of a smaller
 -- one, and begins no period: a grant does. The request_ids of a batch differ, its scopes too; `p_versions` are
 -- those that the callers judged, 0: known not to exist.
+--
+-- What was decided comes as arrays by number of the item, which cost a fraction of rows: states (NULL: see
+-- `earlier`), what was granted where it is not what was asked, posted amounts, why it was refused and by which
+-- limit. `used`: after a grant, of each limit of each of its scopes, in order, with what is held; an item's end
+-- at `used_to`.
 CREATE FUNCTION ledger.reserve(
     p_now timestamptz,
     p_durable boolean,
@@ -124,8 +126,16 @@ CREATE FUNCTION ledger.reserve(
     p_scopes text[],
     p_versions bigint[],
     p_items ledger.reserve_item[],
-    OUT decisions ledger.decision[],
-    OUT limits ledger.limit_state[]
+    OUT states text[],
+    OUT amounts bigint[],
+    OUT outputs bigint[],
+    OUT spends bigint[],
+    OUT reasons text[],
+    OUT refusals jsonb[],
+    OUT used_to int[],
+    OUT used_after bigint[],
+    OUT limits ledger.limit_state[],
+    OUT earlier ledger.earlier_decision[]
 )
 LANGUAGE plpgsql
 -- A batch looks a few rows up by primary key. Statistics from when the tables were empty must not say else.
@@ -165,30 +175,30 @@ DECLARE
     is_due boolean[] := '{}';  -- its period is over, or never began: it begins with the first grant
     is_begun boolean[] := '{}';
     bases bigint[] := '{}';
-    -- By item.
-    states text[] := '{}';
-    reasons text[] := '{}';
-    spends bigint[] := '{}';
-    amounts bigint[] := '{}';
-    outputs bigint[] := '{}';  -- where less was granted
-    held_tokens bigint[] := '{}';
-    slots boolean[] := '{}';
-    refusals jsonb[] := '{}';
-    used_from int[] := '{}';
-    used_to int[] := '{}';
-    used_after bigint[] := '{}';
+    -- By item, besides the answer.
+    item_count constant int := cardinality(p_items);
+    held_tokens bigint[] := array_fill(0::bigint, ARRAY[item_count]);
+    slots boolean[] := array_fill(false, ARRAY[item_count]);
     -- Of the item.
     amount bigint;
     tokens bigint;
     needed bigint;
     refused_by int;
     has_slot boolean;
-    undecided int := 0;
+    decided int := 0;
     inserted int;
 BEGIN
     IF NOT p_durable THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
+    states := array_fill(NULL::text, ARRAY[item_count]);
+    amounts := array_fill(NULL::bigint, ARRAY[item_count]);
+    outputs := amounts;
+    spends := amounts;
+    reasons := states;
+    refusals := array_fill(NULL::jsonb, ARRAY[item_count]);
+    used_to := array_fill(NULL::int, ARRAY[item_count]);
+    used_after := ARRAY[]::bigint[];
 
     FOR found IN
         SELECT s.ordinality::int AS scope, a.version, a.posted_nanos, a.pending_nanos
@@ -259,7 +269,7 @@ BEGIN
             states[number] := 'denied';
             reasons[number] := 'KEY_UNKNOWN';
             spends[number] := 0;
-            undecided := undecided + 1;
+            decided := decided + 1;
             CONTINUE;
         ELSIF item.key_version <> item.version THEN
             CONTINUE;
@@ -271,7 +281,7 @@ BEGIN
             END IF;
         END LOOP;
         CONTINUE WHEN refused_by = -1;
-        undecided := undecided + 1;
+        decided := decided + 1;
         spends[number] := posted[item.scopes[1]];
         IF item.denial_reason IS NOT NULL THEN
             states[number] := 'denied';
@@ -331,13 +341,12 @@ BEGIN
         END IF;
 
         states[number] := 'open';
-        amounts[number] := amount;
         IF amount < item.amount_nanos THEN
+            amounts[number] := amount;
             outputs[number] := item.least_tokens - item.prompt_tokens;
         END IF;
         held_tokens[number] := tokens;
         slots[number] := has_slot;
-        used_from[number] := cardinality(used_after) + 1;
         FOREACH scope IN ARRAY item.scopes LOOP
             scope := abs(scope);
             CONTINUE WHEN p_versions[scope] = 0;
@@ -365,11 +374,11 @@ BEGIN
     )
     SELECT i.request_id, states[i.ordinality], p_scopes[i.scopes[1]], i.key_hash, i.model, i.resolved_model,
         i.prompt_tokens, coalesce(outputs[i.ordinality], i.output_tokens),
-        least(i.input_nanos, coalesce(amounts[i.ordinality], i.input_nanos)),
+        least(i.input_nanos, amounts[i.ordinality]),
         coalesce(amounts[i.ordinality], i.amount_nanos),
-        coalesce(held_tokens[i.ordinality], 0), spends[i.ordinality],
+        held_tokens[i.ordinality], spends[i.ordinality],
         reasons[i.ordinality], i.denial_message, refusals[i.ordinality],
-        i.end_user, i.tags, p_now, i.expires_at, i.edge_id, coalesce(slots[i.ordinality], false),
+        i.end_user, i.tags, p_now, i.expires_at, i.edge_id, slots[i.ordinality],
         CASE WHEN cardinality(i.scopes) = 1 THEN '{}' ELSE ARRAY(
             SELECT p_scopes[abs(s.scope)] FROM unnest(i.scopes[2:]) s (scope)
             WHERE p_versions[abs(s.scope)] > 0
@@ -380,7 +389,7 @@ BEGIN
     ORDER BY i.request_id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS inserted = ROW_COUNT;
-    IF inserted < undecided THEN
+    IF inserted < decided THEN
         RAISE EXCEPTION 'a request was decided elsewhere' USING ERRCODE = 'serialization_failure';
     END IF;
 
@@ -401,22 +410,15 @@ BEGIN
             AND (m.is_begun OR (m.used > 0 AND m.metric IN ('requests', 'tokens')));
     END IF;
 
-    decisions := ARRAY(
-        SELECT CASE WHEN states[i.ordinality] IS NOT NULL THEN
-            ROW(i.request_id, states[i.ordinality], false,
-                coalesce(outputs[i.ordinality], i.output_tokens),
-                coalesce(amounts[i.ordinality], i.amount_nanos), spends[i.ordinality],
-                reasons[i.ordinality], refusals[i.ordinality],
-                used_after[used_from[i.ordinality]:used_to[i.ordinality]],
-                NULL, NULL, NULL, NULL)::ledger.decision
-        ELSE (
-            SELECT ROW(i.request_id, h.state, h.state IS NOT NULL, h.output_tokens, h.amount_nanos,
-                h.spend_nanos, h.denial_reason, h.denial_limit, NULL, h.account_id, h.model, h.resolved_model,
-                h.denial_message)::ledger.decision
-            FROM (SELECT) one
+    earlier := ARRAY[]::ledger.earlier_decision[];
+    IF decided < item_count THEN
+        earlier := ARRAY(
+            SELECT ROW(i.ordinality, h.state, h.output_tokens, h.amount_nanos, h.spend_nanos, h.denial_reason,
+                h.denial_limit, h.account_id, h.model, h.resolved_model, h.denial_message
+                )::ledger.earlier_decision
+            FROM unnest(p_items) WITH ORDINALITY i
             LEFT JOIN ledger.holds h ON h.request_id = i.request_id
-        ) END
-        FROM unnest(p_items) WITH ORDINALITY i
-        ORDER BY i.ordinality
-    );
+            WHERE states[i.ordinality] IS NULL
+        );
+    END IF;
 END $$;
