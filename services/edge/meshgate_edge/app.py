@@ -37,6 +37,7 @@ from meshgate_edge.clients import HopLimits, MeshClients
 from meshgate_edge.compression_metrics import CompressionMetrics
 from meshgate_edge.compression_step import CompressionStep
 from meshgate_edge.deployment_metrics import register_deployment_metrics
+from meshgate_edge.early_lookup import TenantMemory
 from meshgate_edge.embedding_step import EmbeddingStep
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline, EmbeddingSteps
 from meshgate_edge.flight import Flights
@@ -144,7 +145,14 @@ class _Edge:
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s, offline.outage, edge_id),
             cache=CacheStep(
-                CacheParts(clients.cache, Circuit("cache", runtime.clock), self.flights, batch),
+                CacheParts(
+                    clients.cache,
+                    Circuit("cache", runtime.clock),
+                    self.flights,
+                    batch,
+                    self.requests,
+                    TenantMemory(),
+                ),
                 config.cache,
                 limits.lookup_s,
             ),

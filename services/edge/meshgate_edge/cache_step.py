@@ -4,15 +4,19 @@ Never an error to the call, never a wait beyond the limit; but a call may wait f
 asks the same at the same time (flight.py).
 """
 
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.errors import MeshError
+from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
+from meshgate_edge.early_lookup import EarlyLookup, TenantMemory
 from meshgate_edge.flight import Flights
 from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
@@ -30,6 +34,8 @@ class CacheParts:
     circuit: Circuit
     flights: Flights
     stores: StoreBatch
+    lookups: TaskOwner  # those beside reservations
+    tenants: TenantMemory
 
 
 class CacheStep:
@@ -40,6 +46,8 @@ class CacheStep:
         self._circuit = parts.circuit
         self._flights = parts.flights
         self._stores = parts.stores
+        self._lookups = parts.lookups
+        self._tenants = parts.tenants
         self._config = config
         self._lookup_timeout_s = lookup_timeout_s
 
@@ -47,13 +55,74 @@ class CacheStep:
         """For the block of a call: others who wait for its answer are freed at its end, whatever happens."""
         return self._flights.open(run)
 
-    async def look_up(self, run: CallRun, request: chat_pb.ChatRequest) -> pb.Entry | None:
+    @contextmanager
+    def early(self, run: CallRun) -> Iterator[EarlyLookup | None]:
+        """For the block that reserves and looks up: the lookup, already under way, of a known caller."""
+        early = self._started(run)
+        try:
+            yield early
+        finally:
+            if early is not None and not early.used:
+                if not run.held:
+                    self._tenants.refused(run.call.principal)
+                self._drop(run, early)
+
+    async def look_up(
+        self, run: CallRun, request: chat_pb.ChatRequest, early: EarlyLookup | None = None
+    ) -> pb.Entry | None:
         """The stored answer, or None. Notes the key on the run when the answer may be stored later."""
-        if not wants_cache(self._config, run) or not self._circuit.allows():
+        if not wants_cache(self._config, run):
             return None
+        tenant_id = run.account.tenant_id
+        self._tenants.admitted(run.call.principal, tenant_id)
+        if early is not None and early.tenant_id == tenant_id and early.chat is request:
+            early.used = True
+            answer = await early.task
+        elif self._circuit.allows():
+            answer = await self._ask(self._lookup(run, request, tenant_id))
+        else:
+            answer = None
+        if answer is None:
+            return None
+        run.cache_key = answer.cache_key
+        run.question = answer.question if answer.HasField("question") else None
+        if answer.HasField("entry"):
+            return answer.entry
+        return await self._flights.join(run, answer.flight) if answer.HasField("flight") else None
+
+    def _started(self, run: CallRun) -> EarlyLookup | None:
+        tenant_id = self._tenants.find(run.call.principal)
+        if tenant_id is None or self._circuit.open or not wants_cache(self._config, run):
+            return None
+        chat = run.call.request
+        try:
+            task = self._lookups.start(self._ask(self._lookup(run, chat, tenant_id)), "lookup")
+        except MeshError:  # too many: it is done in its turn
+            return None
+        return EarlyLookup(tenant_id, chat, task)
+
+    def _drop(self, run: CallRun, early: EarlyLookup) -> None:
+        """Nobody wants the answer; if the cache waits for this call to make one, it is told not to."""
+        namespace = run.call.options.cache.namespace
+
+        def dropped(task: "asyncio.Task[pb.LookupEntryResponse | None]") -> None:
+            answer = None if task.cancelled() or task.exception() is not None else task.result()
+            if answer is not None and answer.flight.role == pb.FLIGHT_ROLE_LEADER:
+                self._flights.give_back(
+                    pb.FlightClaim(
+                        tenant_id=early.tenant_id,
+                        cache_key=answer.cache_key,
+                        namespace=namespace,
+                        token=answer.flight.token,
+                    )
+                )
+
+        early.task.add_done_callback(dropped)
+
+    def _lookup(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> pb.LookupEntryRequest:
         options = run.call.options.cache
         lookup = pb.LookupEntryRequest(
-            tenant_id=run.account.tenant_id,
+            tenant_id=tenant_id,
             chat=request,
             namespace=options.namespace,
             key_only=not options.read,
@@ -61,6 +130,9 @@ class CacheStep:
         )
         if options.max_age_s is not None:
             lookup.max_age.FromNanoseconds(int(options.max_age_s * 1e9))
+        return lookup
+
+    async def _ask(self, lookup: pb.LookupEntryRequest) -> pb.LookupEntryResponse | None:
         try:
             answer = await self._cache.lookup_entry(lookup, timeout_s=self._lookup_timeout_s)
         except MeshError as error:
@@ -68,11 +140,7 @@ class CacheStep:
             log.info("lookup failed: a miss", error=error.reason)
             return None
         self._circuit.ended(None)
-        run.cache_key = answer.cache_key
-        run.question = answer.question if answer.HasField("question") else None
-        if answer.HasField("entry"):
-            return answer.entry
-        return await self._flights.join(run, answer.flight) if answer.HasField("flight") else None
+        return answer
 
     def store(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
         """Starts storing a whole answer, if the call allows it; the call does not wait for it."""

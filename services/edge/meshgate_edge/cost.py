@@ -30,6 +30,8 @@ def known_cost(prices: Sequence[pb.DeploymentPrice], request: pb.SettleSpendRequ
     )
     if min(counts) < 0 or max(counts) > TOKENS_MAX:
         return None
+    if not told.prompt_tokens and not told.completion_tokens:
+        return Cost()  # nobody answered, and not even the request has its price
     price = _price_of(prices, request)
     return None if price is None else cost_of(price, consistent(TokenCounts(*counts)))
 

@@ -79,7 +79,7 @@ class Flights:
             yield
         finally:
             if run.flight_token:
-                self._end(self._held.pop(run.flight_token))
+                self.give_back(self._held.pop(run.flight_token))
                 run.flight_token = ""
 
     async def join(self, run: CallRun, flight: pb.Flight) -> pb.Entry | None:
@@ -147,7 +147,8 @@ class Flights:
             token=flight.token,
         )
 
-    def _end(self, claim: pb.FlightClaim) -> None:
+    def give_back(self, claim: pb.FlightClaim) -> None:
+        """Starts telling the cache that this call makes no answer."""
         try:
             self._tasks.start(self._give_back(claim), "end")
         except MeshError as error:

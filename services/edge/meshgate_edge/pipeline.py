@@ -1,4 +1,4 @@
-"""THE DATA PATH of one call: reserve -> look up -> compress -> route -> settle + store.
+"""THE DATA PATH of one call: reserve (and look up beside it) -> compress -> route -> settle + store.
 
 Read `create` (one answer) and `stream` (the same, event by event). Whatever happens to a call, `Accounts`
 closes it exactly once: a hold is settled when a provider was called, released when none was.
@@ -49,8 +49,9 @@ class Pipeline:
     async def create(self, call: ChatCall) -> Completed:
         """The whole answer. Raises MeshError."""
         with self._accounts.open(call) as run, self._steps.cache.flight(run):
-            request = await self._admit(run)
-            entry = await self._steps.cache.look_up(run, request)
+            with self._steps.cache.early(run) as early:
+                request = await self._admit(run)
+                entry = await self._steps.cache.look_up(run, request, early)
             if entry is not None:
                 return await self._hit(run, entry)
             request = await self._steps.compression.compress(run, request)
@@ -66,8 +67,9 @@ class Pipeline:
     async def stream(self, call: ChatCall) -> AsyncGenerator[StreamEvent, None]:
         """Started, Chunks as they come, Ended. Raises MeshError; without Ended the answer is truncated."""
         with self._accounts.open(call) as run, self._steps.cache.flight(run):
-            request = await self._admit(run)
-            entry = await self._steps.cache.look_up(run, request)
+            with self._steps.cache.early(run) as early:
+                request = await self._admit(run)
+                entry = await self._steps.cache.look_up(run, request, early)
             if entry is not None:
                 completed = await self._hit(run, entry)
                 yield Started(run.info)

@@ -38,22 +38,22 @@ class ToldPrices:
                     deployment_id=deployment.id,
                     provider=deployment.provider,
                     upstream_model=deployment.upstream_model,
-                    rates=_rates_to(price.rates),
-                    tiers=_tiers_to(price),
+                    rates=rates_to(price.rates),
+                    tiers=tiers_to(price),
                 )
                 for deployment, price in (priced if len(priced) <= DEPLOYMENTS_MAX else ())
             ]
         return told
 
 
-def _tiers_to(price: Price) -> list[pb.PriceTier]:
+def tiers_to(price: Price) -> list[pb.PriceTier]:
     return [
-        pb.PriceTier(prompt_tokens_above=tier.prompt_tokens_above, rates=_rates_to(tier.rates))
+        pb.PriceTier(prompt_tokens_above=tier.prompt_tokens_above, rates=rates_to(tier.rates))
         for tier in price.tiers
     ]
 
 
-def _rates_to(rates: Rates) -> pb.Rates:
+def rates_to(rates: Rates) -> pb.Rates:
     return pb.Rates(
         input=rates.input,
         output=rates.output,

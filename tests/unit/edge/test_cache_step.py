@@ -1,7 +1,10 @@
 """The pipeline's cache step, when the cache does not answer."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.errors import Code, MeshError
@@ -11,6 +14,7 @@ from meshgate_edge.call import CallInfo, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import DEFAULT_RULES, Circuit
 from meshgate_edge.clients import HopLimits
+from meshgate_edge.early_lookup import TenantMemory
 from meshgate_edge.flight import Flights
 from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
@@ -43,20 +47,106 @@ class SilentCache:
         raise NotImplementedError
 
 
-async def test_a_cache_that_hangs_is_left_out() -> None:
-    """Its deadline is waited for a few times, not on every call; after a pause it is tried again."""
-    cache, clock = SilentCache(), ManualClock()
-    client, config, tasks = CacheServiceClient(cache), CacheConfig(enabled=True), TaskOwner("stores", 1)
+class ClaimedCache(SilentCache):
+    """Has nothing, and lets every call lead. `tenants`: of lookups; `ended`: tokens of claims given back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenants: list[str] = []
+        self.ended: list[str] = []
+
+    def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
+        async def call(
+            request: Any, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
+        ) -> Any:
+            if isinstance(request, pb.EndFlightRequest):
+                self.ended.append(f"{request.claim.tenant_id} {request.claim.token}")
+                return pb.EndFlightResponse()
+            self.tenants.append(request.tenant_id)
+            token = f"token-{len(self.tenants)}"
+            return pb.LookupEntryResponse(
+                cache_key="key", flight=pb.Flight(role=pb.FLIGHT_ROLE_LEADER, token=token)
+            )
+
+        return call
+
+
+def cache_step(cache: SilentCache, clock: ManualClock, tasks: TaskOwner) -> CacheStep:
+    client, config = CacheServiceClient(cache), CacheConfig(enabled=True)
     parts = CacheParts(
         client,
         Circuit("cache", clock),
         Flights(client, config, tasks, clock),
         StoreBatch(client, tasks, timeout_s=1.0, waiting_max=10),
+        tasks,
+        TenantMemory(),
     )
-    step = CacheStep(parts, config, HopLimits().lookup_s)
-    request = chat.ChatRequest(model="m")
-    call = ChatCall("id", Principal("open"), request)
-    run = CallRun(call, CallInfo("id", "m"), 1, 0, 0.0, ledger_pb.Account())
+    return CacheStep(parts, config, HopLimits().lookup_s)
+
+
+def run_of(tenant_id: str = "") -> CallRun:
+    call = ChatCall("id", Principal("open"), chat.ChatRequest(model="m"))
+    return CallRun(call, CallInfo("id", "m"), 1, 0, 0.0, ledger_pb.Account(tenant_id=tenant_id))
+
+
+async def answered(step: CacheStep, run: CallRun, chat_request: chat.ChatRequest) -> bool:
+    """Whether the lookup that was begun early was used."""
+    with step.early(run) as early:
+        await asyncio.sleep(0)  # the reservation
+        run.held = True
+        await step.look_up(run, chat_request, early)
+        return early is not None and early.used
+
+
+async def test_a_known_caller_is_looked_up_beside_the_reservation() -> None:
+    """Once: the second call's lookup is under way before it was granted, and is the one that counts."""
+    cache, tasks = ClaimedCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    first, second = run_of("team:a"), run_of("team:a")
+
+    assert not await answered(step, first, first.call.request)
+    assert await answered(step, second, second.call.request)
+    assert ["team:a", "team:a"] == cache.tenants
+    assert ("key", "token-2", []) == (second.cache_key, second.flight_token, cache.ended)
+
+
+async def test_an_early_lookup_is_used_for_its_tenant_and_model_only() -> None:
+    """Another tenant, or an alias of the key: it is asked again, and the claim of the first goes back."""
+    cache, tasks = ClaimedCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    first, moved, renamed = run_of("team:a"), run_of("team:b"), run_of("team:b")
+
+    assert not await answered(step, first, first.call.request)
+    assert not await answered(step, moved, moved.call.request)
+    assert not await answered(step, renamed, chat.ChatRequest(model="other"))
+    await tasks.drain(5.0)
+    assert ["team:a", "team:a", "team:b", "team:b", "team:b"] == cache.tenants
+    assert ["team:a token-2", "team:b token-4"] == sorted(cache.ended)
+
+
+async def test_who_is_refused_is_not_looked_up_again() -> None:
+    """What the cache said of a denied call is dropped with its claim; the next one waits for its grant."""
+    cache, tasks = ClaimedCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    first, denied = run_of("team:a"), run_of()
+    await answered(step, first, first.call.request)
+    with pytest.raises(MeshError), step.early(denied):
+        raise MeshError(Code.RESOURCE_EXHAUSTED, "BUDGET_EXCEEDED", "no")
+    with step.early(run_of()) as early:
+        again = early
+    await tasks.drain(5.0)
+
+    assert None is again
+    assert ["team:a", "team:a"] == cache.tenants
+    assert ("", ["team:a token-2"]) == (denied.cache_key, cache.ended)
+
+
+async def test_a_cache_that_hangs_is_left_out() -> None:
+    """Its deadline is waited for a few times, not on every call; after a pause it is tried again."""
+    cache, clock = SilentCache(), ManualClock()
+    step = cache_step(cache, clock, TaskOwner("stores", 1))
+    run = run_of()
+    request = run.call.request
     for _ in range(20):
         assert None is await step.look_up(run, request)
     assert (DEFAULT_RULES.failures_max, "") == (cache.asked, run.cache_key)

@@ -182,3 +182,49 @@ async def test_what_cannot_be_posted_is_kept_or_named(has_spool: bool) -> None:
     assert (["tried", "late"] if has_spool else []) == spool.ids
     given_up = [line for line in logged if line["event"] == "settlements given up: their holds expire"]
     assert (0 if has_spool else 2) == len(given_up)
+
+
+async def test_what_nobody_waits_for_is_posted_in_company() -> None:
+    """Together after a moment; at once with something that somebody waits for."""
+    ledger = ClosingStandIn()
+    ledger.gate.set()
+    subject = settlement(ledger)
+    told = [subject.settle(request(name), told_nanos=CHARGED) for name in ("one", "two")]
+    await told[1].done.wait()
+    subject.settle(request("three"), told_nanos=CHARGED)
+    assert await subject.posted(subject.settle(request("four")), 5.0) is not None
+
+    assert [["one", "two"], ["four", "three"]] == ledger.batches
+
+
+async def test_who_asks_what_was_spent_is_told_of_what_was_answered() -> None:
+    """It is posted then; drain does so, too."""
+    ledger = ClosingStandIn()
+    ledger.gate.set()
+    subject = Settlement(LedgerServiceClient(ledger), StoppedClock(), SettlementLimits())
+    subject.settle(request("one"), told_nanos=CHARGED)
+    await subject.caught_up(5.0)
+    assert ["one"] == ledger.closed
+
+    subject.settle(request("two"), told_nanos=CHARGED)
+    assert 0 == await subject.drain(5.0)
+    assert ["one", "two"] == ledger.closed
+
+
+async def test_a_cost_that_was_told_wrong_is_logged() -> None:
+    """The posting has the last word."""
+    ledger = ClosingStandIn()
+    ledger.gate.set()
+    subject = settlement(ledger)
+    with capture_logs() as lines:
+        for name, told in (("right", CHARGED), ("wrong", CHARGED + 1)):
+            await subject.settle(request(name), told_nanos=told).done.wait()
+
+    assert ["wrong"] == [line["request_id"] for line in lines if line["event"] == "charged other than told"]
+
+
+class StoppedClock(ManualClock):
+    """Nothing that waits for it goes on."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
