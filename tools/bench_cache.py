@@ -160,7 +160,7 @@ def search_cost(model: EmbeddingModel, counts: list[int]) -> dict[str, Any]:
         for number in range(count):
             row = quantised(chance.standard_normal(model.dimensions).astype(np.float32)).tobytes()
             directory.apply(Learned(f"{number:064x}", "n", b"c", "text", model.name, row, YEAR_NS * 1_000))
-        asked = model.embed([STORED])[0]
+        asked = model.embed([STORED])[0].whole
         durations = []
         for _ in range(50):
             start = time.perf_counter()

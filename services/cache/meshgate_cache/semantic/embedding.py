@@ -10,23 +10,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from meshgate_cache.semantic.model import EmbeddingModel
+from meshgate_cache.semantic.model import EmbeddingModel, TextVectors
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-
-Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingLimits:
-    """Texts: in one batch, waiting, and kept with their vectors (1.5 kB each)."""
+    """Texts: in one batch, waiting, and kept with their vectors (6 kB each)."""
 
     batch_max: int = 16
     waiting_max: int = 256
-    kept_max: int = 4_096
+    kept_max: int = 2_048
 
 
 class Embedding:
@@ -37,8 +32,8 @@ class Embedding:
         self._limits = limits
         self._tasks = tasks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
-        self._kept: OrderedDict[str, Vector] = OrderedDict()
-        self._waiting: OrderedDict[str, asyncio.Future[Vector]] = OrderedDict()
+        self._kept: OrderedDict[str, TextVectors] = OrderedDict()
+        self._waiting: OrderedDict[str, asyncio.Future[TextVectors]] = OrderedDict()
         self._running = False
 
     @property
@@ -51,8 +46,8 @@ class Embedding:
         """Length of a vector."""
         return self._model.dimensions
 
-    async def of(self, text: str) -> Vector:
-        """The vector. Raises RESOURCE_EXHAUSTED/EMBEDDING_QUEUE_FULL, or TASK_LIMIT while draining."""
+    async def of(self, text: str) -> TextVectors:
+        """The vectors. Raises RESOURCE_EXHAUSTED/EMBEDDING_QUEUE_FULL, or TASK_LIMIT while draining."""
         kept = self._kept.get(text)
         if kept is not None:
             self._kept.move_to_end(text)
@@ -66,13 +61,13 @@ class Embedding:
         """Ends the thread after its batch."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _enqueue(self, text: str) -> asyncio.Future[Vector]:
+    def _enqueue(self, text: str) -> asyncio.Future[TextVectors]:
         if len(self._waiting) >= self._limits.waiting_max:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "EMBEDDING_QUEUE_FULL", "too many texts wait")
         if not self._running:
             self._tasks.start(self._run(), "embed")
             self._running = True
-        future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[TextVectors] = asyncio.get_running_loop().create_future()
         self._waiting[text] = future
         return future
 
@@ -90,7 +85,7 @@ class Embedding:
                 future.cancel()  # only when this task was cancelled or failed
             self._waiting.clear()
 
-    def _done(self, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+    def _done(self, texts: Sequence[str], vectors: Sequence[TextVectors]) -> None:
         for text, vector in zip(texts, vectors, strict=True):
             self._kept[text] = vector
             future = self._waiting.pop(text)

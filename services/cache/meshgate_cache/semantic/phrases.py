@@ -11,20 +11,20 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"capital city": "capital",
     r"what (?:is|are) the reasons? (?:for|that|why|behind|of)": "why",
     r"for what reasons?": "why",
-    r"what (?:should|can|must|could|do|to) (?:i |one |we |you |people )?do (?:to|in order to)": "how to",
+    r"what (?:should|can|must|could|do|to) (?:i |one |we |you |people )?(?:(?:have|need) to )?do "
+    r"(?:to|in order to)": "how to",
     r"(?:is|are) there (?:a |any |some )?(?:good |easy |best )?ways? (?:to|of|for)": "how to",
     r"what (?:is|are) (?:some |the )?(?:good |best |effective |easy )?ways? (?:to|of|for)": "how to",
     r"what (?:is|are) the (?:steps?|process|procedure|method|shortcut) (?:to|for|of)": "how to",
     r"what (?:is|are) (?:some |the )?ways (?:to|of|for)": "how to",
     r"how (?:would|could|can|do|does|should) (?:you|i|we|one) go about": "how to",
     r"(?:is it possible|am i able|are we able|is one able) to": "can i",
-    r"(?:in )?(?:what|which) year": "when",
     r"what makes": "why",
     r"what is the cause of": "what causes",
     r"what are the causes of": "what causes",
     r"what is the distance (?:from|between)": "how far is from",
     r"how far is it": "how far is",
-    r"what is meant by": "what means",
+    r"what is meant by": "what does mean",
     r"what does the (?:term|word)": "what does",
     r"(?:have|has|need|needs) to": "must",
     r"(?:am i|are we|is one) allowed to": "can i",
@@ -38,12 +38,12 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"do(?=\s*[?.!]*\s*$)": "perform",
     r"what (?:is|are) the (?:best |easiest |right |correct )?(?:way|method)s? (?:to|of|for)": "how to",
     r"how (?:do|can|should|would|could|might) (?:i|we|you|one|people|someone)": "how to",
-    r"(?:(?:at|on) )?(?:what|which) (?:time|date)(?= (?:do|does|did|is|was|will|can|should)\b)": "when",
     r"(?:located|situated)": "",
     r"who (?:is|was) the (?:author|writer) of": "who write",
     r"(?:in|at) (?:what|which) (?:place|location)": "where",
     r"(?:what|which) person": "who",
-    r"what number of|what amount of": "how many",
+    r"what number of": "how many",
+    r"what amount of": "how much",
     r"united states of america|united states|u\.s\.a?\.?": "usa",
     r"united kingdom|great britain|u\.k\.": "uk",
 }
@@ -51,9 +51,9 @@ _PHRASES: Final[Mapping[str, str]] = {
 PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, form in _PHRASES.items())
 
 POLITENESS: Final = re.compile(
-    r"(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
+    r"\b(?:(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
     r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show) me\b"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
-    r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b"
+    r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b)"
 )

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from typing import Final
 
+from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 
@@ -36,10 +38,6 @@ _CONTRACTED = (
 )
 _OR_NOT = re.compile(r"\bor not\b")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}[A-Za-z]?(?![\w.])")
-_SENTENCE = re.compile(r"(?<=[?.!])\s+(?=\S*\w)")
-_QUESTION_WORDS = {"which": "what", "whose": "who", "whom": "who"} | {
-    word: word for word in ("what", "who", "when", "where", "why")
-}
 _TENSES = {"was": "past", "were": "past", "did": "past", "had": "past", "will": "future", "shall": "future"}
 _TENSES |= dict.fromkeys(("is", "are", "am", "does", "do"), "present")
 _DIRECTIONS = frozenset({"from", "to", "into", "onto", "than", "by", "over", "about", "against"})
@@ -60,10 +58,11 @@ class Facts:
     names: tuple[str, ...]  # capitalised inside a sentence; lower case here
     negation_count: int
     scopes: frozenset[str]
-    question: str  # what, who, when, where, why, how, how many, ..., yes/no, or open
+    doer: bool | None  # who calls her: True; who does she call: False
+    question: frozenset[str]  # kinds of answer: who, when, how, how many, ..., yes/no, open (`asking`)
     tenses: frozenset[str]
     kinds: frozenset[str]  # members of closed classes, such as countries and colours
-    persons: frozenset[str]
+    persons: tuple[str, ...]  # in order, each once where it follows itself: who does it to whom
     cases: frozenset[str]  # pronouns whose case tells who does it: she, her
     modals: frozenset[str]
     links: frozenset[str]  # prepositions and conjunctions
@@ -88,7 +87,7 @@ def read(text: str) -> Facts:
     plain = _rewrite(text)
     tokens = [token for token, _ in _tokens(plain)]
     numbers, units, rest = _numbers(tokens)
-    content = [_canonical(token) for token in rest if token not in v.FUNCTION_WORDS]
+    content = [canonical(token) for token in rest if token not in v.FUNCTION_WORDS]
     dates = {v.DATES[token] for token in rest if token in v.DATES}
     dates |= {word for word in v.CAPITALISED_DATES if f" {word.title()}" in f"x{text}"}
     return Facts(
@@ -102,17 +101,18 @@ def read(text: str) -> Facts:
         names=tuple(_names(text)),
         negation_count=sum(token in v.NEGATIONS for token in tokens),
         scopes=frozenset(name for pattern, name in v.SCOPES if pattern.search(plain)),
-        question=_question(plain),
+        doer=asking.asks_for_the_doer(plain),
+        question=asking.asked(plain),
         tenses=frozenset(_TENSES[token] for token in tokens if token in _TENSES),
         kinds=v.KINDS.intersection(content),
-        persons=frozenset(v.PERSONS[token] for token in tokens if token in v.PERSONS),
+        persons=_persons(tokens),
         cases=v.PRONOUNS.intersection(tokens),
         modals=frozenset(v.MODALS[token] for token in tokens if token in v.MODALS),
         links=v.LINKS.intersection(tokens),
         directions=frozenset(_directions(rest)),
         symmetric=not _SYMMETRIC.isdisjoint(tokens),
         words=tuple(content),
-        tokens=tuple(token if token in v.FUNCTION_WORDS else _canonical(token) for token in tokens),
+        tokens=tuple(token if token in v.FUNCTION_WORDS else canonical(token) for token in tokens),
         all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
         readable=readable,
     )
@@ -134,7 +134,7 @@ def stem(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
-def _canonical(token: str) -> str:
+def canonical(token: str) -> str:
     """The word that stands for a token: of its synonyms, of a country's people, else its stem."""
     if token in v.COUNTRY_OF:
         return v.COUNTRY_OF[token]
@@ -239,24 +239,9 @@ def _names(text: str) -> Iterator[str]:
             yield v.COUNTRY_OF.get(word.lower(), word.lower())
 
 
-def _question(text: str) -> str:
-    """The kind of the last sentence that asks something, else of the last one."""
-    sentences = [part for part in _SENTENCE.split(text) if part.strip()]
-    asking = [sentence for sentence in sentences if sentence.rstrip().endswith("?")] or sentences[-1:]
-    kinds = (_kind_of_question(re.findall(r"[a-z]+", sentence)) for sentence in reversed(asking))
-    return next((kind for kind in kinds if kind != "open"), "open")
-
-
-def _kind_of_question(words: list[str]) -> str:
-    if words and words[0] in v.YES_NO:
-        return "yes/no"
-    for index, word in enumerate(words):
-        if word == "how":
-            after = words[index + 1] if index + 1 < len(words) else ""
-            return f"how {after}" if after in v.HOW_MEASURES else "how"
-        if word in _QUESTION_WORDS:
-            return _QUESTION_WORDS[word]
-    return "open"
+def _persons(tokens: list[str]) -> tuple[str, ...]:
+    """Each once where it follows itself: my, to me."""
+    return tuple(person for person, _ in groupby(v.PERSONS[word] for word in tokens if word in v.PERSONS))
 
 
 def _directions(tokens: list[str]) -> Iterator[tuple[str, str]]:
@@ -265,4 +250,4 @@ def _directions(tokens: list[str]) -> Iterator[tuple[str, str]]:
         if token in _DIRECTIONS:
             head = next((word for word in tokens[index + 1 :] if word not in v.FUNCTION_WORDS), None)
             if head is not None:
-                yield token, _canonical(head)
+                yield token, canonical(head)

@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from meshgate_cache.semantic.alignment import PERFECT, Alignment
 from meshgate_cache.semantic.coefficients import INTERCEPT, THRESHOLDS, WEIGHTS
 from meshgate_cache.semantic.features import FEATURES, features
 from meshgate_cache.semantic.reading import Facts
-from meshgate_cache.semantic.verifier import compare
+from meshgate_cache.semantic.verifier import Verdict
 
 NEVER: Final = 2.0  # above every score
 REPORTS_MIN: Final = 2  # one report may be a mistake
-_WEIGHTS: Final = tuple(WEIGHTS[name] for name in FEATURES)
+_WEIGHTS: Final = tuple(WEIGHTS.get(name, 0.0) for name in FEATURES)
 
 
-def score(a: Facts, b: Facts, cosine: float) -> float:
-    """0 to 1; 0 when a fact differs, whatever the vectors say."""
-    verdict = compare(a, b)
+def score(a: Facts, b: Facts, verdict: Verdict, cosine: float, alignment: Alignment) -> float:
+    """0 to 1; 0 when a fact differs, whatever the vectors say. Equal wording counts as perfectly aligned."""
     if verdict.refused:
         return 0.0
-    values = features(a, b, cosine, same_wording=verdict.same)
+    values = features(a, b, verdict, cosine, PERFECT if verdict.same else alignment)
     return 1 / (1 + math.exp(-INTERCEPT - sum(map(float.__mul__, _WEIGHTS, values))))
 
 

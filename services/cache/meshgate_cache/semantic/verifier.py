@@ -6,6 +6,10 @@ It can only say no, with the reason, or leave the matter to a score:
     difference WORDS    no fact speaks against it, but words are left over: a calibrated score decides
     any other           a fact differs; no score may overrule it
 
+Some differences say little where the wording differs anyway ("what does a dentist earn", "how much does a
+dentist make"): the SOFT ones. They are facts while each content word of one text is in the other; else they
+are left to the score, which holds them against the pair.
+
 Invariants: symmetric in its two texts; a text is the same as itself, unless it is too long to be read.
 """
 
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.reading import Facts, read
 
@@ -38,6 +43,7 @@ class Difference(StrEnum):
     SCOPE = "SCOPE"
     TENSE = "TENSE"
     PERSON = "PERSON"
+    CASE = "CASE"
     MODAL = "MODAL"
     QUESTION = "QUESTION"
     ORDER = "ORDER"
@@ -46,12 +52,16 @@ class Difference(StrEnum):
     WORDS = "WORDS"
 
 
+SOFT: Final = frozenset({Difference.QUESTION, Difference.PERSON, Difference.TENSE, Difference.MODAL})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`unmatched`: content words of either text that the other lacks, for the score."""
+    """`unmatched`: content words of either text that the other lacks; `soft`: of SOFT, left to the score."""
 
     difference: Difference | None
     unmatched: tuple[frozenset[str], frozenset[str]]
+    soft: frozenset[Difference] = frozenset()
 
     @property
     def same(self) -> bool:
@@ -72,10 +82,16 @@ def verify(stored: str, asked: str) -> Verdict:
 def compare(a: Facts, b: Facts) -> Verdict:
     """As `verify`, for texts that were read before."""
     left, right = frozenset(a.words) - b.all_words, frozenset(b.words) - a.all_words
-    return Verdict(_difference(a, b, left, right), (left, right))
+    differences = _differences(a, b, left, right)
+    soft = SOFT.intersection(differences) if left and right else frozenset()
+    if asking.excluded(a.question, b.question):
+        soft -= {Difference.QUESTION}
+    first = next((difference for difference in differences if difference not in soft), None)
+    return Verdict(first, (left, right), soft)
 
 
-def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]) -> Difference | None:
+def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]) -> list[Difference]:
+    """All of them, in the order in which they are told."""
     checks = (
         (not (a.readable and b.readable), Difference.UNREADABLE),
         (_foreign(a) != _foreign(b), Difference.LANGUAGE),
@@ -90,12 +106,13 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (_names_missing(a, b) or _names_missing(b, a), Difference.NAME),
         (a.scopes != b.scopes, Difference.SCOPE),
         (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
-        (a.persons.isdisjoint(b.persons) and bool(a.persons and b.persons), Difference.PERSON),
-        (_cases_differ(a, b) or _cases_differ(b, a), Difference.PERSON),
+        (_persons_differ(a, b, reworded=bool(left or right)), Difference.PERSON),
+        (_cases_differ(a, b) or _cases_differ(b, a) or _roles_differ(a, b), Difference.CASE),
         (a.modals.isdisjoint(b.modals) and bool(a.modals and b.modals), Difference.MODAL),
-        (_questions_differ(a.question, b.question), Difference.QUESTION),
-        (("perform" in a.words) != ("perform" in b.words), Difference.QUESTION),  # what does it do?
+        (not asking.alike(a.question, b.question), Difference.QUESTION),
+        (("perform" in a.words) != ("perform" in b.words), Difference.ORDER),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
+        (not (left or right) and {a.doer, b.doer} == {True, False}, Difference.ORDER),
         (
             _small_word_exchanged(a.tokens, b.tokens) or _one_link_more(a.tokens, b.tokens),
             Difference.SMALL_WORD,
@@ -103,7 +120,7 @@ def _difference(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str])
         (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
-    return next((difference for differs, difference in checks if differs), None)
+    return [difference for differs, difference in checks if differs]
 
 
 def _quotes_differ(a: Facts, b: Facts) -> bool:
@@ -135,10 +152,6 @@ def _names_missing(a: Facts, b: Facts) -> bool:
 def _apart(a: frozenset[str], b: frozenset[str]) -> bool:
     """Both say something, and not the same."""
     return bool(a and b) and a != b
-
-
-def _questions_differ(a: str, b: str) -> bool:
-    return a != b and {a, b} != {"what", "open"}
 
 
 def _order_differs(a: Facts, b: Facts) -> bool:
@@ -210,6 +223,21 @@ def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     return len(longer) == len(shorter) + 1 == len(shorter) + more.total() and not v.FIRM_LINKS.isdisjoint(
         more
     )
+
+
+_THIRD_PERSONS: Final = frozenset({"he", "she", "they"})
+
+
+def _persons_differ(a: Facts, b: Facts, *, reworded: bool) -> bool:
+    """Other persons; where all else is equal also other roles, and somebody who is spoken of in one only."""
+    if not (a.persons and b.persons):
+        return not reworded and not _THIRD_PERSONS.isdisjoint((*a.persons, *b.persons))
+    return frozenset(a.persons).isdisjoint(b.persons) if reworded else a.persons != b.persons
+
+
+def _roles_differ(a: Facts, b: Facts) -> bool:
+    """The same persons in another order: do I owe you, do you owe me."""
+    return a.persons != b.persons and len(a.persons) > 1 and sorted(a.persons) == sorted(b.persons)
 
 
 def _cases_differ(a: Facts, b: Facts) -> bool:

@@ -304,7 +304,9 @@ MODALS: Final = _table(
 )
 
 FIRM_LINKS: Final = LINKS - {"at", "on", "in", "the"}  # those without which a sentence says something else
-EXCHANGEABLE: Final = LINKS | MODALS.keys() | {"do", "does", "under", "over", "off", "up", "out", "down"}
+_PREPOSITIONS = _words("against without during between among behind beside inside near under over")
+_PARTICLES = _words("do does off up out down")
+EXCHANGEABLE: Final = LINKS | MODALS.keys() | frozenset(_PREPOSITIONS) | frozenset(_PARTICLES)
 
 SCOPES: Final = tuple(
     (re.compile(rf"\b(?:{phrase})\b"), name)
@@ -326,7 +328,7 @@ KINDS: Final = frozenset(
     _words(
         """
     red blue green yellow black white orange purple pink brown grey gray python java javascript
-    typescript rust go golang ruby php perl swift kotlin scala haskell c++ c# r matlab sql bash lua
+    typescript rust golang ruby php perl swift kotlin scala haskell c++ c# r matlab sql bash lua
     windows linux macos mac ubuntu debian android ios mysql postgresql postgres sqlite mongodb redis
     oracle mariadb cassandra json xml csv yaml pdf html docx xlsx toml markdown aws azure gcp iphone
     samsung nokia mercury venus earth mars jupiter saturn uranus neptune pluto moon sun dog cat

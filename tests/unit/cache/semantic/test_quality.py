@@ -4,7 +4,8 @@ import pytest
 
 from meshgate_cache.semantic.model import OnnxModel, load_onnx_model, packaged_files
 from meshgate_cache.semantic.reading import read
-from meshgate_cache.semantic.score import score, threshold_for
+from meshgate_cache.semantic.score import threshold_for
+from tools.bench_cache_quality import scored_pair
 from tools.semantic_pairs import fit, held_out
 from tools.semantic_pairs.generate import Pair
 
@@ -26,9 +27,9 @@ def hits(pairs: list[Pair], model: OnnxModel) -> list[Pair]:
     threshold = threshold_for(RATE_MAX)
     found = []
     for pair in pairs:
-        first, second = model.embed([pair.a]), model.embed([pair.b])
-        cosine = float(first[0] @ second[0])
-        if cosine >= COSINE_MIN and score(read(pair.a), read(pair.b), cosine) >= threshold:
+        (first,), (second,) = model.embed([pair.a]), model.embed([pair.b])
+        value = scored_pair(read(pair.a), read(pair.b), first, second)
+        if first.whole @ second.whole >= COSINE_MIN and value >= threshold:
             found.append(pair)
     return found
 
