@@ -15,6 +15,7 @@ from meshgate_ledger.credential_servicer import CredentialServicer
 from meshgate_ledger.credentials import CredentialBook, CredentialStore
 from meshgate_ledger.database import Database, DatabaseOptions
 from meshgate_ledger.entities.belonging import configured_defaults
+from meshgate_ledger.entities.changes import Changes
 from meshgate_ledger.group_commit import GroupLimits
 from meshgate_ledger.health import HealthWatch
 from meshgate_ledger.judgement import Judge, Memories
@@ -86,7 +87,9 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         await database.use(migrate, limit_s=settings.start_timeout_s)
         store = PostgresStore(database, _store_options(settings, runtime), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
-        keys = KeyStore(database, clock, defaults=configured_defaults(runtime.config.entity_defaults))
+        changes = Changes(database, clock, runtime.config.ledger.limits.time_zone)
+        defaults = configured_defaults(runtime.config.entity_defaults)
+        keys = KeyStore(database, clock, changes=changes, defaults=defaults)
         policy = _policy(runtime)
         records = RecordStore(database, _defaults(runtime), clock)
         await records.configure_gateway(settings.start_timeout_s)
