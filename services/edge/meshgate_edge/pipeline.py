@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
-from meshgate_chassis.chat.replay import chunks_of
+from meshgate_chassis.chat.replay import chunks_of, usage_chunk
 from meshgate_chassis.clock import Clock
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
@@ -152,8 +152,7 @@ class Pipeline:
 
 
 def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
-    last = chat_pb.ChatChunk(id=response.id, created=response.created, model=response.model)
-    return Ended(run.info, response.usage, last)
+    return Ended(run.info, response.usage, usage_chunk(response))
 
 
 def route_options(run: CallRun) -> router_pb.RouteOptions:
