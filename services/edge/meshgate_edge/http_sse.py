@@ -59,4 +59,4 @@ def error_event(error: MeshError) -> bytes:
 def _event_of(chunk: chat_pb.ChatChunk) -> bytes:
     body = chunk_to_json(chunk)
     body.setdefault("object", CHUNK_OBJECT)
-    return encode_event(dumps(body))
+    return b"data: %b\n\n" % dumps(body)  # JSON has no line ends that an event would have to split at

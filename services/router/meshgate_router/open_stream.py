@@ -149,15 +149,18 @@ def told_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def bears_token(chunk: pb.ChatChunk) -> bool:
     """Something of the answer, or its end: not the role alone, and no comment in the shape of a chunk."""
-    return any(
-        choice.HasField("finish_reason")
-        or choice.delta.content
-        or choice.delta.reasoning_content
-        or choice.delta.tool_calls
-        or choice.delta.refusal
-        or (choice.delta.extra_json and any(loads_object(choice.delta.extra_json).values()))
-        for choice in chunk.choices
-    )
+    for choice in chunk.choices:
+        delta = choice.delta
+        if (
+            delta.content
+            or choice.HasField("finish_reason")
+            or delta.reasoning_content
+            or delta.tool_calls
+            or delta.refusal
+            or (delta.extra_json and any(loads_object(delta.extra_json).values()))
+        ):
+            return True
+    return False
 
 
 def tell_span(span: Span, usage: pb.Usage | None, finish_reason: str) -> None:

@@ -50,6 +50,7 @@ class Told:
         self._characters = 0
         self._chunks = 0
         self._plain = True
+        self._silent = (b"", b"")  # no member, and what said nothing last time
         self.first: pb.ChatChunk | None = None
 
     @property
@@ -82,13 +83,19 @@ class Told:
             or delta.reasoning_content
             or delta.refusal
             or (delta.extra_json and _says(delta.extra_json))
-            or (choice.extra_json and _says(choice.extra_json))
+            or (choice.extra_json not in self._silent and self._speaks(choice.extra_json))
         ):
             self._plain = False
         if delta.content and self.recoverable:
             self._pieces.append(delta.content)
             self._characters += len(delta.content)
             self._chunks += 1
+
+    def _speaks(self, extra_json: bytes) -> bool:
+        says = _says(extra_json)
+        if not says:
+            self._silent = (b"", extra_json)
+        return says
 
 
 @dataclass(frozen=True, slots=True)

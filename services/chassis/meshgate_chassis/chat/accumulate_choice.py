@@ -14,6 +14,7 @@ class ChoiceAccumulator:
     def __init__(self) -> None:
         self._finish_reason = ""
         self._extra: JsonObject = {}
+        self._extra_json_last = b""  # says nothing new when it comes again
         self._role = ""
         self._texts: dict[str, list[str]] = {}
         self._parts: list[Any] = []  # Content as parts, once a fragment of it was a list.
@@ -25,8 +26,11 @@ class ChoiceAccumulator:
         """Keeps what the delta adds."""
         if choice.finish_reason:
             self._finish_reason = choice.finish_reason
-        if choice.extra_json:
-            self._add_extra(loads_object(choice.extra_json))
+        extra_json = choice.extra_json
+        if extra_json and extra_json != self._extra_json_last:
+            extra = loads_object(extra_json)
+            self._extra_json_last = extra_json if extra.get("logprobs") is None else b""
+            self._add_extra(extra)
         delta = choice.delta
         if delta.role and not self._role:
             self._role = delta.role
