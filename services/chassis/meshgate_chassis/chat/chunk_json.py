@@ -38,7 +38,13 @@ def _text_chunk(chunk: pb.ChatChunk, choice: pb.ChoiceDelta) -> JsonObject:
     """What nearly every chunk is, one choice with a piece of text, by hand: as the table says, in a third of
     its time."""
     delta = choice.delta
-    told: JsonObject = {name: getattr(delta, name) for name in _DELTA.scalars if delta.HasField(name)}
+    told: JsonObject = {"role": delta.role} if delta.HasField("role") else {}
+    if delta.HasField("content"):
+        told["content"] = delta.content
+    if delta.HasField("reasoning_content"):
+        told["reasoning_content"] = delta.reasoning_content
+    if delta.HasField("refusal"):
+        told["refusal"] = delta.refusal
     if delta.extra_json:
         told = merged(told, loads_object(delta.extra_json))
     one: JsonObject = {"index": choice.index} if choice.HasField("index") else {}
