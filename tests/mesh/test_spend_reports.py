@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.mesh.subject import Answer, Subject
+from tests.support.eventually import eventually
 
 
 def today() -> str:
@@ -43,6 +44,11 @@ async def spend(subject: Subject) -> tuple[str, str, float, float]:
         assert 200 == answer.status, answer.body
         costs.append(float(answer.headers["x-litellm-response-cost"]))
     await subject.ask("one", eve, metadata={"tags": ["alpha", "beta"]}, user="customer-1")
+
+    async def posted() -> bool:
+        return 3 == len(await subject.entries())
+
+    await eventually(posted, "the hit is on the books as well")
     return eve, bob, costs[0], costs[1]
 
 

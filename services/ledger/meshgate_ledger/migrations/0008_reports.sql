@@ -21,7 +21,7 @@ CREATE TABLE ledger.daily_spend (
     cache_creation_tokens bigint NOT NULL,
     reasoning_tokens bigint NOT NULL,
     requests bigint NOT NULL,
-    failures bigint NOT NULL,  -- of requests; also those that no provider was called for
+    failures bigint NOT NULL,  -- of requests; also those that no provider was called for, or nobody settled
     cancelled bigint NOT NULL,  -- of requests
     cache_hits bigint NOT NULL,  -- of requests
     duration_us bigint NOT NULL,  -- of timed_requests together
@@ -262,7 +262,7 @@ BEGIN
             false, sum(c.spend_nanos), sum(c.saved_nanos), sum(c.prompt_tokens), sum(c.completion_tokens),
             sum(c.cached_tokens), sum(c.cache_creation_tokens), sum(c.reasoning_tokens),
             sum(c.requests),
-            coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'failure' OR c.kind = 'void'), 0),
+            coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'failure' OR c.kind IN ('void', 'expiry')), 0),
             coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'cancelled'), 0),
             coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'cache_hit'), 0),
             coalesce(sum(c.requests * c.took_us), 0),
@@ -290,7 +290,7 @@ BEGIN
         c.provider, false, sum(c.spend_nanos), sum(c.saved_nanos), sum(c.prompt_tokens),
         sum(c.completion_tokens), sum(c.cached_tokens), sum(c.cache_creation_tokens), sum(c.reasoning_tokens),
         sum(c.requests),
-        coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'failure' OR c.kind = 'void'), 0),
+        coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'failure' OR c.kind IN ('void', 'expiry')), 0),
         coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'cancelled'), 0),
         coalesce(sum(c.requests) FILTER (WHERE c.outcome = 'cache_hit'), 0),
         coalesce(sum(c.requests * c.took_us), 0),

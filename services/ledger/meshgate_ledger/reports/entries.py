@@ -16,12 +16,9 @@ from meshgate_ledger.reports.sql import Conditions
 from meshgate_ledger.reports.summaries import totals_before
 
 COUNT_MAX = 10_000
-OUTCOME_COLUMNS = {
-    "failure": "failures",
-    "void": "failures",
-    "cancelled": "cancelled",
-    "cache_hit": "cache_hits",
-}
+FAILED = frozenset({"failure", "void", "unknown"})  # as the daily sums count failures
+SUCCEEDED = frozenset({"success", "cancelled", "cache_hit"})
+COUNTED = {"cancelled": "cancelled", "cache_hit": "cache_hits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ async def list_entries(connection: asyncpg.Connection, query: EntryQuery, count:
     total = None
     if _needs_days(query):
         days = await _days(connection, query)
-        if count and _is_of_whole_days(query):
+        if count and _is_of_whole_days(query) and _counted(query)[1]:
             total = sum(row["found"] for row in days)
         enough = query.offset + query.limit if total is not None or not count else COUNT_MAX + 1
         if not days:
@@ -110,11 +107,26 @@ def _needs_days(query: EntryQuery) -> bool:
     return bool(wanted.dimensions() or query.outcomes)
 
 
+def _counted(query: EntryQuery) -> tuple[str, bool]:
+    """How many entries of a day the sums know of: an expression; and whether these are all."""
+    asked = frozenset(query.outcomes)
+    if query.amount_min is not None or query.amount_max is not None:
+        return "0", False  # an amount is not in the sums
+    if not asked:
+        return "sum(requests)", True
+    terms = {"sum(failures)": FAILED} if asked >= FAILED else {}
+    if asked >= SUCCEEDED:
+        terms["sum(requests) - sum(failures)"] = SUCCEEDED
+    else:
+        terms |= {f"sum({COUNTED[each]})": frozenset({each}) for each in sorted(asked & COUNTED.keys())}
+    is_all = asked == frozenset().union(*terms.values())
+    return " + ".join(terms) or "0", is_all
+
+
 def _is_of_whole_days(query: EntryQuery) -> bool:
-    """Then the daily sums say how many there are."""
+    """Whether the daily sums are about the same time."""
     edges = (query.start, query.end)
-    has_amount = query.amount_min is not None or query.amount_max is not None
-    return not has_amount and all(edge is None or edge.astimezone(UTC).time() == time() for edge in edges)
+    return all(edge is None or edge.astimezone(UTC).time() == time() for edge in edges)
 
 
 def _within(query: EntryQuery, days: Sequence[asyncpg.Record], enough: int) -> EntryQuery:
@@ -143,15 +155,12 @@ async def _days(connection: asyncpg.Connection, query: EntryQuery) -> list[async
     source = source_of(wanted, await totals_before(connection))
     conditions = source.conditions
     conditions.clauses.append("NOT imported")
-    columns = {OUTCOME_COLUMNS.get(outcome, "requests") for outcome in query.outcomes} or {"requests"}
-    column = columns.pop() if len(columns) == 1 else "requests"
-    # An amount is not in the sums: any number of a day's entries may have another.
-    found = "0" if query.amount_min is not None or query.amount_max is not None else f"sum({column})"
+    found, is_all = _counted(query)
     # Entries that took each other back leave a row of zeros, so such a day is looked at nevertheless.
-    having = "" if column == "requests" else f"HAVING sum({column}) <> 0"
+    having = f"HAVING {found} <> 0" if is_all and query.outcomes else ""
     return list(
         await connection.fetch(
-            f"SELECT day, {found}::bigint AS found FROM {source.table} {conditions.where} "
+            f"SELECT day, ({found})::bigint AS found FROM {source.table} {conditions.where} "
             f"GROUP BY day {having} ORDER BY day DESC",
             *conditions.parameters,
         )

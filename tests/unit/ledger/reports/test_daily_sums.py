@@ -76,6 +76,7 @@ async def test_tags_and_end_users_have_sums_of_their_own(postgres_dsn: str) -> N
         ("success", "charge", (1, 0, 0, 0)),
         ("failure", "charge", (1, 1, 0, 0)),
         ("void", "void", (1, 1, 0, 0)),
+        ("unknown", "expiry", (1, 1, 0, 0)),
         ("cancelled", "charge", (1, 0, 1, 0)),
         ("cache_hit", "charge", (1, 0, 0, 1)),
     ],
@@ -166,7 +167,7 @@ async def test_the_ledger_itself_keeps_the_sums(postgres_dsn: str) -> None:
     )
     labels = await sums(connection, "kind, label", "daily_label_spend")
     await connection.close()
-    assert (found.posted_nanos, 4, 1, 300) == tuple(row)
+    assert (found.posted_nanos, 4, 2, 300) == tuple(row)  # failed: undone, and expired for good
     assert [("end_user", "eve", 350, 200, 3), ("tag", "x", 350, 200, 3)] == labels
 
 

@@ -149,7 +149,7 @@ class SpendSums(_message.Message):
     reasoning_tokens: _builtins.int
     requests: _builtins.int
     failures: _builtins.int
-    """Of requests."""
+    """Of requests; also those that no provider was called for, or nobody settled."""
     cancelled: _builtins.int
     """Of requests."""
     cache_hits: _builtins.int
