@@ -1,18 +1,32 @@
 """Embeddings from the cache, input by input: what is sent upstream, what is charged, what a client sees."""
 
 import asyncio
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.mesh.subject import Answer, Subject
+from tests.mesh.subject import CONFIG, Answer, Subject
+from tests.support.demo_provider import demo_provider
 from tests.support.eventually import eventually
+from tests.support.mesh_in_process import mesh_in_process
 
 EMBEDDINGS = "/v1/embeddings"
+OTHER_MODELS = """- model_name: embedder
+    litellm_params: {{model: openai/demo, api_base: "{url}/v1", api_key: x}}
+    model_info: {{input_cost_per_token: 0.000001, output_cost_per_token: 0.000001}}
+  - model_name: other
+    litellm_params: {{model: openai/demo-two, api_base: "{url}/v1", api_key: x}}
+    model_info: {{input_cost_per_token: 0.000001, output_cost_per_token: 0.000001}}
+"""
 
 
 async def embed(subject: Subject, *inputs: str, key: str | None = None, **members: Any) -> Answer:
-    answer = await subject.post(EMBEDDINGS, {"model": "demo", "input": list(inputs), **members}, key)
+    body = {"model": "demo", "input": list(inputs), **members}
+    answer = await subject.post(EMBEDDINGS, body, key)
     assert 200 == answer.status, answer.body
     return answer
 
@@ -30,14 +44,19 @@ async def stored(subject: Subject, *inputs: str, key: str | None = None, **membe
 
 
 async def entry_of(subject: Subject, answer: Answer) -> dict[str, Any]:
-    """Its entry; it may be posted after the answer."""
+    """Its only entry."""
+    (entry,) = await entries_of(subject, answer)
+    return entry
+
+
+async def entries_of(subject: Subject, answer: Answer) -> list[dict[str, Any]]:
+    """They may be posted after the answer."""
     call_id = answer.headers["x-litellm-call-id"]
 
     async def posted() -> list[dict[str, Any]]:
         return [entry for entry in await subject.entries() if str(entry["request_id"]) == call_id]
 
-    (entry,) = await eventually(posted, "the call is on the books")
-    return entry
+    return await eventually(posted, "the call is on the books")
 
 
 def vectors(answer: Answer) -> list[list[float]]:
@@ -131,3 +150,31 @@ async def test_many_requests_at_once(subject: Subject) -> None:
         return any(row["saved_nanos"] for row in await subject.entries())
 
     await eventually(saved, "the cache saved money")
+
+
+async def test_a_fallback_never_mixes_models(postgres_dsn: str) -> None:
+    """What was found is asked for again beside a fallback's vectors; both calls are paid."""
+    text = CONFIG.replace("- model_name: nowhere", OTHER_MODELS + "  - model_name: nowhere", 1)
+    text = text.replace("{{rescued: [nowhere, demo]}}", "{{embedder: [other]}}")
+    folder = Path(tempfile.mkdtemp(prefix="mg"))
+    try:
+        async with demo_provider() as provider, aiohttp.ClientSession() as session:
+            async with mesh_in_process(text.format(url=provider.url), folder, postgres_dsn) as mesh:
+                subject = Subject(mesh, provider, session)
+                await stored(subject, "one", model="embedder")
+                calls = len(await subject.served())
+                faults = {"faults": [{"fault": "500", "count": 1, "model": "demo"}]}
+                async with session.put(f"{provider.url}/demo/faults", json=faults) as done:
+                    assert 200 == done.status, await done.text()
+                mixed = await embed(subject, "one", "two", model="embedder")
+                asked = [(each["body"]["input"], each["status"]) for each in (await subject.served())[calls:]]
+                entries = await entries_of(subject, mixed)
+    finally:
+        shutil.rmtree(folder)
+
+    assert [(["two"], 500), (["two"], 200), (["one", "two"], 200)] == asked
+    assert 2 == len(mixed.json["data"])
+    assert "x-meshgate-cached-inputs" not in mixed.headers
+    assert [(1, 1_000), (2, 2_000)] == sorted((e["prompt_tokens"], e["amount_nanos"]) for e in entries)
+    assert {0} == {entry["saved_nanos"] for entry in entries}
+    assert 3 * 0.000001 == pytest.approx(float(mixed.headers["x-litellm-response-cost"]))

@@ -85,7 +85,7 @@ class EmbeddingsPipeline:
             await self._settle(run, answer)
             if run.info.attempted_fallbacks == 0:  # else they are not of the model that was asked for
                 self._steps.cache.store(run, looked, answer, self._weights(_only(request, looked.missing)))
-            return Embedded(_assembled(looked, answer), run.info)
+            return Embedded(assembled(looked, answer), run.info)
 
     async def _ask(
         self, run: CallRun, request: pb.EmbeddingsRequest, looked: Looked
@@ -114,7 +114,7 @@ class EmbeddingsPipeline:
         info.model_group = run.call.request.model
         tokens = ledger_pb.TokenCounts(prompt_tokens=looked.prompt_tokens)
         await self._accounts.settle(run, ledger_pb.OUTCOME_CACHE_HIT, tokens, estimated=False)
-        return Embedded(_assembled(looked, pb.EmbeddingsResponse(model=looked.model)), info)
+        return Embedded(assembled(looked, pb.EmbeddingsResponse(model=looked.model)), info)
 
     async def _settle(self, run: CallRun, response: pb.EmbeddingsResponse) -> None:
         counted = not response.usage.HasField("prompt_tokens")
@@ -174,7 +174,7 @@ def _leg(run: CallRun, answer: pb.EmbeddingsResponse) -> router_pb.Leg:
     )
 
 
-def _assembled(looked: Looked, fresh: pb.EmbeddingsResponse) -> pb.EmbeddingsResponse:
+def assembled(looked: Looked, fresh: pb.EmbeddingsResponse) -> pb.EmbeddingsResponse:
     """One vector for each input, in order. Usage is of all inputs, as without a cache; the charge is not."""
     if not looked.found:
         return fresh
