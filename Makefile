@@ -5,6 +5,8 @@ HOST ?= 127.0.0.1
 LLM ?=
 CONFIG ?=
 PYTEST_ARGS ?=
+# Most of a test's time is waiting for processes to start: two at once, each with a PostgreSQL of its own.
+TEST_WORKERS ?= 2
 
 BIN := .venv/bin
 CODE := services protos/*.py tests tools
@@ -31,7 +33,7 @@ setup: .venv/.run ## install into .venv what `make run` needs
 ##@ Work on it
 .PHONY: test
 test: .venv/.dev ## run all tests (PYTEST_ARGS="-k name -x")
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: check
 check: .venv/.dev ## ruff, mypy strict, drift of the generated code
