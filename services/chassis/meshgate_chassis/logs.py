@@ -9,8 +9,10 @@ import re
 import sys
 from collections.abc import MutableMapping
 from functools import lru_cache
+from json import dumps
 from typing import Any
 
+import msgspec
 import structlog
 
 SECRET_NAMES = re.compile(
@@ -55,10 +57,10 @@ def configure_logs(*, service: str, level: str, json: bool) -> None:
         _service_name(service),
         redact,
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = render_line
     if json:
         shared.append(structlog.processors.EventRenamer("message"))
-        renderer = structlog.processors.JSONRenderer()
+        renderer = structlog.processors.JSONRenderer(serializer=_json)
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
         processors=[*shared, renderer],
@@ -71,6 +73,30 @@ def configure_logs(*, service: str, level: str, json: bool) -> None:
         structlog.stdlib.ProcessorFormatter(processors=[_drop_meta, renderer], foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+def render_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """A structlog renderer for people: time, level, event, members by name; what is raised below. In the
+    format of structlog's own for consoles, at a fifth of its cost."""
+    time, level, text = event.pop("timestamp", ""), event.pop("level", ""), event.pop("event", "")
+    exception = event.pop("exception", None)
+    members = " ".join([f"{name}={_shown(event[name])}" for name in sorted(event)])
+    line = f"{time} [{level:<9}] {_shown(text):<30} {members}"
+    return f"{line}\n{exception}" if exception else line
+
+
+def _shown(value: object) -> str:
+    """A line stays one line."""
+    if type(value) is str:
+        return value if value.isprintable() else repr(value)
+    return repr(value)
+
+
+def _json(event: MutableMapping[str, Any], **_: Any) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except (ValueError, TypeError, OverflowError):  # a lone surrogate, an odd name, a very long number
+        return dumps(event, default=repr)
 
 
 def _service_name(service: str) -> Any:

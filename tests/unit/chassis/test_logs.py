@@ -73,3 +73,40 @@ def test_lines_are_json_with_litellms_members(capsys: pytest.CaptureFixture[str]
     )
     assert own["timestamp"].endswith("Z")
     assert "sk-abcdef" not in foreign["message"]
+
+
+@pytest.mark.parametrize("odd", ["\ud800", 2**80, {1: 2}, {3}, ValueError("x"), float("nan")])
+def test_nothing_is_too_odd_for_a_line(odd: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON and for people; a log never fails a call."""
+    for as_json in (True, False):
+        configure_logs(service="edge", level="INFO", json=as_json)
+        try:
+            structlog.get_logger("x").info("hello", value=odd)
+        finally:
+            structlog.reset_defaults()
+            logging.getLogger().handlers.clear()
+    as_json_line, as_text = capsys.readouterr().out.splitlines()
+
+    assert "hello" == json.loads(as_json_line)["message"]
+    assert as_text.endswith("service=edge value=" + (repr(odd)))
+
+
+def test_a_line_for_people_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a member has in it; what was raised stands below."""
+    configure_logs(service="edge", level="INFO", json=False)
+    try:
+        structlog.get_logger("x").info("hello", text="a b", odd="a\nfalse line", none=None)
+        try:
+            raise ValueError("why")
+        except ValueError:
+            structlog.get_logger("x").exception("broke")
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
+    first, second, *below = capsys.readouterr().out.splitlines()
+
+    assert first.endswith(
+        r"[info     ] hello                          none=None odd='a\nfalse line' service=edge text=a b"
+    )
+    assert "[error    ] broke" in second
+    assert "ValueError: why" == below[-1]
