@@ -97,7 +97,7 @@ def test_a_line_for_people_stays_one_line(capsys: pytest.CaptureFixture[str]) ->
     try:
         structlog.get_logger("x").info("hello", text="a b", odd="a\nfalse line", none=None)
         try:
-            raise ValueError("why")
+            int("why")
         except ValueError:
             structlog.get_logger("x").exception("broke")
     finally:
@@ -105,8 +105,7 @@ def test_a_line_for_people_stays_one_line(capsys: pytest.CaptureFixture[str]) ->
         logging.getLogger().handlers.clear()
     first, second, *below = capsys.readouterr().out.splitlines()
 
-    assert first.endswith(
-        r"[info     ] hello                          none=None odd='a\nfalse line' service=edge text=a b"
-    )
+    head, members = f"[info     ] {'hello':<30} ", r"none=None odd='a\nfalse line' service=edge text=a b"
+    assert first.endswith(head + members)
     assert "[error    ] broke" in second
-    assert "ValueError: why" == below[-1]
+    assert below[-1].startswith("ValueError: ")
