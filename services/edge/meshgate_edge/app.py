@@ -126,9 +126,6 @@ class _Edge:
         soft_budgets = SoftBudgets(runtime.registry, runtime.clock)
         self.observer = _Observers(self.metrics, compression_metrics, limit_metrics, soft_budgets, CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
-        batch = StoreBatch(
-            clients.cache, self.stores, timeout_s=limits.store_s, waiting_max=settings.stores_max
-        )
         self.flights = Flights(clients.cache, config.cache, self.stores, runtime.clock)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
         self.top_ups = TaskOwner("top-ups", REQUEST_TASKS_MAX)
@@ -144,18 +141,7 @@ class _Edge:
         self.lease = Lease(clients.ledger, edge_id, runtime.clock)
         steps = Steps(
             admission=Admission(clients.ledger, limits.reserve_s, offline.outage, edge_id),
-            cache=CacheStep(
-                CacheParts(
-                    clients.cache,
-                    Circuit("cache", runtime.clock),
-                    self.flights,
-                    batch,
-                    self.requests,
-                    TenantMemory(),
-                ),
-                config.cache,
-                limits.lookup_s,
-            ),
+            cache=self._cache_step(settings, runtime, limits),
             compression=CompressionStep(
                 clients.compression, config.compression, limits.compress_s, runtime.clock
             ),
@@ -169,13 +155,19 @@ class _Edge:
             ),
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
-        embedding_cache = EmbeddingStep(
-            clients.cache, config.cache, limits, self.stores, Circuit("cache for embeddings", runtime.clock)
-        )
+        circuit = Circuit("cache for embeddings", runtime.clock)
+        embedding_cache = EmbeddingStep(clients.cache, config.cache, limits, self.stores, circuit)
         self.embeddings = EmbeddingsPipeline(
             EmbeddingSteps(steps.admission, embedding_cache, clients.router), accounts, runtime.clock
         )
         self.catalog = Catalog(clients, limits)
+
+    def _cache_step(self, settings: EdgeSettings, runtime: Runtime, limits: HopLimits) -> CacheStep:
+        cache = self.clients.cache
+        batch = StoreBatch(cache, self.stores, timeout_s=limits.store_s, waiting_max=settings.stores_max)
+        circuit = Circuit("cache", runtime.clock)
+        parts = CacheParts(cache, circuit, self.flights, batch, self.requests, TenantMemory())
+        return CacheStep(parts, runtime.config.cache, limits.lookup_s)
 
 
 @asynccontextmanager
