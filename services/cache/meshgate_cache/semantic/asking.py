@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from meshgate_cache.semantic.vocabulary import listed
+
 OPEN: Final = frozenset({"open"})
 YES_NO: Final = frozenset({"yes/no"})
 _SENTENCE = re.compile(r"(?<=[?.!])\s+(?=\S*\w)")
@@ -28,10 +30,6 @@ def _table(text: str) -> dict[str, frozenset[str]]:
     return table
 
 
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
 # Of "what is the ..." and "which ...": the noun that says what is wanted.
 NOUNS: Final = _table(
     """
@@ -40,10 +38,10 @@ NOUNS: Final = _table(
     year: year
     hour: hours
     hour how_long: time times
-    how_long: duration lifetime lifespan lasting life
+    how_long: duration lifetime lifespan life period term
     how_long how_far how_tall: length
     how_many: number count quantity
-    how_much: price prices cost costs fee fees amount salary rate charge wage income rent interest dosage dose
+    how_much: price prices cost costs fee fees amount salary rate charge wage income rent dosage dose
     how_much: pay
     how_much how_big: size limit
     how_far: distance
@@ -102,10 +100,10 @@ COUNTED: Final = _table(
     """
 )
 _AUXILIARIES: Final = frozenset(
-    _words("is are was were do does did can could may might must should shall will would has have had")
+    listed("is are was were do does did can could may might must should shall will would has have had")
 )
 _ENDS_PHRASE: Final = _AUXILIARIES | frozenset(
-    _words("of for to that in on at between when if with than by from")
+    listed("of for to that in on at between when if with than by from")
 )
 _PLAIN: Final[Mapping[str, frozenset[str]]] = (
     {word: frozenset({word}) for word in ("who", "where", "why")}
@@ -113,6 +111,11 @@ _PLAIN: Final[Mapping[str, frozenset[str]]] = (
     | {"whose": frozenset({"who"}), "whom": frozenset({"who"})}
 )
 _VAGUE: Final = frozenset({"what", "how", "yes/no", "open"})
+_OFTEN_HOW: Final = frozenset({"can", "could", "do"})
+# Where one does these is how one does them, at a desk or on a site.
+_DONE_ANYHOW: Final = frozenset(
+    listed("find see get buy report book order make change update check view download register apply submit")
+)
 _DIFFERENCE: Final = frozenset({"differ", "different"})  # how does it differ: what is the difference
 
 
@@ -154,6 +157,13 @@ def _kinds(words: Sequence[str]) -> frozenset[str]:
         after = words[at + 1 :]
         if word == "how":
             return _how(after)
+        if (
+            word == "where"
+            and after[:1]
+            and after[0] in _OFTEN_HOW
+            and not _DONE_ANYHOW.isdisjoint(after[2:3])
+        ):
+            return frozenset({"where", "how"})
         if word in _PLAIN:
             return _PLAIN[word]
         if word in ("what", "which"):

@@ -9,7 +9,9 @@ from typing import Final
 
 _PHRASES: Final[Mapping[str, str]] = {
     r"capital city": "capital",
-    r"what (?:is|are) the reasons? (?:for|that|why|behind|of)": "why",
+    r"what (?:is|are) the reasons?(?: (?:for|that|why|behind|of))?": "why",
+    r"get rid of": "remove",
+    r"get in touch with": "contact",
     r"for what reasons?": "why",
     r"what (?:should|can|must|could|do|to) (?:i |one |we |you |people )?(?:(?:have|need) to )?do "
     r"(?:to|in order to)": "how to",
@@ -52,7 +54,7 @@ PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, 
 
 POLITENESS: Final = re.compile(
     r"\b(?:(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
-    r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show) me\b"
+    r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show|give) me\b"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
     r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b)"

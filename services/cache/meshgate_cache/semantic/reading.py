@@ -14,6 +14,7 @@ from typing import Final
 from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
+from meshgate_cache.semantic.word_pairs import SYNONYMS
 
 CHARACTERS_MAX: Final = 1_000  # longer texts are documents; they match nothing, and take no time to read
 DIGITS_MAX: Final = 15  # longer ones are names of things: compared as they are written
@@ -112,7 +113,7 @@ def read(text: str) -> Facts:
         directions=frozenset(_directions(rest)),
         symmetric=not _SYMMETRIC.isdisjoint(tokens),
         words=tuple(content),
-        tokens=tuple(token if token in v.FUNCTION_WORDS else canonical(token) for token in tokens),
+        tokens=tuple(map(_form, tokens)),
         all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
         readable=readable,
     )
@@ -139,12 +140,23 @@ def canonical(token: str) -> str:
     if token in v.COUNTRY_OF:
         return v.COUNTRY_OF[token]
     for form in (token, token.removesuffix("s"), stem(token)):
-        if form in v.SYNONYMS:
-            return v.SYNONYMS[form]
+        if form in SYNONYMS:
+            return SYNONYMS[form]
     for form in (token, token.removesuffix("s")):
         if form in v.KINDS:
             return form
     return stem(token)
+
+
+def _form(token: str) -> str:
+    """What a token has in common with all others that say the same."""
+    if token in v.FUNCTION_WORDS:
+        return token
+    if token in v.NUMBER_WORDS:
+        return str(v.NUMBER_WORDS[token])
+    if token[0].isdecimal():
+        return token.replace(",", "")
+    return v.UNITS.get(token) or v.DATES.get(token) or canonical(token)
 
 
 def _take(pattern: re.Pattern[str], text: str) -> tuple[list[str], str]:

@@ -21,7 +21,8 @@ from typing import Final
 
 from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
-from meshgate_cache.semantic.reading import Facts, read
+from meshgate_cache.semantic.reading import Facts, read, stem
+from meshgate_cache.semantic.word_pairs import OPPOSITES
 
 SENTENCE_WORDS: Final = 4
 
@@ -48,6 +49,7 @@ class Difference(StrEnum):
     QUESTION = "QUESTION"
     ORDER = "ORDER"
     SMALL_WORD = "SMALL_WORD"
+    SUBSTITUTED = "SUBSTITUTED"
     ADDED = "ADDED"
     WORDS = "WORDS"
 
@@ -117,6 +119,7 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
             _small_word_exchanged(a.tokens, b.tokens) or _one_link_more(a.tokens, b.tokens),
             Difference.SMALL_WORD,
         ),
+        (_substituted(a.tokens, b.tokens), Difference.SUBSTITUTED),
         (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
@@ -132,9 +135,7 @@ def _opposite(a: Facts, b: Facts) -> bool:
     """A word of one is replaced by its opposite in the other."""
     only_a, only_b = a.all_words - b.all_words, b.all_words - a.all_words
     pairs = ((first, second) for first in only_a for second in only_b)
-    return (
-        any(pair in v.OPPOSITES for pair in pairs) or _prefixed(only_a, only_b) or _prefixed(only_b, only_a)
-    )
+    return any(pair in _OPPOSITES for pair in pairs) or _prefixed(only_a, only_b) or _prefixed(only_b, only_a)
 
 
 def _prefixed(plain: frozenset[str], others: frozenset[str]) -> bool:
@@ -142,6 +143,7 @@ def _prefixed(plain: frozenset[str], others: frozenset[str]) -> bool:
     return any(f"{prefix}{word}" in others for word in plain if len(word) > 3 for prefix in _PREFIXES)
 
 
+_OPPOSITES: Final = OPPOSITES | {(stem(first), stem(second)) for first, second in OPPOSITES}
 _PREFIXES = ("un", "in", "im", "dis", "non", "ir", "il", "mis", "de", "anti")
 
 
@@ -254,6 +256,14 @@ def _small_word_exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         return False
     pairs = [(first, second) for first, second in zip(a, b, strict=True) if first != second]
     return len(pairs) == 1 and v.EXCHANGEABLE.issuperset(pairs[0])
+
+
+def _substituted(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """One word for another in an equal frame: vectors do not tell "rising" from "falling"."""
+    if len(a) != len(b):
+        return False
+    pairs = [pair for pair in zip(a, b, strict=True) if pair[0] != pair[1]]
+    return len(pairs) == 1 and not v.FUNCTION_WORDS.issuperset(pairs[0])
 
 
 def _only_added(a: tuple[str, ...], b: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 
-def _table(text: str) -> dict[str, str]:
+def table(text: str) -> dict[str, str]:
     """Lines of "canonical: word word ..." as word -> canonical, the canonical included."""
     table: dict[str, str] = {}
     for line in text.strip().splitlines():
@@ -18,12 +18,13 @@ def _table(text: str) -> dict[str, str]:
     return table
 
 
-def _words(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """Split at white space."""
     return text.split()
 
 
 FUNCTION_WORDS: Final = frozenset(
-    _words(
+    listed(
         """
     a an the this that these those there here it its i me my mine we us our you your yours he him
     his she her they them their one ones is are am be been being was were do does did have has had
@@ -35,82 +36,21 @@ FUNCTION_WORDS: Final = frozenset(
     )
 )
 
-SYNONYMS: Final = _table(
-    """
-    begin: start starting commence
-    buy: purchase acquire
-    large: big huge
-    small: little tiny
-    fast: quick quickly rapidly rapid speedy
-    fastest: quickest
-    largest: biggest
-    repair: fix mend
-    mean: meaning definition define
-    improve: enhance better
-    learn: study
-    build: construct
-    kid: child children
-    delete: remove erase
-    picture: photo image photograph
-    car: automobile
-    phone: telephone smartphone
-    job: occupation
-    movie: film
-    difference: differ distinction different
-    benefit: advantage
-    drawback: disadvantage
-    show: display
-    choose: select pick
-    near: close nearby
-    error: mistake
-    money: cash
-    require: need necessary requirement
-    allow: permit
-    happen: occur
-    end: finish
-    help: assist
-    important: significant
-    create: generate make
-    change: modify alter update
-    merge: combine join
-    enable: activate
-    disable: deactivate
-    talk: speak
-    safe: secure
-    nearest: closest
-    mute: silence
-    depart: leave
-    hard: difficult
-    easy: simple
-    sick: ill
-    rubbish: trash garbage
-    holiday: vacation
-    doctor: physician
-    calculate: compute
-    author: writer
-    write: wrote written
-    invent: inventor inventing
-    discover: discoverer
-    found: founder founding
-    many: number
-    """
-)
-
 YES_NO: Final = frozenset(
-    _words(
+    listed(
         """
         is are am was were do does did has have had can could will would should shall may might must
         """
     )
 )
 HOW_MEASURES: Final = frozenset(
-    _words("many much long often far old tall big large fast deep high heavy wide hot cold")
+    listed("many much long often far old tall big large fast deep high heavy wide hot cold")
 )
 
 NUMBER_WORDS: Final[Mapping[str, int]] = {
     word: value
     for value, word in enumerate(
-        _words(
+        listed(
             """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
     sixteen seventeen eighteen nineteen
@@ -119,7 +59,7 @@ NUMBER_WORDS: Final[Mapping[str, int]] = {
     )
 } | dict(
     zip(
-        _words(
+        listed(
             """
     twenty thirty forty fifty sixty seventy eighty ninety
     """
@@ -134,7 +74,7 @@ MULTIPLIERS: Final[Mapping[str, int]] = {
 ORDINALS: Final[Mapping[str, str]] = {
     word: f"#{value}"
     for value, word in enumerate(
-        _words(
+        listed(
             """
     first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth
     """
@@ -143,7 +83,7 @@ ORDINALS: Final[Mapping[str, str]] = {
     )
 } | {"half": "1/2", "quarter": "1/4", "twice": "x2", "double": "x2", "triple": "x3", "thrice": "x3"}
 
-UNITS: Final = _table(
+UNITS: Final = table(
     """
     km: kilometer kilometre kms kilometers kilometres
     m: meter metre meters metres
@@ -200,7 +140,7 @@ UNITS: Final = _table(
     """
 )
 
-DATES: Final = _table(
+DATES: Final = table(
     """
     january: jan
     february: feb
@@ -240,48 +180,14 @@ DATES: Final = _table(
 CAPITALISED_DATES: Final = frozenset({"march", "may"})  # months only when written so, inside a sentence
 
 NEGATIONS: Final = frozenset(
-    _words(
+    listed(
         """
     not no never without none neither nor cannot nobody nothing nowhere hardly lack lacking avoid
     """
     )
 )
 
-_OPPOSITES: Final = _words(
-    """
-    enable/disable increase/decrease raise/lower rise/fall buy/sell more/less more/fewer most/least
-    max/min maximum/minimum highest/lowest largest/smallest biggest/smallest best/worst good/bad
-    better/worse longest/shortest tallest/shortest oldest/youngest oldest/newest fastest/slowest
-    first/last before/after above/below over/under always/never all/some all/none open/close
-    start/stop begin/end add/remove add/delete add/subtract multiply/divide install/uninstall
-    encrypt/decrypt encode/decode compress/decompress compress/extract upload/download import/export
-    push/pull lock/unlock accept/reject accept/decline allow/deny allow/block allow/prevent
-    include/exclude import/export love/hate win/lose pass/fail hot/cold warm/cold cheap/expensive
-    cheapest/expensive early/late left/right north/south east/west up/down in/out on/off
-    inside/outside true/false alive/dead male/female man/woman boy/girl men/women mother/father
-    brother/sister son/daughter husband/wife king/queen boyfriend/girlfriend aunt/uncle gain/lose
-    weight/height send/receive give/take borrow/lend deposit/withdraw login/logout
-    connect/disconnect safe/dangerous safe/unsafe legal/illegal public/private internal/external
-    input/output input/print horizontal/vertical ascending/descending even/odd positive/negative
-    old/new old/young modern/ancient rich/poor strong/weak advantage/disadvantage benefit/drawback
-    pro/con import/export arrive/depart arrival/departure birth/death born/die create/delete
-    create/destroy build/destroy attack/defend hire/fire employer/employee teacher/student
-    doctor/patient plaintiff/defendant landlord/tenant seller/buyer parent/child short/long
-    tall/short thin/thick wide/narrow deep/shallow light/dark light/heavy dry/wet full/empty
-    fast/slow cause/effect cause/cure cause/prevent cause/symptom sunrise/sunset read/write
-    client/server front/back top/bottom single/married prefix/suffix row/column
-    """
-)
-
-
-OPPOSITES: Final = frozenset(
-    pair
-    for text in _OPPOSITES
-    for first, _, second in [text.partition("/")]
-    for pair in [(first, second), (second, first)]
-)
-
-PERSONS: Final = _table(
+PERSONS: Final = table(
     """
     me: i my mine we us our ours myself
     you: your yours yourself
@@ -292,8 +198,8 @@ PERSONS: Final = _table(
 )
 CASES: Final = (("i", "me"), ("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"))
 PRONOUNS: Final = frozenset(word for pair in CASES for word in pair)
-LINKS: Final = frozenset(_words("in on at by for from with to into as about and or but if then than so of"))
-MODALS: Final = _table(
+LINKS: Final = frozenset(listed("in on at by for from with to into as about and or but if then than so of"))
+MODALS: Final = table(
     """
     can: could able may
     should: ought
@@ -304,8 +210,8 @@ MODALS: Final = _table(
 )
 
 FIRM_LINKS: Final = LINKS - {"at", "on", "in", "the"}  # those without which a sentence says something else
-_PREPOSITIONS = _words("against without during between among behind beside inside near under over")
-_PARTICLES = _words("do does off up out down")
+_PREPOSITIONS = listed("against without during between among behind beside inside near under over")
+_PARTICLES = listed("do does off up out down")
 EXCHANGEABLE: Final = LINKS | MODALS.keys() | frozenset(_PREPOSITIONS) | frozenset(_PARTICLES)
 
 SCOPES: Final = tuple(
@@ -320,12 +226,14 @@ SCOPES: Final = tuple(
         r"before|prior to|until": "before",
         r"after|following": "after",
         r"per|each|every": "each",
+        r"all|entire|whole": "all",
+        r"others?(?! than)|remaining|(?<=the )rest": "other",
     }.items()
 )
 
 # No two of these stand for each other: one more, one less or another one is another question.
 KINDS: Final = frozenset(
-    _words(
+    listed(
         """
     red blue green yellow black white orange purple pink brown grey gray python java javascript
     typescript rust golang ruby php perl swift kotlin scala haskell c++ c# r matlab sql bash lua
@@ -347,7 +255,7 @@ KINDS: Final = frozenset(
     )
 )
 
-COUNTRY_OF: Final = _table(
+COUNTRY_OF: Final = table(
     """
     france: french
     germany: german
