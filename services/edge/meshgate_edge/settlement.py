@@ -111,9 +111,9 @@ class Settlement:
         return closing.posting
 
     async def caught_up(self, wait_s: float) -> None:
-        """Waits, for a limited time, for what was answered before it was posted: who asks what was spent is
+        """Waits, for a limited time, for what was answered before it was closed: who asks what was spent is
         told of it. What has failed once is not waited for."""
-        waiting = [each for each in self._open if each.told_nanos is not None and each.attempts == 0]
+        waiting = [each for each in self._open if each.attempts == 0]
         if not waiting:
             return
         self._send_company()
