@@ -25,6 +25,7 @@ from meshgate_cache.semantic.reading import Facts, read, stem
 from meshgate_cache.semantic.word_pairs import OPPOSITES
 
 SENTENCE_WORDS: Final = 4
+SUFFIXED_LETTERS_MIN: Final = 3
 
 
 class Difference(StrEnum):
@@ -108,6 +109,10 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
         (_names_missing(a, b) or _names_missing(b, a), Difference.NAME),
         (a.scopes != b.scopes, Difference.SCOPE),
         (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
+        (
+            _now_and_then(a.all_words, b.all_words) or _now_and_then(b.all_words, a.all_words),
+            Difference.TENSE,
+        ),
         (_persons_differ(a, b, reworded=bool(left or right)), Difference.PERSON),
         (_cases_differ(a, b) or _cases_differ(b, a) or _roles_differ(a, b), Difference.CASE),
         (a.modals.isdisjoint(b.modals) and bool(a.modals and b.modals), Difference.MODAL),
@@ -228,6 +233,12 @@ def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
 
 
 _THIRD_PERSONS: Final = frozenset({"he", "she", "they"})
+
+
+def _now_and_then(a: frozenset[str], b: frozenset[str]) -> bool:
+    """A verb in both, of the present in one and of the past in the other: captains, captained."""
+    present = (word for word in a - b if word.endswith("s") and len(word) > SUFFIXED_LETTERS_MIN)
+    return any(not b.isdisjoint((f"{word[:-1]}d", f"{word[:-1]}ed", f"{word[:-2]}ed")) for word in present)
 
 
 def _persons_differ(a: Facts, b: Facts, *, reworded: bool) -> bool:

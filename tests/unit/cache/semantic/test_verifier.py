@@ -67,6 +67,7 @@ def test_paraphrases_of_the_faq_kind_pass() -> None:
         ("What does a cat eat?", "What eats a cat?", Difference.ORDER),
         ("At what time does it start?", "On which date does it start?", Difference.QUESTION),
         ("Refund all items.", "Refund the other items.", Difference.SCOPE),
+        ("Who captains the team?", "Who captained the team?", Difference.TENSE),
         ("9" * 900, "9" * 900, None),
         ("x" * (CHARACTERS_MAX + 1), "x" * (CHARACTERS_MAX + 1), Difference.UNREADABLE),
     ],
