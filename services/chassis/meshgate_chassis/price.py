@@ -1,4 +1,4 @@
-"""What tokens cost, in integers of nano-USD. The ledger charges by it, the edge tells by it: one place rounds.
+"""What tokens cost, in integers of nano-USD. The ledger charges and the edge tells by it: one place rounds.
 
     cost of a component = tokens x nano-USD per million tokens / 1,000,000, rounded half to even
 
