@@ -31,7 +31,7 @@ from meshgate_chassis.telemetry import TelemetryOptions, build_telemetry
 CompositionRoot = Callable[[Settings, Runtime], AbstractAsyncContextManager[None]]
 
 GRACE_EXTRA_S = 10.0  # what stopping may take beyond the drain before the process is ended
-GC_THRESHOLD = 10_000  # allocations between two collections of the youngest; CPython's 700 is for short scripts
+GC_THRESHOLD = 10_000  # allocations between two collections; CPython's 700 is for short scripts
 EXIT_USAGE = 2
 EXIT_FORCED = 70
 

@@ -23,6 +23,8 @@ class RenderedError:
     body: dict[str, Any]
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+BUDGET_WORDS = "Budget has been exceeded!"
+
 
 def render_error(error: MeshError) -> RenderedError:
     """What the client gets to see of an error."""
@@ -72,14 +74,16 @@ def _unknown_model(error: MeshError) -> str:
 
 
 def _over_budget(error: MeshError) -> str:
+    if BUDGET_WORDS in error.message:  # the ledger says it in LiteLLM's words itself
+        return error.message
     spend = error.metadata.get("spend_usd_nanos")
     limit = error.metadata.get("max_budget_usd_nanos")
     if spend is None or limit is None:
-        return f"Budget has been exceeded! Budget exceeded: {error.message}"
+        return f"{BUDGET_WORDS} Budget exceeded: {error.message}"
     label = _BUDGET_OWNERS.get(error.metadata.get("limit_scope", ""), "")
     owner = f"{label}={error.metadata['limit_scope_id']} " if label else ""
     amounts = f"{owner}Current cost: {_usd(spend)}, Max budget: {_usd(limit)}"
-    return f"Budget has been exceeded! {amounts}. Budget exceeded: {error.message}"
+    return f"{BUDGET_WORDS} {amounts}. Budget exceeded: {error.message}"
 
 
 _BUDGET_OWNERS = {

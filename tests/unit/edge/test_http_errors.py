@@ -108,6 +108,15 @@ def test_a_budget_that_is_used_up_is_429_and_not_worth_a_retry() -> None:
     assert ((b"x-should-retry", b"false"),) == rendered.headers
 
 
+def test_the_ledgers_words_about_a_budget_are_told_once() -> None:
+    """It uses LiteLLM's by itself."""
+    metadata = {"spend_usd_nanos": "1", "max_budget_usd_nanos": "1"}
+    said = "Budget exceeded: Budget has been exceeded! Team=crew Current cost: 1, Max budget: 1."
+    rendered = render_error(MeshError(Code.RESOURCE_EXHAUSTED, "BUDGET_EXCEEDED", said, metadata))
+
+    assert said == message_of(rendered)
+
+
 @pytest.mark.parametrize(("wait_s", "header"), [(0.0, b"0"), (0.2, b"1"), (17.0, b"17")])
 def test_a_wait_is_told_in_whole_seconds(wait_s: float, header: bytes) -> None:
     """Rounded up, so that nobody comes too early."""
