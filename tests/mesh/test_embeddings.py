@@ -1,4 +1,4 @@
-"""Embeddings and legacy completions through the whole mesh: vectors, books, and errors that name the member."""
+"""Embeddings and legacy completions through the whole mesh: vectors, books, errors that name the member."""
 
 import struct
 from base64 import b64decode

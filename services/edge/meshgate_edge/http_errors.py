@@ -23,6 +23,7 @@ class RenderedError:
     body: dict[str, Any]
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+
 BUDGET_WORDS = "Budget has been exceeded!"
 
 

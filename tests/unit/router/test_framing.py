@@ -1,5 +1,7 @@
 """Streams as bytes: lines of NDJSON in any split."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_the_split_of_the_bytes_does_not_matter(cuts: list[int]) -> None:
     places = sorted({0, *cuts, len(LINES)})
     decoder = LineDecoder(100)
     events = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         events += decoder.feed(LINES[start:end])
     events += decoder.finish()
 
