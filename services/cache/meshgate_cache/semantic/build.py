@@ -12,6 +12,7 @@ from meshgate_cache.semantic.directory import Directory
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
 from meshgate_cache.semantic.journal import Journal, JournalRules, LocalJournal, RedisJournal
+from meshgate_cache.semantic.memory import give_back_freed_memory
 from meshgate_cache.semantic.model import EmbeddingModel, files_in, load_onnx_model, packaged_files
 from meshgate_cache.semantic.score import Threshold
 from meshgate_cache.semantic.semantic_cache import SemanticCache, SemanticParts
@@ -38,6 +39,7 @@ async def build_semantic(
     config: CacheConfig, settings: SemanticSettings, redis: Redis | None, clock: Clock, stack: AsyncExitStack
 ) -> SemanticCache:
     """Warm when it returns, as far as Redis tells. What it starts ends with the stack."""
+    give_back_freed_memory()
     model = await asyncio.to_thread(_model, settings.model)
     tasks = TaskOwner("embedding", EMBEDDING_TASKS_MAX)
     embedding = Embedding(model, EmbeddingLimits(), tasks)

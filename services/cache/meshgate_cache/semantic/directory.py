@@ -4,6 +4,7 @@ Invariants: a search sees one context only, so one tenant; bounded, the least us
 that was reported is never found again; applying an event twice is the same as once.
 """
 
+import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,8 +110,9 @@ class Directory:
         row = np.frombuffer(event.row, dtype=np.int8)
         for gone in self._vectors.add_row(event.context, event.key, row):
             self.forget(gone)
-        self._known[event.key] = Known(event.key, event.namespace, event.text, event.expires_ns)
-        self._counts[event.namespace] += 1
+        namespace = sys.intern(event.namespace)  # the same in thousands of events
+        self._known[event.key] = Known(event.key, namespace, event.text, event.expires_ns)
+        self._counts[namespace] += 1
 
     def _of(self, namespace: str, tenant_digest: str) -> Iterator[str]:
         for key, known in self._known.items():

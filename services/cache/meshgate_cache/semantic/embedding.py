@@ -17,11 +17,11 @@ from meshgate_chassis.tasks import TaskOwner
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingLimits:
-    """Texts: in one batch, waiting, and kept with their vectors (6 kB each)."""
+    """Texts: in one batch, waiting, and kept with their vectors (8 kB each)."""
 
     batch_max: int = 16
     waiting_max: int = 256
-    kept_max: int = 2_048
+    kept_max: int = 1_024
 
 
 class Embedding:

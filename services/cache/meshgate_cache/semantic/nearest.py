@@ -43,7 +43,7 @@ class NearestVectors:
 
     def __init__(self, entries_max: int) -> None:
         self._entries_max = entries_max
-        self._partition_of: OrderedDict[str, bytes] = OrderedDict()  # least recently used first
+        self._partition_of: OrderedDict[str, _Partition] = OrderedDict()  # least recently used first
         self._partitions: dict[bytes, _Partition] = {}
 
     def __len__(self) -> int:
@@ -69,19 +69,21 @@ class NearestVectors:
             oldest = next(iter(self._partition_of))
             self.remove(oldest)
             gone.append(oldest)
-        self._partition_of[name] = partition
-        self._partitions.setdefault(partition, _Partition(len(row))).add(name, row)
+        rows = self._partitions.get(partition)
+        if rows is None:
+            rows = self._partitions[partition] = _Partition(partition, len(row), self._entries_max)
+        self._partition_of[name] = rows
+        rows.add(name, row)
         return gone
 
     def remove(self, name: str) -> bool:
         """True when it was there."""
-        partition = self._partition_of.pop(name, None)
-        if partition is None:
+        rows = self._partition_of.pop(name, None)
+        if rows is None:
             return False
-        rows = self._partitions[partition]
         rows.remove(name)
         if not rows.count:
-            del self._partitions[partition]
+            del self._partitions[rows.name]
         return True
 
     def used(self, name: str) -> None:
@@ -96,9 +98,11 @@ class NearestVectors:
 
 
 class _Partition:
-    """Dense rows that grow by doubling."""
+    """Dense rows that grow by doubling, up to as many as there may be."""
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, name: bytes, dimensions: int, rows_max: int) -> None:
+        self.name = name
+        self._rows_max = rows_max
         self._rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
         self._signs: Signs = np.empty((-(-dimensions // BITS), FIRST_ROWS), dtype=np.uint64)
         self._norms = np.empty(FIRST_ROWS, dtype=np.float32)
@@ -116,7 +120,7 @@ class _Partition:
     def add(self, name: str, row: Rows) -> None:
         at = len(self._names)
         if at == len(self._rows):
-            self._resize(2 * at)
+            self._resize(min(2 * at, max(self._rows_max, at + 1)))
         self._rows[at], self._signs[:, at], self._norms[at] = row, signs(row), norm(row)
         self._names.append(name)
         self._row_of[name] = at
