@@ -47,9 +47,7 @@ def _compression_models(models: Node | None, problems: Problems) -> dict[str, Mo
     }
 
 
-def read_ledger(
-    general: Mapping[str, Any], blocked: Sequence[str], limits: ConfiguredLimits
-) -> LedgerConfig:
+def read_ledger(general: Mapping[str, Any], blocked: Sequence[str], limits: ConfiguredLimits) -> LedgerConfig:
     """The money part of general_settings. `blocked`: user ids, keys, or hashes of keys."""
     defaults = LedgerConfig()
     return LedgerConfig(
