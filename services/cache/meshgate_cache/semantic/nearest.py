@@ -27,6 +27,7 @@ FIRST_ROWS: Final = 2
 FULL_ROWS_MAX: Final = 1_024  # up to here one pass over everything is as fast
 FINALISTS_MAX: Final = 512
 DEVIATIONS: Final = 4.0  # how far from what the angle says the number of different signs may be
+BLOCK: Final = 8_192  # rows at a time: what is between stays in the processor's cache
 BITS: Final = 64  # of one machine word of signs
 
 
@@ -138,13 +139,11 @@ class _Partition:
             self._resize(len(self._rows) // 2)
 
     def search(self, row: Rows, cosine_min: float, count_max: int) -> Iterator[Neighbour]:
-        places = np.arange(self.count)
-        rows = self._rows[: self.count]
-        if self.count > FULL_ROWS_MAX:
-            places = self._finalists(row, cosine_min)
-            rows = self._rows[places]
+        few = self.count <= FULL_ROWS_MAX
+        places = np.arange(self.count) if few else self._finalists(row, cosine_min)
         if not len(places):
             return
+        rows = self._rows[: self.count] if few else self._rows[places]
         cosines = _products(row, rows) / (self._norms[places] * max(norm(row), 1e-9))
         for at in np.argsort(-cosines)[:count_max]:
             if cosines[at] >= cosine_min:
@@ -152,14 +151,20 @@ class _Partition:
 
     def _finalists(self, row: Rows, cosine_min: float) -> npt.NDArray[np.intp]:
         """Places of the rows that may be near enough, the likeliest if there are very many."""
-        asked, count = signs(row), self.count
-        different = np.zeros(count, dtype=np.uint16)
-        for word, kept in zip(asked, self._signs, strict=True):
-            different += np.bitwise_count(kept[:count] ^ word)
-        places = np.flatnonzero(different <= different_signs_max(len(row), cosine_min))
-        if len(places) > FINALISTS_MAX:
-            places = places[np.argpartition(different[places], FINALISTS_MAX)[:FINALISTS_MAX]]
-        return places
+        asked, limit = signs(row), different_signs_max(len(row), cosine_min)
+        places, counts = [], []
+        for start in range(0, self.count, BLOCK):
+            kept = self._signs[:, start : min(start + BLOCK, self.count)]
+            different = np.bitwise_count(kept[0] ^ asked[0]).astype(np.uint16)
+            for word in range(1, len(asked)):
+                different += np.bitwise_count(kept[word] ^ asked[word])
+            near = np.flatnonzero(different <= limit)
+            places.append(near + start)
+            counts.append(different[near])
+        found, of_each = np.concatenate(places), np.concatenate(counts)
+        if len(found) > FINALISTS_MAX:
+            found = found[np.argpartition(of_each, FINALISTS_MAX)[:FINALISTS_MAX]]
+        return found
 
     def _resize(self, rows: int) -> None:
         """Space for so many rows, which are no fewer than there are."""
