@@ -69,7 +69,8 @@ async def test_health_and_metrics_follow_the_router(subject: Subject) -> None:
     health = (await get(subject, "/health")).json
     good = next(each for each in health["healthy_endpoints"] if each["model_id"] == "good")
     assert "PROVIDER_UNAVAILABLE" == health["unhealthy_endpoints"][0]["last_failure"]
-    assert (1, 0, 1) == (good["answers"], good["in_flight"], good["limits"]["rpm"]["used"])
+    assert (1, 0) == (good["answers"], good["in_flight"])
+    assert good["limits"]["rpm"]["used"] in (0, 1)  # 0: another minute has begun
 
     metrics = (await get(subject, "/metrics", key=False)).body.decode()
     labels = 'api_base="http://127.0.0.1:9/v1",api_provider="openai",'

@@ -54,6 +54,7 @@ async def test_with_allow_known_callers_go_on_and_are_billed_once(
     async with mesh_with(own_postgres_server, allow=True) as subject:
         key = await subject.new_key(team_id="t")
         assert 200 == (await subject.ask("before", key=key)).status
+        await entries_of(subject, 1)  # posted: it is none of those that wait
         own_postgres_server.stop()
         answers = [await subject.ask(f"during {number} demo:tokens=9", key=key) for number in range(6)]
         answers += [await subject.ask(f"streamed {number}", key=key, stream=True) for number in range(3)]

@@ -62,6 +62,7 @@ async def mesh_in_process(
         MESHGATE_EDGE_HOST="127.0.0.1",
         MESHGATE_EDGE_PORT=port,
         spool_dir=folder / "spool",
+        lookup_timeout_s=1.0,  # all services share one loop here: on a busy machine 50 ms are over soon
         **addresses,
         **common,
     )
