@@ -20,7 +20,7 @@ from meshgate_cache.semantic.reading import Facts, read
 from meshgate_cache.semantic.score import score, threshold_for
 from meshgate_cache.semantic.verifier import compare
 from tools.fit_semantic import embedded, fitting_pairs
-from tools.semantic_pairs import blind, held_out
+from tools.semantic_pairs import blind, blind_2, held_out
 from tools.semantic_pairs.generate import Pair
 
 Floats = npt.NDArray[np.float64]
@@ -123,6 +123,7 @@ def quality(model: EmbeddingModel) -> dict[str, Any]:
     told: dict[str, Any] = {
         "written pairs, held out": operating_points(scored([*traps, *held_out.paraphrases()], model)),
         "written pairs, blind": operating_points(scored([*blind.traps(), *blind.paraphrases()], model)),
+        "written pairs, blind 2": operating_points(scored([*blind_2.traps(), *blind_2.paraphrases()], model)),
         "written pairs, fitted on": operating_points(fitted_on),
         "random traffic": operating_points(scored(list(held_out.random_traffic()), model)),
     }

@@ -11,15 +11,15 @@ from typing import Final
 
 from meshgate_cache.keys import tenant_digest
 from meshgate_cache.semantic.alignment import PERFECT, aligned
-from meshgate_cache.semantic.directory import Directory, Near
+from meshgate_cache.semantic.directory import Directory
 from meshgate_cache.semantic.embedding import Embedding
 from meshgate_cache.semantic.events import Cleared, Forgotten, Learned, Reported
 from meshgate_cache.semantic.journal import Journal
 from meshgate_cache.semantic.nearest import quantised
 from meshgate_cache.semantic.question import Question
-from meshgate_cache.semantic.reading import Facts, read
+from meshgate_cache.semantic.reading import read
 from meshgate_cache.semantic.score import Threshold, score
-from meshgate_cache.semantic.verifier import Verdict, compare
+from meshgate_cache.semantic.verifier import compare
 from meshgate_chassis.clock import Clock
 
 ALIGNED_MAX: Final = 3  # known questions whose words are looked at for one that is asked
@@ -42,15 +42,6 @@ class SemanticParts:
     directory: Directory
     journal: Journal
     threshold: Threshold
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A known question beside the one asked."""
-
-    near: Near
-    facts: Facts
-    verdict: Verdict
 
 
 class SemanticCache:
@@ -82,34 +73,29 @@ class SemanticCache:
         return self._parts.directory
 
     async def find(self, question: Question, key: str) -> list[Match]:
-        """Answers that may serve the question asked under `key`, the best first."""
+        """The nearest answer that may serve the question asked under `key`; empty when there is none."""
         vectors = await self._parts.embedding.of(question.text)
         directory = self._parts.directory
         near = directory.search(question.context, vectors.whole, self._similarity_min, self._clock.now_ns())
         if not near:
             return []
-        asked, threshold = read(question.text), self._parts.threshold.value
-        matches = []
-        for pair in self._promising(near, asked, key, threshold):
-            alignment = PERFECT
-            if not pair.verdict.same:
-                known = await self._parts.embedding.of(pair.near.known.text)
-                alignment = aligned(vectors.words, known.words)
-            value = score(asked, pair.facts, pair.verdict, pair.near.cosine, alignment)
-            if value >= threshold:
-                matches.append(Match(pair.near.known.key, pair.near.cosine, value))
-        return sorted(matches, key=lambda match: -match.score)
-
-    def _promising(self, near: Sequence[Near], asked: Facts, key: str, threshold: float) -> list["_Pair"]:
-        """Those that would pass if each word found its like: for them alone words are aligned."""
-        promising = []
+        asked, threshold, aligned_count = read(question.text), self._parts.threshold.value, 0
         for found in near:
-            if not self._parts.directory.is_wrong(key, found.known.key):
-                facts = read(found.known.text)
-                verdict = compare(asked, facts)
-                if score(asked, facts, verdict, found.cosine, PERFECT) >= threshold:
-                    promising.append(_Pair(found, facts, verdict))
-        return promising[:ALIGNED_MAX]
+            if directory.is_wrong(key, found.known.key):
+                continue
+            facts = read(found.known.text)
+            verdict = compare(asked, facts)
+            value = score(asked, facts, verdict, found.cosine, PERFECT)  # the best it could be
+            if value >= threshold and not verdict.same:
+                if aligned_count == ALIGNED_MAX:
+                    break
+                aligned_count += 1
+                known = await self._parts.embedding.of(found.known.text)
+                alignment = aligned(vectors.words, known.words)
+                value = score(asked, facts, verdict, found.cosine, alignment)
+            if value >= threshold:
+                return [Match(found.known.key, found.cosine, value)]
+        return []
 
     def served(self, match: Match) -> None:
         """An answer that was found has been given."""

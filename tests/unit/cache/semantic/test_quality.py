@@ -6,7 +6,7 @@ from meshgate_cache.semantic.model import OnnxModel, load_onnx_model, packaged_f
 from meshgate_cache.semantic.reading import read
 from meshgate_cache.semantic.score import threshold_for
 from tools.bench_cache_quality import scored_pair
-from tools.semantic_pairs import fit, held_out
+from tools.semantic_pairs import blind, blind_2, fit, held_out
 from tools.semantic_pairs.generate import Pair
 
 RATE_MAX = 0.01
@@ -49,11 +49,16 @@ def test_no_held_out_trap_hits(model: OnnxModel) -> None:
     assert [] == hits([*held_out.traps(), *held_out.random_traffic()], model)
 
 
+def test_no_blind_trap_hits_any_more(model: OnnxModel) -> None:
+    """Four of 343 did when they were first measured; what they had in common is a rule now."""
+    assert [] == hits([*blind.traps(), *blind_2.traps()], model)
+
+
 def test_paraphrases_hit(model: OnnxModel) -> None:
     """A share of those of the FAQ kind that were held out, so that a change for the worse is seen."""
-    pairs = list(held_out.paraphrases())
+    for source in (held_out, blind, blind_2):
+        pairs = list(source.paraphrases())
+        assert len(hits(pairs, model)) >= HITS_MIN * len(pairs)
 
-    assert len(hits(pairs, model)) >= HITS_MIN * len(pairs)
 
-
-HITS_MIN = 0.25
+HITS_MIN = 0.5
