@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one group in one line
 """Pairs written before any result of the second fit was seen, about other matters than the first ones.
 
 Reported on once; nothing was ever changed because of a pair in here. Do not tune on it: write another.

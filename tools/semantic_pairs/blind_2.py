@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one group in one line
 """The second blind set: written after the errors on the first one had been looked at, before any result on this one.
 
 Reported on once. Do not tune on it: write another.

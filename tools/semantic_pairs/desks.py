@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one group in one line
 """Help desks to fit the score on: of one matter several questions, each in several wordings.
 
 Two wordings of one question deserve the same answer. Two questions of one desk do not, though they share their

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one group in one line
 """What the score was fitted on, together with the pairs of tests/unit/cache/semantic/pairs.py."""
 
 from collections.abc import Iterator

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one group in one line
 """What the cache is measured on. Nothing was tuned on these: do not look here to make a figure better."""
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 from meshgate_cache.semantic.word_pairs import SYNONYMS
 
-CHARACTERS_MAX: Final = 1_000  # longer texts are documents; they match nothing, and take no time to read
+CHARACTERS_MAX: Final = 600  # about 100 words; the vector of a longer one takes longer than a lookup may
 DIGITS_MAX: Final = 15  # longer ones are names of things: compared as they are written
 
 _APOSTROPHE = re.compile("[\u2018\u2019]")

@@ -58,7 +58,7 @@ def test_paraphrases_of_the_faq_kind_pass() -> None:
         ("", "", None),
         ("?", "!", None),
         ("Is 9999999999999999 odd?", "Is 9999999999999998 odd?", Difference.SUBSTITUTED),
-        ("two " + "million " * 100, "two " + "million " * 101, Difference.WORDS),
+        ("two " + "million " * 60, "two " + "million " * 61, Difference.WORDS),
         ("Can I go to Delhi?", "Can they go to Delhi?", Difference.PERSON),  # "they" ends in no greeting
         ("Why is demand rising?", "Why is demand falling?", Difference.OPPOSITE),
         ("How do I merge a branch?", "How do I rebase a branch?", Difference.SUBSTITUTED),
@@ -68,7 +68,7 @@ def test_paraphrases_of_the_faq_kind_pass() -> None:
         ("At what time does it start?", "On which date does it start?", Difference.QUESTION),
         ("Refund all items.", "Refund the other items.", Difference.SCOPE),
         ("Who captains the team?", "Who captained the team?", Difference.TENSE),
-        ("9" * 900, "9" * 900, None),
+        ("9" * 500, "9" * 500, None),
         ("x" * (CHARACTERS_MAX + 1), "x" * (CHARACTERS_MAX + 1), Difference.UNREADABLE),
     ],
 )
