@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 4000
 HOST ?= 127.0.0.1
 LLM ?=
+LOCAL_LLM := $(if $(filter local,$(LLM)),.venv/.local-llm)
 CONFIG ?=
 PYTEST_ARGS ?=
 # Most of a test's time is waiting for processes to start: two at once, each with a PostgreSQL of its own.
@@ -18,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 ##@ Use
 .PHONY: run
-run: setup $(if $(filter local,$(LLM)),.venv/.local-llm) ## start the mesh here (PORT=4000 HOST=127.0.0.1 CONFIG=file LLM=local)
+run: setup $(LOCAL_LLM) ## start the mesh here (PORT=4000 HOST=127.0.0.1 CONFIG=file LLM=local)
 	@exec $(BIN)/python -m meshgate_cli up --host "$(HOST)" --port "$(PORT)" \
 	  $(if $(CONFIG),--config "$(CONFIG)") $(if $(LLM),--llm "$(LLM)")
 
@@ -74,7 +75,7 @@ bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn 
 	@$(BIN)/python -m bench compare "$(BASE)" $(if $(QUICK),--quick)
 
 .PHONY: bench-cache
-bench-cache: .venv/.dev ## false hits, hits and latency of the semantic cache; writes docs/benchmarks/semantic-cache.json
+bench-cache: .venv/.dev ## false hits, hits, latency of the semantic cache; writes docs/benchmarks/*.json
 	@$(BIN)/python -m tools.bench_cache
 
 .PHONY: bench-ledger
@@ -82,11 +83,11 @@ bench-ledger: .venv/.dev ## the ledger: pairs per second, CPU, latency, exactnes
 	@$(BIN)/python -m bench.ledger $(if $(QUICK),--quick)
 
 .PHONY: bench-hedging
-bench-hedging: .venv/.dev ## slow first tokens with and without hedging, streams that break; writes docs/benchmarks/hedging.json
+bench-hedging: .venv/.dev ## slow first tokens with and without hedging; writes docs/benchmarks/hedging.json
 	@$(BIN)/python -m tools.bench_hedging $(if $(QUICK),--quick)
 
 .PHONY: bench-reports
-bench-reports: .venv/.dev ## reports over ten million entries (25 GB free); writes docs/benchmarks/reports.json
+bench-reports: .venv/.dev ## reports over ten million entries (25 GB); writes docs/benchmarks/reports.json
 	@$(BIN)/python -m tools.bench_reports --json docs/benchmarks/reports.json
 
 .PHONY: bench-profile
@@ -100,7 +101,7 @@ bench-compression: .venv/.dev ## quality, ratio and latency of prompt compressio
 POINTS ?= 1000
 SEED ?= 1
 .PHONY: torture
-torture: .venv/.dev ## kill -9 edge, ledger and router at 1,000 random points and compare all books (POINTS=25 SEED=1)
+torture: .venv/.dev ## kill -9 services at 1,000 random points, compare all books (POINTS=25 SEED=1)
 	@$(BIN)/python -m tools.torture --points $(POINTS) --seed $(SEED)
 
 ##@ Tidy up
@@ -113,13 +114,14 @@ clean: ## remove .venv and every cache; keys and spend in .meshgate stay
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 
 # Stamps: each names what was installed; nothing is done when it is newer than what it depends on.
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "meshgate needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  echo "meshgate needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@echo "making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv || { \
@@ -128,7 +130,7 @@ help: ## list the targets
 	  exit 1; }
 	@touch $@
 
-.venv/.run: .venv/.made requirements/uv.txt requirements/build.txt requirements/run.txt requirements/install.sh $(PROJECTS)
+.venv/.run: .venv/.made $(addprefix requirements/,uv.txt build.txt run.txt install.sh) $(PROJECTS)
 	@echo "installing what the mesh needs into .venv"
 	@requirements/install.sh build run
 	@requirements/install-ours.sh

@@ -2,17 +2,18 @@
  *
  *   provider PORT
  *
- * One thread, epoll, loopback only. How an answer is given is said by the first part of the path, so that every
- * gateway can be told by its api_base:
+ * One thread, epoll, loopback only. How an answer is given is said by the first part of the path, so that
+ * every gateway can be told by its api_base:
  *
  *   /d0c50g10000s20/v1/chat/completions
  *
  *   d  microseconds before the answer        c  content chunks of a stream
  *   g  microseconds between two chunks       s  bytes of content in a chunk, 24 or more
  *
- * Each chunk's content begins with "tok" and 19 digits: CLOCK_MONOTONIC in nanoseconds when it was sent, so that
- * the other end, on the same machine, knows how long that very chunk was under way.
- * Any other POST is answered with an empty 200: that makes it an OTLP/HTTP sink too. Prompts are read, never parsed.
+ * Each chunk's content begins with "tok" and 19 digits: CLOCK_MONOTONIC in nanoseconds when it was sent, so
+ * that the other end, on the same machine, knows how long that very chunk was under way.
+ * Any other POST is answered with an empty 200: that makes it an OTLP/HTTP sink too. Prompts are read, never
+ * parsed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,7 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 4096, HEAD_BYTES_MAX = 32768, TAIL_BYTES = 64, EVENTS_MAX = 256, OUT_BYTES_MAX = 1 << 20 };
+enum { CONNECTIONS_MAX = 4096, HEAD_BYTES_MAX = 32768, TAIL_BYTES = 64, EVENTS_MAX = 256 };
+enum { OUT_BYTES_MAX = 1 << 20 };
 
 typedef struct {
     int fd;
@@ -108,8 +110,10 @@ static int send_chunk(connection *c) {
     static char event[9000], out[20000];
     size_t length = 0;
     if (c->sent == 0) {
-        length = sprintf(out, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
-        sprintf(event, CHUNK_HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}");
+        length = sprintf(out, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                              "transfer-encoding: chunked\r\n\r\n");
+        sprintf(event, CHUNK_HEAD "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
+                                  "\"finish_reason\":null}]}");
         length += frame(out + length, event);
     }
     int n = sprintf(event, CHUNK_HEAD "{\"index\":0,\"delta\":{\"content\":\"tok%019lld", now_ns());
@@ -119,8 +123,8 @@ static int send_chunk(connection *c) {
     if (++c->sent == c->chunks) {
         sprintf(event, CHUNK_HEAD "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}");
         length += frame(out + length, event);
-        sprintf(event, CHUNK_HEAD "],\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":%ld,\"total_tokens\":%ld}}",
-                c->chunks, c->chunks + 200);
+        sprintf(event, CHUNK_HEAD "],\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":%ld,"
+                                  "\"total_tokens\":%ld}}", c->chunks, c->chunks + 200);
         length += frame(out + length, event);
         length += frame(out + length, "[DONE]");
         length += sprintf(out + length, "0\r\n\r\n");
@@ -146,7 +150,8 @@ static int begin_answer(connection *c) {
     c->body_left = -1;
     c->sent = 0;
     if (!c->chat) {
-        static const char empty[] = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+        static const char empty[] = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n"
+                                    "content-length: 0\r\n\r\n";
         c->sent = -1;
         return put(c, empty, sizeof empty - 1);
     }
@@ -188,7 +193,7 @@ static int read_head(connection *c, size_t head_size) {
     if (c->size > 8000) c->size = 8000;
     if (c->chunks < 1) c->chunks = 1;
     char *length = strcasestr(head, "\r\ncontent-length:");
-    if (!length && strcasestr(head, "\r\ntransfer-encoding:")) return -1; /* nobody here sends chunked requests */
+    if (!length && strcasestr(head, "\r\ntransfer-encoding:")) return -1; /* nobody sends chunked requests */
     c->body_left = length ? atol(length + 17) : 0;
     c->stream = 0;
     c->tail_length = 0;
@@ -277,18 +282,22 @@ static struct timespec *until_due(struct timespec *t) {
 int main(int argc, char **argv) {
     if (argc != 2) { fprintf(stderr, "usage: provider PORT\n"); return 2; }
     static char body[1200];
-    size_t n = sprintf(body, "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"bench\","
-        "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"tok ");
+    size_t n = sprintf(body, "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\","
+        "\"created\":1700000000,\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"tok ");
     while (n < 800) body[n] = n % 6 ? 'b' : ' ', n++;
     n += sprintf(body + n, "\"},\"finish_reason\":\"stop\"}],"
         "\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":150,\"total_tokens\":350}}");
-    answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s", n, body);
+    answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        "content-length: %zu\r\n\r\n%s", n, body);
 
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024)) { perror("listen"); return 1; }
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024)) {
+        perror("listen");
+        return 1;
+    }
     poll_fd = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[EVENTS_MAX];
     epoll_ctl(poll_fd, EPOLL_CTL_ADD, listener, &event);
