@@ -530,7 +530,9 @@ class ReserveSpendResponse(_message.Message):
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentPrice]:
-        """Of the resolved model's deployments, so that who asks can tell a cost before it is posted; empty: too many."""
+        """Of the resolved model's deployments, so that who asks can tell a cost before it is posted; empty: too
+        many.
+        """
 
     def __init__(
         self,
@@ -950,7 +952,8 @@ Global___WatchAccountsResponse: _TypeAlias = WatchAccountsResponse  # noqa: Y015
 @_typing.final
 class PromptPrice(_message.Message):
     """What prompt tokens cost, in nano-USD per million. Of several deployments that could serve the call: the
-    one whose cached tokens are cheapest beside its fresh ones, because who uses this weighs one against the other.
+    one whose cached tokens are cheapest beside its fresh ones, because who uses this weighs one against the
+    other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -100,8 +100,8 @@ class LedgerServiceServicer(object):
 
     def ReserveSpend(self, request, context):
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
-        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an
+        error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
         UNAVAILABLE/STORE_UNAVAILABLE.
         """
@@ -125,7 +125,8 @@ class LedgerServiceServicer(object):
         """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
         charged as estimated is paid back by a second entry. Of a request that is not known yet it is
         remembered: its reservation is refused when it comes.
-        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten);
+        FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

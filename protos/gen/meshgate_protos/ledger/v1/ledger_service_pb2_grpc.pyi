@@ -37,8 +37,8 @@ class LedgerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     ReserveSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
-    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an
+    error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
     model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
     UNAVAILABLE/STORE_UNAVAILABLE.
     """
@@ -54,7 +54,8 @@ class LedgerServiceStub:
     """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
     charged as estimated is paid back by a second entry. Of a request that is not known yet it is
     remembered: its reservation is refused when it comes.
-    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten);
+    FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     TopUpSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]
     """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
@@ -94,8 +95,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendRequest, _ledger_service_pb2.ReserveSpendResponse]  # type: ignore[assignment]
     """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
-    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+    for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an
+    error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
     model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
     UNAVAILABLE/STORE_UNAVAILABLE.
     """
@@ -111,7 +112,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
     charged as estimated is paid back by a second entry. Of a request that is not known yet it is
     remembered: its reservation is refused when it comes.
-    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+    Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten);
+    FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     TopUpSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.TopUpSpendRequest, _ledger_service_pb2.TopUpSpendResponse]  # type: ignore[assignment]
     """Raises a hold while its call streams. Grants as much as the budgets allow, at most what was asked for.
@@ -154,8 +156,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ReserveSpendResponse, _abc.Awaitable[_ledger_service_pb2.ReserveSpendResponse]]:
         """Decides whether a call may be made and holds its estimated cost. Idempotent by request_id (remembered
-        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an error.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
+        for a week after the hold's time): a repeat returns the first decision. A denial is a value, not an
+        error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
         UNAVAILABLE/STORE_UNAVAILABLE.
         """
@@ -183,7 +185,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Releases a hold when no provider was called. Idempotent by request_id. A hold that has expired and was
         charged as estimated is paid back by a second entry. Of a request that is not known yet it is
         remembered: its reservation is refused when it comes.
-        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten); FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
+        Errors: NOT_FOUND/HOLD_UNKNOWN (the call was denied, or ended so long ago that it is forgotten);
+        FAILED_PRECONDITION/ALREADY_SETTLED; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -224,8 +224,8 @@ class Started(_message.Message):
     def served_by(self) -> Global___ServedBy: ...
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage:
-        """What the provider had reported by then: of some the prompt, with what of it was read from a cache. For the
-        bill of an answer that is cut.
+        """What the provider had reported by then: of some the prompt, with what of it was read from a cache. For
+        the bill of an answer that is cut.
         """
 
     def __init__(
@@ -327,7 +327,9 @@ class RouteOptions(_message.Message):
     num_retries: _builtins.int
     """0 to 10."""
     remaining_budget_usd_nanos: _builtins.int
-    """Highest output the budget can pay for; budget-aware choice prefers deployments that fit. Absent: no budget."""
+    """Highest output the budget can pay for; budget-aware choice prefers deployments that fit. Absent: no
+    budget.
+    """
     prompt_tokens: _builtins.int
     """As the caller counted them; absent: the router estimates. For limits, prices and context windows."""
     @_builtins.property

@@ -113,8 +113,8 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ProbeDeployments(self, request, context):
-        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
-        wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an
+        explicit wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,8 +53,8 @@ class RouterServiceStub:
     GetState: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.GetStateRequest, _router_service_pb2.GetStateResponse]
     """What this replica knows of the deployments: at once, without any call to a provider."""
     ProbeDeployments: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.ProbeDeploymentsRequest, _router_service_pb2.ProbeDeploymentsResponse]
-    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
-    wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an
+    explicit wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
     """
 
 @_typing.type_check_only
@@ -82,8 +82,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     GetState: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetStateRequest, _router_service_pb2.GetStateResponse]  # type: ignore[assignment]
     """What this replica knows of the deployments: at once, without any call to a provider."""
     ProbeDeployments: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ProbeDeploymentsRequest, _router_service_pb2.ProbeDeploymentsResponse]  # type: ignore[assignment]
-    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
-    wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+    """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an
+    explicit wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
     """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -144,8 +144,8 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.ProbeDeploymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_service_pb2.ProbeDeploymentsResponse, _abc.Awaitable[_router_service_pb2.ProbeDeploymentsResponse]]:
-        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an explicit
-        wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
+        """Calls deployments with a few tokens each, all within the call's deadline. Costs money: only on an
+        explicit wish. Errors: NOT_FOUND/MODEL_NOT_FOUND for a name that nobody answers to.
         """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
