@@ -14,6 +14,16 @@ CACHE_SERVICE_LOOKUP_ENTRY = UnaryMethod(
     pb.LookupEntryRequest,
     pb.LookupEntryResponse,
 )
+CACHE_SERVICE_LOOKUP_ALIKE = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/LookupAlike",
+    pb.LookupAlikeRequest,
+    pb.LookupAlikeResponse,
+)
+CACHE_SERVICE_LEARN_QUESTION = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/LearnQuestion",
+    pb.LearnQuestionRequest,
+    pb.LearnQuestionResponse,
+)
 CACHE_SERVICE_STORE_ENTRY = UnaryMethod(
     "/meshgate_protos.cache.v1.CacheService/StoreEntry",
     pb.StoreEntryRequest,
@@ -68,6 +78,8 @@ CACHE_SERVICE = Service(
     "meshgate_protos.cache.v1.CacheService",
     {
         "lookup_entry": CACHE_SERVICE_LOOKUP_ENTRY,
+        "lookup_alike": CACHE_SERVICE_LOOKUP_ALIKE,
+        "learn_question": CACHE_SERVICE_LEARN_QUESTION,
         "store_entry": CACHE_SERVICE_STORE_ENTRY,
         "store_entries": CACHE_SERVICE_STORE_ENTRIES,
         "await_entry": CACHE_SERVICE_AWAIT_ENTRY,
@@ -87,6 +99,8 @@ class CacheServiceClient:
 
     def __init__(self, channel: Channel) -> None:
         self.lookup_entry: UnaryCall[pb.LookupEntryRequest, pb.LookupEntryResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ENTRY)
+        self.lookup_alike: UnaryCall[pb.LookupAlikeRequest, pb.LookupAlikeResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ALIKE)
+        self.learn_question: UnaryCall[pb.LearnQuestionRequest, pb.LearnQuestionResponse] = channel.unary(CACHE_SERVICE_LEARN_QUESTION)
         self.store_entry: UnaryCall[pb.StoreEntryRequest, pb.StoreEntryResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRY)
         self.store_entries: UnaryCall[pb.StoreEntriesRequest, pb.StoreEntriesResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRIES)
         self.await_entry: UnaryCall[pb.AwaitEntryRequest, pb.AwaitEntryResponse] = channel.unary(CACHE_SERVICE_AWAIT_ENTRY)
@@ -106,6 +120,12 @@ class CacheServiceServicer(ABC):
 
     @abstractmethod
     async def lookup_entry(self, request: pb.LookupEntryRequest, call: Call) -> pb.LookupEntryResponse: ...
+
+    @abstractmethod
+    async def lookup_alike(self, request: pb.LookupAlikeRequest, call: Call) -> pb.LookupAlikeResponse: ...
+
+    @abstractmethod
+    async def learn_question(self, request: pb.LearnQuestionRequest, call: Call) -> pb.LearnQuestionResponse: ...
 
     @abstractmethod
     async def store_entry(self, request: pb.StoreEntryRequest, call: Call) -> pb.StoreEntryResponse: ...

@@ -176,22 +176,64 @@ class Question(_message.Message):
 
     CONTEXT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    COMPARABLE_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     context: _builtins.bytes
     """Digest of the tenant and of everything but the last user text."""
     text: _builtins.str
+    embedding_model: _builtins.str
+    """Set by LookupEntry iff the question was not compared because its vector is not known: the model of the
+    configuration that gives it. Then LookupAlike compares, and StoreEntry needs `vector`.
+    """
+    comparable: _builtins.bool
+    """With embedding_model: there are answers that it may be compared with."""
+    @_builtins.property
+    def vector(self) -> Global___Vector: ...
     def __init__(
         self,
         *,
         context: _builtins.bytes = ...,
         text: _builtins.str = ...,
+        embedding_model: _builtins.str = ...,
+        comparable: _builtins.bool = ...,
+        vector: Global___Vector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_vector", b"_vector", "vector", b"vector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_vector", b"_vector", "comparable", b"comparable", "context", b"context", "embedding_model", b"embedding_model", "text", b"text", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__vector: _TypeAlias = _typing.Literal["vector"]  # noqa: Y015
+    _WhichOneofArgType__vector: _TypeAlias = _typing.Literal["_vector", b"_vector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vector) -> _WhichOneofReturnType__vector | None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class Vector(_message.Message):
+    """The vector of a text by a model of the configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    values: _builtins.bytes
+    """float32, little endian; 1 to 4,096 of them."""
+    model: _builtins.str
+    """As the provider named it: vectors of two models are never compared."""
+    def __init__(
+        self,
+        *,
+        values: _builtins.bytes = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Question: _TypeAlias = Question  # noqa: Y015
+Global___Vector: _TypeAlias = Vector  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
@@ -236,6 +278,125 @@ class Entry(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
 
 Global___Entry: _TypeAlias = Entry  # noqa: Y015
+
+@_typing.final
+class LookupAlikeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required."""
+    cache_key: _builtins.str
+    """From LookupEntry, of the same tenant and namespace."""
+    namespace: _builtins.str
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """From LookupEntry, with its vector."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """As of LookupEntry."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        cache_key: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        question: Global___Question | None = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "max_age", b"max_age", "question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "cache_key", b"cache_key", "max_age", b"max_age", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
+    _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age) -> _WhichOneofReturnType__max_age | None: ...
+
+Global___LookupAlikeRequest: _TypeAlias = LookupAlikeRequest  # noqa: Y015
+
+@_typing.final
+class LookupAlikeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry: ...
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
+    _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entry) -> _WhichOneofReturnType__entry | None: ...
+
+Global___LookupAlikeResponse: _TypeAlias = LookupAlikeResponse  # noqa: Y015
+
+@_typing.final
+class LearnQuestionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CACHE_KEY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required."""
+    cache_key: _builtins.str
+    """Of the answer."""
+    namespace: _builtins.str
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """From LookupEntry, with its vector."""
+
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """As of StoreEntry."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        cache_key: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        question: Global___Question | None = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "question", b"question", "ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ttl", b"_ttl", "cache_key", b"cache_key", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ttl: _TypeAlias = _typing.Literal["ttl"]  # noqa: Y015
+    _WhichOneofArgType__ttl: _TypeAlias = _typing.Literal["_ttl", b"_ttl"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl) -> _WhichOneofReturnType__ttl | None: ...
+
+Global___LearnQuestionRequest: _TypeAlias = LearnQuestionRequest  # noqa: Y015
+
+@_typing.final
+class LearnQuestionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnQuestionResponse: _TypeAlias = LearnQuestionResponse  # noqa: Y015
 
 @_typing.final
 class StoreEntryRequest(_message.Message):

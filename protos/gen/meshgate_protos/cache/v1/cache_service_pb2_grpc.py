@@ -40,6 +40,16 @@ class CacheServiceStub(object):
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.FromString,
                 _registered_method=True)
+        self.LookupAlike = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/LookupAlike',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeResponse.FromString,
+                _registered_method=True)
+        self.LearnQuestion = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/LearnQuestion',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionResponse.FromString,
+                _registered_method=True)
         self.StoreEntry = channel.unary_unary(
                 '/meshgate_protos.cache.v1.CacheService/StoreEntry',
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryRequest.SerializeToString,
@@ -98,6 +108,23 @@ class CacheServiceServicer(object):
 
     def LookupEntry(self, request, context):
         """Looks an answer up. A miss is a value: `entry` is absent.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupAlike(self, request, context):
+        """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
+        LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LearnQuestion(self, request, context):
+        """Offers a stored answer to questions that mean the same, for a vector that came later than the answer.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -193,6 +220,16 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.FromString,
                     response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.SerializeToString,
             ),
+            'LookupAlike': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupAlike,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeResponse.SerializeToString,
+            ),
+            'LearnQuestion': grpc.unary_unary_rpc_method_handler(
+                    servicer.LearnQuestion,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionResponse.SerializeToString,
+            ),
             'StoreEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.StoreEntry,
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.StoreEntryRequest.FromString,
@@ -272,6 +309,60 @@ class CacheService(object):
             '/meshgate_protos.cache.v1.CacheService/LookupEntry',
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.SerializeToString,
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupAlike(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/LookupAlike',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LearnQuestion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/LearnQuestion',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LearnQuestionResponse.FromString,
             options,
             channel_credentials,
             insecure,

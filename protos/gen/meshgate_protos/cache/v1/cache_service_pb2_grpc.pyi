@@ -37,6 +37,15 @@ class CacheServiceStub:
     """Looks an answer up. A miss is a value: `entry` is absent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    LookupAlike: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]
+    """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
+    LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
+    """
+    LearnQuestion: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LearnQuestionRequest, _cache_service_pb2.LearnQuestionResponse]
+    """Offers a stored answer to questions that mean the same, for a vector that came later than the answer.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
     StoreEntry: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEntryRequest, _cache_service_pb2.StoreEntryResponse]
     """Stores an answer under the key that LookupEntry returned. Idempotent: the last one wins.
     Refuses, as a value, what must not be stored (stored = false and a reason).
@@ -85,6 +94,15 @@ class CacheServiceAsyncStub(CacheServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     LookupEntry: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEntryRequest, _cache_service_pb2.LookupEntryResponse]  # type: ignore[assignment]
     """Looks an answer up. A miss is a value: `entry` is absent.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    LookupAlike: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]  # type: ignore[assignment]
+    """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
+    LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
+    """
+    LearnQuestion: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LearnQuestionRequest, _cache_service_pb2.LearnQuestionResponse]  # type: ignore[assignment]
+    """Offers a stored answer to questions that mean the same, for a vector that came later than the answer.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     StoreEntry: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.StoreEntryRequest, _cache_service_pb2.StoreEntryResponse]  # type: ignore[assignment]
@@ -138,6 +156,27 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.LookupEntryResponse, _abc.Awaitable[_cache_service_pb2.LookupEntryResponse]]:
         """Looks an answer up. A miss is a value: `entry` is absent.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def LookupAlike(
+        self,
+        request: _cache_service_pb2.LookupAlikeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.LookupAlikeResponse, _abc.Awaitable[_cache_service_pb2.LookupAlikeResponse]]:
+        """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
+        LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def LearnQuestion(
+        self,
+        request: _cache_service_pb2.LearnQuestionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.LearnQuestionResponse, _abc.Awaitable[_cache_service_pb2.LearnQuestionResponse]]:
+        """Offers a stored answer to questions that mean the same, for a vector that came later than the answer.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
         """
 
