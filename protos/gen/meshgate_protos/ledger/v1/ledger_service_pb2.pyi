@@ -144,6 +144,8 @@ class Denial(_message.Message):
         """Too many calls at a time; `limit` says whose."""
         REASON_ACCOUNT_BLOCKED: Denial._Reason.ValueType  # 10
         """The key's user, team or organisation, or the end user, is blocked."""
+        REASON_ROUTE_NOT_ALLOWED: Denial._Reason.ValueType  # 11
+        """The key may not call this path."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Denial.Reason.ValueType  # 0
@@ -161,6 +163,8 @@ class Denial(_message.Message):
     """Too many calls at a time; `limit` says whose."""
     REASON_ACCOUNT_BLOCKED: Denial.Reason.ValueType  # 10
     """The key's user, team or organisation, or the end user, is blocked."""
+    REASON_ROUTE_NOT_ALLOWED: Denial.Reason.ValueType  # 11
+    """The key may not call this path."""
 
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -324,6 +328,8 @@ class Account(_message.Message):
     TEAM_ALIAS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ALLOWED_ROUTES_FIELD_NUMBER: _builtins.int
+    USER_ROLE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Cache and report scope: the team, else the key, else "master" or "open"."""
     key_hash: _builtins.str
@@ -338,6 +344,8 @@ class Account(_message.Message):
     organization_id: _builtins.str
     user_email: _builtins.str
     team_alias: _builtins.str
+    user_role: _builtins.str
+    """Of the key's user, unless that is blocked. Only in AuthenticateKeyResponse."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Models the key may use; empty = all."""
@@ -353,6 +361,10 @@ class Account(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Of the key."""
+
+    @_builtins.property
+    def allowed_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """See Key."""
 
     def __init__(
         self,
@@ -372,10 +384,12 @@ class Account(_message.Message):
         team_alias: _builtins.str = ...,
         credentials: _abc.Iterable[Global___SealedCredential] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        allowed_routes: _abc.Iterable[_builtins.str] | None = ...,
+        user_role: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "expire_time", b"expire_time", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "credentials", b"credentials", "expire_time", b"expire_time", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "allowed_routes", b"allowed_routes", "credentials", b"credentials", "expire_time", b"expire_time", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id", "user_role", b"user_role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
@@ -432,6 +446,7 @@ class ReserveSpendRequest(_message.Message):
     EDGE_ID_FIELD_NUMBER: _builtins.int
     CAN_TOP_UP_FIELD_NUMBER: _builtins.int
     USER_EMAIL_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required, 1 to 64 characters, unique per call."""
     model: _builtins.str
@@ -450,6 +465,8 @@ class ReserveSpendRequest(_message.Message):
     """A stream: a hold smaller than asked for is welcome, the caller tops it up."""
     user_email: _builtins.str
     """Unused by decisions; for reports."""
+    route: _builtins.str
+    """The path that is called, for example "/v1/chat/completions"; empty: a key with allowed_routes is refused."""
     @_builtins.property
     def principal(self) -> Global___Principal: ...
     @_builtins.property
@@ -475,10 +492,11 @@ class ReserveSpendRequest(_message.Message):
         edge_id: _builtins.str = ...,
         can_top_up: _builtins.bool = ...,
         user_email: _builtins.str = ...,
+        route: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "principal", b"principal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "can_top_up", b"can_top_up", "choice_count", b"choice_count", "edge_id", b"edge_id", "end_user", b"end_user", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "model", b"model", "principal", b"principal", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tags", b"tags", "user_email", b"user_email"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "can_top_up", b"can_top_up", "choice_count", b"choice_count", "edge_id", b"edge_id", "end_user", b"end_user", "hold_duration", b"hold_duration", "max_output_tokens", b"max_output_tokens", "model", b"model", "principal", b"principal", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "route", b"route", "tags", b"tags", "user_email", b"user_email"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
@@ -501,6 +519,7 @@ class ReserveSpendResponse(_message.Message):
     COVERED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    COVERS_MODEL_ONLY_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
@@ -512,6 +531,10 @@ class ReserveSpendResponse(_message.Message):
     """Of all choices together, what the hold pays for."""
     remaining_budget_usd_nanos: _builtins.int
     """The smallest budget left after the hold; absent: none applies."""
+    covers_model_only: _builtins.bool
+    """A budget applies, or prices are required: before a deployment of another model is called for this request
+    (a fallback), TopUpSpend has to grant the price of that model.
+    """
     @_builtins.property
     def denial(self) -> Global___Denial:
         """Set iff DENIED."""
@@ -548,10 +571,11 @@ class ReserveSpendResponse(_message.Message):
         covered_output_tokens: _builtins.int = ...,
         remaining_budget_usd_nanos: _builtins.int | None = ...,
         prices: _abc.Iterable[Global___DeploymentPrice] | None = ...,
+        covers_model_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "denial", b"denial", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prices", b"prices", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "covers_model_only", b"covers_model_only", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prices", b"prices", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015
@@ -610,6 +634,8 @@ class Rates(_message.Message):
     CACHE_CREATION_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
     REQUEST_USD_NANOS_FIELD_NUMBER: _builtins.int
+    AUDIO_INPUT_FIELD_NUMBER: _builtins.int
+    AUDIO_OUTPUT_FIELD_NUMBER: _builtins.int
     input: _builtins.int
     output: _builtins.int
     cache_read: _builtins.int
@@ -617,6 +643,8 @@ class Rates(_message.Message):
     reasoning: _builtins.int
     request_usd_nanos: _builtins.int
     """For each call."""
+    audio_input: _builtins.int
+    audio_output: _builtins.int
     def __init__(
         self,
         *,
@@ -626,17 +654,27 @@ class Rates(_message.Message):
         cache_creation: _builtins.int | None = ...,
         reasoning: _builtins.int | None = ...,
         request_usd_nanos: _builtins.int = ...,
+        audio_input: _builtins.int | None = ...,
+        audio_output: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "reasoning", b"reasoning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "reasoning", b"reasoning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "input", b"input", "output", b"output", "reasoning", b"reasoning", "request_usd_nanos", b"request_usd_nanos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input", "_audio_output", b"_audio_output", "_cache_creation", b"_cache_creation", "_cache_read", b"_cache_read", "_reasoning", b"_reasoning", "audio_input", b"audio_input", "audio_output", b"audio_output", "cache_creation", b"cache_creation", "cache_read", b"cache_read", "input", b"input", "output", b"output", "reasoning", b"reasoning", "request_usd_nanos", b"request_usd_nanos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audio_input: _TypeAlias = _typing.Literal["audio_input"]  # noqa: Y015
+    _WhichOneofArgType__audio_input: _TypeAlias = _typing.Literal["_audio_input", b"_audio_input"]  # noqa: Y015
+    _WhichOneofReturnType__audio_output: _TypeAlias = _typing.Literal["audio_output"]  # noqa: Y015
+    _WhichOneofArgType__audio_output: _TypeAlias = _typing.Literal["_audio_output", b"_audio_output"]  # noqa: Y015
     _WhichOneofReturnType__cache_creation: _TypeAlias = _typing.Literal["cache_creation"]  # noqa: Y015
     _WhichOneofArgType__cache_creation: _TypeAlias = _typing.Literal["_cache_creation", b"_cache_creation"]  # noqa: Y015
     _WhichOneofReturnType__cache_read: _TypeAlias = _typing.Literal["cache_read"]  # noqa: Y015
     _WhichOneofArgType__cache_read: _TypeAlias = _typing.Literal["_cache_read", b"_cache_read"]  # noqa: Y015
     _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
     _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_input) -> _WhichOneofReturnType__audio_input | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio_output) -> _WhichOneofReturnType__audio_output | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_creation) -> _WhichOneofReturnType__cache_creation | None: ...
     @_typing.overload
@@ -681,6 +719,7 @@ class TopUpSpendRequest(_message.Message):
     UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     deployment_id: _builtins.str
     """Who answers; its price counts from now on. Empty: as reserved."""
@@ -689,6 +728,8 @@ class TopUpSpendRequest(_message.Message):
     prompt_tokens: _builtins.int
     output_tokens: _builtins.int
     """In total that the hold should pay for."""
+    model: _builtins.str
+    """Set: anybody of this model may answer; the dearest counts. Refused without all prices."""
     def __init__(
         self,
         *,
@@ -698,10 +739,11 @@ class TopUpSpendRequest(_message.Message):
         upstream_model: _builtins.str = ...,
         prompt_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "request_id", b"request_id", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "request_id", b"request_id", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -719,7 +761,9 @@ class TopUpSpendResponse(_message.Message):
     held_usd_nanos: _builtins.int
     @_builtins.property
     def denial(self) -> Global___Denial:
-        """Set iff less than asked was granted."""
+        """Set iff less than asked was granted: BUDGET_EXCEEDED; KEY_UNKNOWN, KEY_BLOCKED, KEY_EXPIRED, ACCOUNT_BLOCKED
+        since the call was admitted; PRICE_UNKNOWN of a `model`.
+        """
 
     def __init__(
         self,
@@ -990,6 +1034,8 @@ class TokenCounts(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     CACHE_CREATION_TOKENS_FIELD_NUMBER: _builtins.int
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    AUDIO_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     completion_tokens: _builtins.int
     cached_tokens: _builtins.int
@@ -998,6 +1044,10 @@ class TokenCounts(_message.Message):
     """Of prompt_tokens."""
     reasoning_tokens: _builtins.int
     """Of completion_tokens."""
+    audio_prompt_tokens: _builtins.int
+    """Of prompt_tokens, neither cached nor written."""
+    audio_completion_tokens: _builtins.int
+    """Of completion_tokens, not reasoning."""
     def __init__(
         self,
         *,
@@ -1006,10 +1056,12 @@ class TokenCounts(_message.Message):
         cached_tokens: _builtins.int = ...,
         cache_creation_tokens: _builtins.int = ...,
         reasoning_tokens: _builtins.int = ...,
+        audio_prompt_tokens: _builtins.int = ...,
+        audio_completion_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_creation_tokens", b"cache_creation_tokens", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_completion_tokens", b"audio_completion_tokens", "audio_prompt_tokens", b"audio_prompt_tokens", "cache_creation_tokens", b"cache_creation_tokens", "cached_tokens", b"cached_tokens", "completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1275,16 +1327,20 @@ class AuthenticateKeyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRINCIPAL_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """The path that is called; empty: allowed_routes do not matter."""
     @_builtins.property
     def principal(self) -> Global___Principal: ...
     def __init__(
         self,
         *,
         principal: Global___Principal | None = ...,
+        route: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1367,6 +1423,7 @@ class Key(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     UPDATED_BY_FIELD_NUMBER: _builtins.int
+    ALLOWED_ROUTES_FIELD_NUMBER: _builtins.int
     key_hash: _builtins.str
     key_name: _builtins.str
     """"sk-..." and the last four characters."""
@@ -1411,6 +1468,12 @@ class Key(_message.Message):
     def usage(self) -> _limits_pb2.Usage: ...
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def allowed_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths that it may call: as they are, with a "*" at the end, or by the name of a group of LiteLLM's; empty:
+        all. At most 100.
+        """
+
     def __init__(
         self,
         *,
@@ -1438,10 +1501,11 @@ class Key(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
         updated_by: _builtins.str = ...,
+        allowed_routes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "create_time", b"create_time", "effective_limits", b"effective_limits", "expire_time", b"expire_time", "limits", b"limits", "max_budget_usd_nanos", b"max_budget_usd_nanos", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "blocked", b"blocked", "budget_id", b"budget_id", "create_time", b"create_time", "created_by", b"created_by", "effective_limits", b"effective_limits", "expire_time", b"expire_time", "held_usd_nanos", b"held_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "limits", b"limits", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "settings_json", b"settings_json", "spend_usd_nanos", b"spend_usd_nanos", "tags", b"tags", "team_id", b"team_id", "update_time", b"update_time", "updated_by", b"updated_by", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "allowed_routes", b"allowed_routes", "blocked", b"blocked", "budget_id", b"budget_id", "create_time", b"create_time", "created_by", b"created_by", "effective_limits", b"effective_limits", "expire_time", b"expire_time", "held_usd_nanos", b"held_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "limits", b"limits", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "settings_json", b"settings_json", "spend_usd_nanos", b"spend_usd_nanos", "tags", b"tags", "team_id", b"team_id", "update_time", b"update_time", "updated_by", b"updated_by", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015

@@ -189,24 +189,28 @@ class StreamChatResponse(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    CONTINUED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___Started: ...
     @_builtins.property
     def delta(self) -> Global___Delta: ...
     @_builtins.property
     def finished(self) -> Global___Finished: ...
+    @_builtins.property
+    def continued(self) -> Global___Continued: ...
     def __init__(
         self,
         *,
         started: Global___Started | None = ...,
         delta: Global___Delta | None = ...,
         finished: Global___Finished | None = ...,
+        continued: Global___Continued | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "event", b"event", "finished", b"finished", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["continued", b"continued", "delta", b"delta", "event", b"event", "finished", b"finished", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "event", b"event", "finished", b"finished", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continued", b"continued", "delta", b"delta", "event", b"event", "finished", b"finished", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "delta", "finished", "continued"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -243,6 +247,30 @@ class Started(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Started: _TypeAlias = Started  # noqa: Y015
+
+@_typing.final
+class Continued(_message.Message):
+    """The stream broke off and another deployment goes on with it: what follows is of that one. `served_by.legs` are
+    all of the request's calls until then.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVED_BY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def served_by(self) -> Global___ServedBy: ...
+    def __init__(
+        self,
+        *,
+        served_by: Global___ServedBy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["served_by", b"served_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["served_by", b"served_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Continued: _TypeAlias = Continued  # noqa: Y015
 
 @_typing.final
 class Delta(_message.Message):
@@ -324,6 +352,10 @@ class RouteOptions(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COVERED_MODELS_FIELD_NUMBER: _builtins.int
+    COVERED_ONLY_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    NO_EXTRA_CALLS_FIELD_NUMBER: _builtins.int
     num_retries: _builtins.int
     """0 to 10."""
     remaining_budget_usd_nanos: _builtins.int
@@ -332,6 +364,14 @@ class RouteOptions(_message.Message):
     """
     prompt_tokens: _builtins.int
     """As the caller counted them; absent: the router estimates. For limits, prices and context windows."""
+    covered_only: _builtins.bool
+    """True: no other fallback may be called. When nothing else helps, the error tells the first that was left out
+    (`uncovered_fallback`), and `resume`, with which the request goes on once that one is covered.
+    """
+    resume: _builtins.str
+    """As an error gave it: the groups named there have failed already."""
+    no_extra_calls: _builtins.bool
+    """The budget is nearly used up: no hedge, and no stream is continued elsewhere."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Per provider call."""
@@ -350,6 +390,10 @@ class RouteOptions(_message.Message):
         (AES-256-GCM, see docs/ledger.md); only the router can read them.
         """
 
+    @_builtins.property
+    def covered_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public names whose price is held for, besides that of the request; see `covered_only`."""
+
     def __init__(
         self,
         *,
@@ -360,10 +404,14 @@ class RouteOptions(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         credentials: _abc.Iterable[Global___ProviderCredential] | None = ...,
         prompt_tokens: _builtins.int | None = ...,
+        covered_models: _abc.Iterable[_builtins.str] | None = ...,
+        covered_only: _builtins.bool = ...,
+        resume: _builtins.str = ...,
+        no_extra_calls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "credentials", b"credentials", "fallbacks", b"fallbacks", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "covered_models", b"covered_models", "covered_only", b"covered_only", "credentials", b"credentials", "fallbacks", b"fallbacks", "no_extra_calls", b"no_extra_calls", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "resume", b"resume", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__num_retries: _TypeAlias = _typing.Literal["num_retries"]  # noqa: Y015
     _WhichOneofArgType__num_retries: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries"]  # noqa: Y015
@@ -515,7 +563,7 @@ class Leg(_message.Message):
     received_text: _builtins.str
     """What it had sent when it was cut and its usage is unknown; the edge counts it."""
     reason: _builtins.str
-    """"hedge_lost", "stream_broken"."""
+    """"hedge_lost", "stream_broken"; of the edge: "other_model"."""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage:
         """As reported, else as far as it was received; see `estimated`."""
