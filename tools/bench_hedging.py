@@ -151,7 +151,7 @@ async def hedging(*, enabled: bool, calls: int) -> dict[str, Any]:
                 for _ in range(CONCURRENCY):
                     callers.create_task(caller())
     found = sorted(took_s for number, took_s in times.items() if number >= WARM_CALLS)
-    cuts = sorted(max(0.0, provider.cut_s[id] - provider.answered_s[id]) for id in provider.cut_s)  # noqa: A001
+    cuts = sorted(max(0.0, cut_s - provider.answered_s[request]) for request, cut_s in provider.cut_s.items())
     return {
         "requests": len(times),
         "provider_calls": provider.calls,

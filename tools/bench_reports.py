@@ -188,11 +188,11 @@ def listed(reports: ReportServicer, days: int = 0, count: bool = True, **members
     return lambda: reports.list_entries(request, Waiting())
 
 
-def activity(reports: ReportServicer, days: int, entity: int, **wanted: Any) -> Ask:
+def activity(reports: ReportServicer, days: int, entity: Any, **wanted: Any) -> Ask:
     """A page of days with their parts."""
     first = LAST_DAY - timedelta(days=days - 1)
     spend = pb.SpendFilter(start_day=f"{first:%Y-%m-%d}", end_day=f"{LAST_DAY:%Y-%m-%d}", **wanted)
-    request = pb.ListDailyActivityRequest(filter=spend, entity=entity, page=1, page_days=10)  # type: ignore[arg-type]
+    request = pb.ListDailyActivityRequest(filter=spend, entity=entity, page=1, page_days=10)
     return lambda: reports.list_daily_activity(request, Waiting())
 
 

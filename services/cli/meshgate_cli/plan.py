@@ -53,7 +53,8 @@ class Addresses:
     @property
     def connect_host(self) -> str:
         """Where a client on this machine connects."""
-        return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104
+        return loopback.get(self.host, self.host)
 
     @property
     def url(self) -> str:

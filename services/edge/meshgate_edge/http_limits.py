@@ -126,7 +126,8 @@ def limits_json(limits: Limits) -> JsonObject:
         },
     }
     for name, field in COUNTS.items():
-        found[name] = getattr(limits, field) if limits.HasField(field) else None  # type: ignore[arg-type]  # a literal in the stubs
+        told = limits.HasField(field)  # type: ignore[arg-type]  # a literal in the stubs
+        found[name] = getattr(limits, field) if told else None
     for name, field in MODEL_COUNTS.items():
         found[name] = dict(sorted(getattr(limits, field).items())) or None
     return found

@@ -18,6 +18,12 @@ class Limit:
     starts_s: float | None = None
     ends_s: float | None = None
 
+    def spans(self, first_s: float, last_s: float) -> bool:
+        """Whether both times lie in the window that has begun."""
+        if self.starts_s is None or self.ends_s is None:
+            return False
+        return self.starts_s <= first_s and self.ends_s > last_s
+
 
 @dataclass
 class Account:
@@ -141,8 +147,7 @@ class Model:
         for name in request.scopes:
             account = self.accounts[name]
             for limit in account.limits:
-                same = limit.starts_s is not None and limit.ends_s is not None
-                same = same and limit.starts_s <= request.created_s and limit.ends_s > self.now_s  # type: ignore[operator]
+                same = limit.spans(request.created_s, self.now_s)
                 if limit.metric == "tokens" and state != "expired" and same:
                     limit.used = max(limit.used + tokens - request.tokens, 0)
             account.posted += charge - request.charged
@@ -163,8 +168,7 @@ class Model:
         more = max(0, min([wanted, *left]))
         for name in request.scopes:
             for limit in self.accounts[name].limits:
-                begun = limit.metric == "tokens" and limit.starts_s is not None and limit.ends_s is not None
-                if begun and limit.starts_s <= request.created_s and limit.ends_s > self.now_s:  # type: ignore[operator]
+                if limit.metric == "tokens" and limit.spans(request.created_s, self.now_s):
                     limit.used += max(request.prompt + output - request.tokens, 0)
         request.tokens = max(request.tokens, request.prompt + output)
         request.held += more

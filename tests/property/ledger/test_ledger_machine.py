@@ -172,7 +172,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         covered = self.model.top_up(request, output)
         request.expires_s = max(request.expires_s, self.model.now_s + 900)
-        assert (covered, request.held) == (answer.covered_output_tokens, answer.held_nanos)  # type: ignore[union-attr]
+        held = (answer.covered_output_tokens, answer.held_nanos)  # type: ignore[union-attr]
+        assert (covered, request.held) == held
 
     @rule(name=requests, share=st.floats(0, 2), legs=st.integers(0, 2), replica=st.integers(0, 1))
     def settle(self, name: str, share: float, legs: int, replica: int) -> None:

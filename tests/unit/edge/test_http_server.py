@@ -39,8 +39,9 @@ async def test_a_taken_port_is_told_by_its_number(rim: Rim) -> None:
 
 async def test_an_address_of_another_machine_is_refused() -> None:
     """In the system's words."""
+    options = HttpServerOptions("192.0.2.1", 0, 1.0)
     with pytest.raises(MeshError, match=r"cannot listen on 192\.0\.2\.1:0") as caught:
-        async with serve_http(None, HttpServerOptions("192.0.2.1", 0, 1.0), SystemClock()):  # type: ignore[arg-type]
+        async with serve_http(None, options, SystemClock()):  # type: ignore[arg-type]  # it never serves
             pass
 
     assert "ADDRESS_INVALID" == caught.value.reason

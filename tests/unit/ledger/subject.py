@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -126,18 +127,16 @@ class LedgerSubject:
         return principal(number)
 
     async def reserve(
-        self, request_id: str, caller: Principal, output_tokens: int | None = 10, **more: object
+        self, request_id: str, caller: Principal, output_tokens: int | None = 10, **more: Any
     ) -> Grant | Denial:
         """Asks to call "paid" with a prompt of 100 tokens, unless told otherwise."""
-        options: dict[str, object] = {"model": "paid", "prompt_tokens": 100} | more
-        command = ReserveCommand(request_id, caller, max_output_tokens=output_tokens, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"model": "paid", "prompt_tokens": 100} | more
+        command = ReserveCommand(request_id, caller, max_output_tokens=output_tokens, **options)
         return (await self.ledger.reserve(command, TIMEOUT_S)).verdict
 
-    async def settle(
-        self, request_id: str, prompt: int = 100, completion: int = 10, **more: object
-    ) -> Posting:
+    async def settle(self, request_id: str, prompt: int = 100, completion: int = 10, **more: Any) -> Posting:
         """Says that "paid" served it, unless told otherwise."""
-        options: dict[str, object] = {
+        options: dict[str, Any] = {
             "outcome": Outcome.SUCCESS,
             "tokens": TokenCounts(prompt, completion),
             "deployment_id": "paid-1",
@@ -145,7 +144,7 @@ class LedgerSubject:
             "upstream_model": "m",
             "model_group": "paid",
         } | more
-        return await self.ledger.settle(SettleCommand(request_id, **options), TIMEOUT_S)  # type: ignore[arg-type]
+        return await self.ledger.settle(SettleCommand(request_id, **options), TIMEOUT_S)
 
     async def limit(self, account_id: str, *limits: LimitSpec, **rules: object) -> None:
         """Gives an account these limits and rules; makes it when there is none."""

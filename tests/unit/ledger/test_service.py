@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -65,9 +66,9 @@ async def start_ledger(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield start
 
 
-async def reserve(client: LedgerServiceClient, request_id: str, **fields: object) -> pb.ReserveSpendResponse:
-    options: dict[str, object] = {"principal": CALLER, "model": "paid", "prompt_tokens": 100} | fields
-    request = pb.ReserveSpendRequest(request_id=request_id, max_output_tokens=10, **options)  # type: ignore[arg-type]
+async def reserve(client: LedgerServiceClient, request_id: str, **fields: Any) -> pb.ReserveSpendResponse:
+    options: dict[str, Any] = {"principal": CALLER, "model": "paid", "prompt_tokens": 100} | fields
+    request = pb.ReserveSpendRequest(request_id=request_id, max_output_tokens=10, **options)
     return await client.reserve_spend(request, timeout_s=TIMEOUT_S)
 
 

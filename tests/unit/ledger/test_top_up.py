@@ -1,6 +1,7 @@
 """Holds that grow while their call streams, and calls that are paid for in parts."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,12 @@ from tests.unit.ledger.subject import (
 
 HOLD = 200  # 100 prompt tokens at 1, 10 completion tokens at 10
 DEAR = deployment("dear", upstream_model="d", price=DeploymentPrice(2_000_000, 40_000_000))
-SERVED: dict[str, object] = {"deployment_id": "paid-1", "provider": "openai", "upstream_model": "m"}
+SERVED: dict[str, Any] = {"deployment_id": "paid-1", "provider": "openai", "upstream_model": "m"}
 
 
-async def top_up(subject: LedgerSubject, request_id: str, output_tokens: int, **more: object) -> ToppedUp:
-    command = TopUpCommand(request_id, prompt_tokens=100, output_tokens=output_tokens, **(SERVED | more))  # type: ignore[arg-type]
+async def top_up(subject: LedgerSubject, request_id: str, output_tokens: int, **more: Any) -> ToppedUp:
+    served = SERVED | more
+    command = TopUpCommand(request_id, prompt_tokens=100, output_tokens=output_tokens, **served)
     return await subject.ledger.top_up(command, TIMEOUT_S)
 
 

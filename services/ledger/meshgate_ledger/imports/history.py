@@ -60,8 +60,9 @@ async def _merge(connection: asyncpg.Connection, table: str, label: tuple[str, .
     written = ", ".join(f"{column} = excluded.{column}" for column in SUMS)
     old = ", ".join(f"d.{column}" for column in SUMS)
     new = ", ".join(f"excluded.{column}" for column in SUMS)
+    columns = ", ".join((*keys, "imported", *SUMS, *NONE))
     told: str = await connection.execute(
-        f"INSERT INTO ledger.{table} AS d ({', '.join((*keys, 'imported', *SUMS, *NONE))}) "  # noqa: S608 - names are ours
+        f"INSERT INTO ledger.{table} AS d ({columns}) "  # noqa: S608 - names are ours
         f"SELECT {', '.join(keys)}, true, {sums}, {', '.join('0' for _ in NONE)} FROM imported_days "
         f"WHERE {which} GROUP BY {', '.join(keys)} "
         f"ON CONFLICT ({', '.join((*keys, 'imported'))}) DO UPDATE SET {written} "

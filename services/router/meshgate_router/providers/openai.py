@@ -58,7 +58,7 @@ class OpenAIProvider:
             body=encoded,
         )
 
-    def response(self, body: bytes, exchange: Exchange) -> pb.ChatResponse:  # noqa: ARG002 - says it all itself
+    def response(self, body: bytes, exchange: Exchange) -> pb.ChatResponse:  # noqa: ARG002 - told by the body
         return whole_answer(body)
 
     def decoder(self, exchange: Exchange) -> StreamDecoder:  # noqa: ARG002 - as above

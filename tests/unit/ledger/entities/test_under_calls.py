@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import asyncpg
 
@@ -47,7 +48,7 @@ async def manage(office: Management) -> None:
             await office.entities.update(
                 change(),
                 Entity(kind, entity_id),
-                lambda before, plan=plan: replace(before, limits=plan, member_limits=plan),  # type: ignore[misc]
+                partial(replace, limits=plan, member_limits=plan),
                 TIMEOUT_S,
             )
         hashed = key_hash(1 + time % KEYS)
