@@ -288,11 +288,14 @@ class LookupAlikeRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Required."""
     cache_key: _builtins.str
     """From LookupEntry, of the same tenant and namespace."""
     namespace: _builtins.str
+    waits: _builtins.bool
+    """The caller is a FOLLOWER: if this finds nothing, it is no miss yet."""
     @_builtins.property
     def question(self) -> Global___Question:
         """From LookupEntry, with its vector."""
@@ -309,10 +312,11 @@ class LookupAlikeRequest(_message.Message):
         namespace: _builtins.str = ...,
         question: Global___Question | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "max_age", b"max_age", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "cache_key", b"cache_key", "max_age", b"max_age", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "cache_key", b"cache_key", "max_age", b"max_age", "namespace", b"namespace", "question", b"question", "tenant_id", b"tenant_id", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
