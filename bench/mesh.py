@@ -8,16 +8,17 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.environment import environment
 from bench.peers import model_list
 from bench.prompts import Target
+from bench.provider import Answer
 from bench.running import answers, free_port, listens, running
-from bench.subject import REDIS, Place, Subject
+from bench.subject import MODELS, REDIS, Place, Subject
 
 MASTER_KEY = "sk-bench-master-key"
 BUDGET_USD = 1_000_000.0
@@ -25,7 +26,10 @@ BUDGET_USD = 1_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`python`: of the venv that holds the meshgate to measure. `environment`: more for its processes."""
+    """`python`: of the venv that holds the meshgate to measure. `environment`: more for its processes.
+
+    `models`: name -> how the provider answers. `settings`: more YAML for its configuration.
+    """
 
     name: str
     python: Path
@@ -33,15 +37,31 @@ class Variant:
     redis: bool = True
     whole: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, Answer] = field(default_factory=lambda: MODELS)
+    settings: str = ""
+    cache_ttl_s: int | None = None  # None: its default
 
     def traced(self, name: str, ratio: float, sink_port: int) -> "Variant":
-        """The same with spans exported to a sink; only its saturation is measured."""
+        """The same with spans exported to a sink; measured at saturation and at the lowest rate."""
         told = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink_port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_TRACES_SAMPLER_ARG": str(ratio),
         }
-        return Variant(name, self.python, self.version, self.redis, False, {**self.environment, **told})
+        return replace(self, name=name, whole=False, environment={**self.environment, **told})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A mesh that is ready. `state`: its folder. `redis_port` 0: it has no Redis."""
+
+    port: int
+    key: str
+    state: Path
+    config: Path
+    redis_port: int
+    roots: Callable[[], Mapping[str, int]]
+    start_s: Mapping[str, float]
 
 
 def redis_program() -> Path | None:
@@ -55,8 +75,31 @@ def redis_program() -> Path | None:
 
 
 @contextmanager
-def mesh(place: Place, variant: Variant) -> Iterator[Subject]:
-    """Started twice: the first start makes the database, the second is how it starts from then on."""
+def mesh(place: Place, variant: Variant, prepare: Callable[[Path], None] | None = None) -> Iterator[Subject]:
+    """As `started`, ready to be measured beside others."""
+    with started(place, variant, prepare) as running_mesh:
+        redis_port = running_mesh.redis_port
+        yield Subject(
+            variant.name,
+            Target(running_mesh.port, key=running_mesh.key),
+            Target(running_mesh.port, model="bench-paced", key=running_mesh.key),
+            running_mesh.roots,
+            variant.version,
+            whole=variant.whole,
+            has_cache=True,
+            lookups=(lambda: _lookups(redis_port)) if variant.redis else None,
+            start_s=running_mesh.start_s,
+        )
+
+
+@contextmanager
+def started(
+    place: Place, variant: Variant, prepare: Callable[[Path], None] | None = None
+) -> Iterator[Running]:
+    """Started twice: the first start makes the database, the second is how it starts from then on.
+
+    Between the two, `prepare` is given the state folder and may fill the database.
+    """
     folder, port = place.folder / variant.name, free_port()
     folder.mkdir(parents=True)
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user
@@ -68,26 +111,30 @@ def mesh(place: Place, variant: Variant) -> Iterator[Subject]:
             redis_port, roots[REDIS] = stack.enter_context(_redis(folder))
             told |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis_port)}
         config = folder / "config.yaml"
-        cache = "redis" if variant.redis else "local"
-        config.write_text(
-            f"{model_list(place)}litellm_settings:\n  cache: true\n  cache_params:\n    type: {cache}\n"
-        )
+        config.write_text(_configuration(place, variant))
         start_s = {}
         with _up(folder, port, config, told, variant) as start_s["cold"]:
             pass
+        if prepare is not None:
+            prepare(folder / "state")
         start_s["warm"] = stack.enter_context(_up(folder, port, config, told, variant))
-        key = _new_key(port)
-        yield Subject(
-            variant.name,
-            Target(port, key=key),
-            Target(port, model="bench-paced", key=key),
+        yield Running(
+            port,
+            _new_key(port, list(variant.models)),
+            folder / "state",
+            config,
+            redis_port,
             lambda: {**_process_ids(folder), **roots},
-            variant.version,
-            whole=variant.whole,
-            has_cache=True,
-            lookups=(lambda: _lookups(redis_port)) if variant.redis else None,
-            start_s=start_s,
+            start_s,
         )
+
+
+def _configuration(place: Place, variant: Variant) -> str:
+    lines = ["litellm_settings:", "  cache: true", "  cache_params:"]
+    lines.append(f"    type: {'redis' if variant.redis else 'local'}")
+    if variant.cache_ttl_s is not None:
+        lines.append(f"    ttl: {variant.cache_ttl_s}")
+    return model_list(place, variant.models) + "\n".join(lines) + "\n" + variant.settings
 
 
 @contextmanager
@@ -140,9 +187,9 @@ def _process_ids(folder: Path) -> dict[str, int]:
     return {name: pid for name, pid in running_now.items() if pid}
 
 
-def _new_key(port: int) -> str:
+def _new_key(port: int, models: Sequence[str]) -> str:
     """A virtual key with a budget that is never reached."""
-    body = json.dumps({"key_alias": "bench", "max_budget": BUDGET_USD, "models": ["bench", "bench-paced"]})
+    body = json.dumps({"key_alias": "bench", "max_budget": BUDGET_USD, "models": models})
     headers = {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("POST", "/key/generate", body, headers)

@@ -7,12 +7,13 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.environment import environment
 from bench.prompts import Target
+from bench.provider import Answer
 from bench.running import answers, free_port, listens, running
 from bench.subject import MODELS, Place, Subject, same_for_all
 
@@ -100,7 +101,7 @@ def litellm(place: Place, workers: int) -> Iterator[Subject]:
         )
 
 
-def model_list(place: Place) -> str:
+def model_list(place: Place, models: Mapping[str, Answer] = MODELS) -> str:
     """The start of a config.yaml that both gateways read."""
     return "model_list:\n" + "".join(
         f"  - model_name: {name}\n"
@@ -110,7 +111,7 @@ def model_list(place: Place) -> str:
         "      api_key: none\n"
         "      input_cost_per_token: 0.000001\n"
         "      output_cost_per_token: 0.000002\n"
-        for name, answer in MODELS.items()
+        for name, answer in models.items()
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MARK_DIGITS = 12
+EMBEDDINGS = "/v1/embeddings"
 _MARK = "#" * MARK_DIGITS
 _WORDS = "The quick brown fox jumps over the lazy dog while seven wizards brew tea. "
 
@@ -39,6 +40,8 @@ def requests(
     """Whole HTTP requests without end, each with a number in its prompt; `same`: all with `first`."""
     message = {"role": "user", "content": prompt(prompt_bytes)}
     fields: dict[str, object] = {"model": target.model, "messages": [message], "max_tokens": 200}
+    if target.path == EMBEDDINGS:
+        fields = {"model": target.model, "input": message["content"]}
     if stream:
         fields["stream"] = True
     body = json.dumps(fields, separators=(",", ":")).encode()

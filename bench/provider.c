@@ -9,10 +9,12 @@
  *
  *   d  microseconds before the answer        c  content chunks of a stream
  *   g  microseconds between two chunks       s  bytes of content in a chunk, 24 or more
+ *   e  the status of an error to answer with x  chunks after which a stream is cut; 0: never
+ *   p  1: the gap is what the last POST to /g<microseconds>/pace said, for streams under way as well
  *
  * Each chunk's content begins with "tok" and 19 digits: CLOCK_MONOTONIC in nanoseconds when it was sent, so
  * that the other end, on the same machine, knows how long that very chunk was under way.
- * Any other POST is answered with an empty 200: that makes it an OTLP/HTTP sink too. Prompts are read, never
+ * .../embeddings is answered with one vector. Any other POST is answered with an empty 200: that makes it an OTLP/HTTP sink too. Prompts are read, never
  * parsed.
  */
 #define _GNU_SOURCE
@@ -39,7 +41,9 @@ typedef struct {
     char tail[TAIL_BYTES];          /* the end of what was searched for it so far */
     size_t tail_length;
     long delay_us, chunks, gap_us, size;
-    int chat;
+    int chat;                       /* 1: a chat or embeddings, 0: anything else */
+    int embeddings;
+    long error, cut, paced;
     long sent;                      /* chunks sent; -1: no answer under way */
     long long due_ns;               /* when to go on; 0: not waiting */
     char *out;                      /* what the socket did not take yet */
@@ -49,8 +53,9 @@ typedef struct {
 static connection *connections[CONNECTIONS_MAX];
 static connection *waiting[CONNECTIONS_MAX];
 static int waiting_count, poll_fd;
-static char answer[2048];
-static size_t answer_length;
+static long pace_us = 1000000;
+static char answer[2048], vector[512], refusal[512];
+static size_t answer_length, vector_length;
 
 static long long now_ns(void) {
     struct timespec t;
@@ -132,16 +137,25 @@ static int send_chunk(connection *c) {
     return put(c, out, length);
 }
 
+static int refuse(connection *c) {
+    static const char body[] = "{\"error\":{\"message\":\"asked for by the path\",\"type\":\"server_error\"}}";
+    size_t length = sprintf(refusal, "HTTP/1.1 %ld Asked for\r\ncontent-type: application/json\r\n"
+                            "content-length: %zu\r\n\r\n%s", c->error, sizeof body - 1, body);
+    return put(c, refusal, length);
+}
+
 static int go_on(connection *c) { /* whatever of the answer is due; -1: the connection is over */
-    if (!c->stream) {
+    if (c->error || !c->stream) {
         c->sent = -1;
-        return put(c, answer, answer_length);
+        if (c->error) return refuse(c);
+        return c->embeddings ? put(c, vector, vector_length) : put(c, answer, answer_length);
     }
     do {
+        if (c->cut && c->sent == c->cut) return -1;
         if (send_chunk(c) < 0) return -1;
         if (c->sent == c->chunks) { c->sent = -1; return 0; }
-    } while (!c->gap_us);
-    c->due_ns += c->gap_us * 1000LL; /* by the plan, not by when we woke: no drift */
+    } while (!c->gap_us && !c->paced);
+    c->due_ns += (c->paced ? pace_us : c->gap_us) * 1000LL; /* by the plan, not by when we woke: no drift */
     waiting[waiting_count++] = c;
     return 0;
 }
@@ -184,11 +198,16 @@ static int read_head(connection *c, size_t head_size) {
     char *head = c->head, *space = memchr(head, ' ', head_size);
     if (!space || space[1] != '/') return -1;
     char *part = space + 2, *end = strpbrk(part, "/ ");
-    c->chat = memmem(head, head_size, "/chat/completions ", 18) != NULL;
+    c->embeddings = memmem(head, head_size, "/embeddings ", 12) != NULL;
+    c->chat = c->embeddings || memmem(head, head_size, "/chat/completions ", 18) != NULL;
     c->delay_us = option(part, end, 'd', 0);
     c->chunks = c->chat ? option(part, end, 'c', 50) : 0;
     c->gap_us = option(part, end, 'g', 0);
     c->size = option(part, end, 's', 24);
+    c->error = option(part, end, 'e', 0);
+    c->cut = option(part, end, 'x', 0);
+    c->paced = option(part, end, 'p', 0);
+    if (memmem(head, head_size, "/pace ", 6)) pace_us = c->gap_us;
     if (c->size < 24) c->size = 24;
     if (c->size > 8000) c->size = 8000;
     if (c->chunks < 1) c->chunks = 1;
@@ -289,6 +308,11 @@ int main(int argc, char **argv) {
         "\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":150,\"total_tokens\":350}}");
     answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         "content-length: %zu\r\n\r\n%s", n, body);
+    static const char vectors[] = "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
+        "[0.5,-0.25,0.125,0.75,-0.5,0.25,-0.125,0.375]}],\"model\":\"bench\","
+        "\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}";
+    vector_length = sprintf(vector, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        "content-length: %zu\r\n\r\n%s", sizeof vectors - 1, vectors);
 
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
