@@ -43,7 +43,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 SERVICE_FILES = sources("services")
-ALL_FILES = sources("services", "tests", "protos", "tools")
+ALL_FILES = sources("services", "tests", "protos", "tools", "bench")
 TREES = {path: ast.parse(path.read_text()) for path in ALL_FILES}
 
 
