@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 TEST_WORKERS ?= 2
 
 BIN := .venv/bin
-CODE := services protos/*.py tests tools
+CODE := services protos/*.py tests tools bench
 # What an installation depends on: when one of these is newer, it is brought up to date.
 PROJECTS := $(wildcard protos/pyproject.toml services/*/pyproject.toml)
 .DEFAULT_GOAL := help
@@ -65,7 +65,6 @@ lock: .venv/.dev ## resolve requirements/*.in again (ARGS=--upgrade for newer ve
 	requirements/compile.sh $(ARGS)
 
 ##@ Measure
-CODE += bench
 .PHONY: bench
 bench: .venv/.dev ## measure the mesh beside nginx and LiteLLM, at most 15 minutes (QUICK=1: two)
 	@$(BIN)/python -m bench run $(if $(QUICK),--quick)
