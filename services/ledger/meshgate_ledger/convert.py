@@ -11,7 +11,7 @@ from datetime import datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from meshgate_chassis.errors import invalid_field
+from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_ledger.account_ids import split_account
 from meshgate_ledger.limits import LimitNow, remaining_budget, tightest_first
 from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, Rates, TokenCounts
@@ -104,6 +104,7 @@ def reserve_command_from(request: pb.ReserveSpendRequest) -> ReserveCommand:
         tags=tuple(_text("tags", tag, NAME_CHARACTERS_MAX) for tag in request.tags),
         edge_id=_text("edge_id", request.edge_id, REQUEST_ID_CHARACTERS_MAX),
         can_top_up=request.can_top_up,
+        route=_text("route", request.route, NAME_CHARACTERS_MAX),
     )
 
 
@@ -115,6 +116,7 @@ def top_up_command_from(request: pb.TopUpSpendRequest) -> TopUpCommand:
         upstream_model=cut(request.upstream_model),
         prompt_tokens=_count("prompt_tokens", request.prompt_tokens, TOKENS_MAX),
         output_tokens=_count("output_tokens", request.output_tokens, TOKENS_MAX),
+        model=cut(request.model),
     )
 
 
@@ -173,7 +175,18 @@ def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResp
         prompt_price=None if decision.prompt_rates is None else prompt_price_to(decision.prompt_rates),
         limits=[limit_to(limit) for limit in tightest_first(decision.limits)[:LIMITS_MAX]],
         covered_output_tokens=grant.covered_output_tokens,
+        covers_model_only=grant.covers_model_only,
         remaining_budget_usd_nanos=remaining_budget(decision.limits),
+    )
+
+
+def reserve_error_to(error: MeshError) -> pb.ReserveSpendError:
+    return pb.ReserveSpendError(
+        code=error.code.value,
+        reason=error.reason,
+        message=error.message,
+        retry_after_s=error.retry_after_s,
+        fields=error.fields,
     )
 
 
@@ -236,6 +249,7 @@ def account_to(principal: Principal, key: KeyRecord | None, spend_nanos: int) ->
         max_budget_usd_nanos=key.max_budget_nanos,
         models=key.models,
         aliases=key.aliases,
+        allowed_routes=key.allowed_routes,
     )
 
 
@@ -315,6 +329,8 @@ def _tokens(tokens: pb.TokenCounts) -> TokenCounts:
         cached=_count("tokens.cached_tokens", tokens.cached_tokens, TOKENS_MAX),
         cache_creation=_count("tokens.cache_creation_tokens", tokens.cache_creation_tokens, TOKENS_MAX),
         reasoning=_count("tokens.reasoning_tokens", tokens.reasoning_tokens, TOKENS_MAX),
+        audio_prompt=_count("tokens.audio_prompt_tokens", tokens.audio_prompt_tokens, TOKENS_MAX),
+        audio_completion=_count("tokens.audio_completion_tokens", tokens.audio_completion_tokens, TOKENS_MAX),
     )
 
 

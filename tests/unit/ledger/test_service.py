@@ -191,6 +191,48 @@ async def test_two_replicas_share_one_cap(start_ledger: Start, postgres_dsn: str
     assert 2_000 == (await books(postgres_dsn)).pending_nanos
 
 
+async def test_reservations_in_one_rpc_are_each_on_their_own(start_ledger: Start, postgres_dsn: str) -> None:
+    """Granted up to the cap, refused past it, in error where one is wrong: as one by one, in their order."""
+    client = await start_ledger(postgres_dsn)
+    await create(client, max_budget_usd_nanos=400)
+    await reserve(client, "used", principal=MASTER)
+    items = [
+        pb.ReserveSpendRequest(
+            request_id=request_id, principal=CALLER, model=model, prompt_tokens=100, max_output_tokens=10
+        )
+        for request_id, model in (
+            ("a", "paid"),
+            ("", "paid"),
+            ("used", "paid"),
+            ("b", "paid"),
+            ("c", "paid"),
+            ("a", "paid"),
+        )
+    ]
+    answer = await client.reserve_spends(pb.ReserveSpendsRequest(items=items), timeout_s=TIMEOUT_S)
+
+    granted, bad, used, other, past, again = answer.results
+    assert [(pb.DECISION_GRANTED, 200)] * 3 == [
+        (each.decided.decision, each.decided.held_usd_nanos) for each in (granted, other, again)
+    ]
+    assert (False, True) == (granted.decided.repeated, again.decided.repeated)
+    assert ("FIELD_INVALID", ["request_id"]) == (bad.error.reason, list(bad.error.fields))
+    assert (Code.ALREADY_EXISTS.value, "REQUEST_ID_USED") == (used.error.code, used.error.reason)
+    assert pb.Denial.REASON_BUDGET_EXCEEDED == past.decided.denial.reason
+    assert 600 == (await books(postgres_dsn)).pending_nanos
+
+
+async def test_reservations_in_one_rpc_are_bounded(start_ledger: Start, postgres_dsn: str) -> None:
+    """One to 256."""
+    client = await start_ledger(postgres_dsn)
+    one = pb.ReserveSpendRequest(request_id="r", principal=MASTER, model="paid")
+    for count in (0, 257):
+        with pytest.raises(MeshError) as caught:
+            request = pb.ReserveSpendsRequest(items=[one] * count)
+            await client.reserve_spends(request, timeout_s=TIMEOUT_S)
+        assert ["items"] == list(caught.value.fields)
+
+
 async def test_start_without_postgresql_gives_up_in_time(start_ledger: Start, tmp_path: Path) -> None:
     """UNAVAILABLE/STORE_UNAVAILABLE, after the time that it may take to appear."""
     with pytest.raises(MeshError) as caught:

@@ -14,6 +14,11 @@ LEDGER_SERVICE_RESERVE_SPEND = UnaryMethod(
     pb.ReserveSpendRequest,
     pb.ReserveSpendResponse,
 )
+LEDGER_SERVICE_RESERVE_SPENDS = UnaryMethod(
+    "/meshgate_protos.ledger.v1.LedgerService/ReserveSpends",
+    pb.ReserveSpendsRequest,
+    pb.ReserveSpendsResponse,
+)
 LEDGER_SERVICE_SETTLE_SPEND = UnaryMethod(
     "/meshgate_protos.ledger.v1.LedgerService/SettleSpend",
     pb.SettleSpendRequest,
@@ -68,6 +73,7 @@ LEDGER_SERVICE = Service(
     "meshgate_protos.ledger.v1.LedgerService",
     {
         "reserve_spend": LEDGER_SERVICE_RESERVE_SPEND,
+        "reserve_spends": LEDGER_SERVICE_RESERVE_SPENDS,
         "settle_spend": LEDGER_SERVICE_SETTLE_SPEND,
         "void_spend": LEDGER_SERVICE_VOID_SPEND,
         "top_up_spend": LEDGER_SERVICE_TOP_UP_SPEND,
@@ -87,6 +93,7 @@ class LedgerServiceClient:
 
     def __init__(self, channel: Channel) -> None:
         self.reserve_spend: UnaryCall[pb.ReserveSpendRequest, pb.ReserveSpendResponse] = channel.unary(LEDGER_SERVICE_RESERVE_SPEND)
+        self.reserve_spends: UnaryCall[pb.ReserveSpendsRequest, pb.ReserveSpendsResponse] = channel.unary(LEDGER_SERVICE_RESERVE_SPENDS)
         self.settle_spend: UnaryCall[pb.SettleSpendRequest, pb.SettleSpendResponse] = channel.unary(LEDGER_SERVICE_SETTLE_SPEND)
         self.void_spend: UnaryCall[pb.VoidSpendRequest, pb.VoidSpendResponse] = channel.unary(LEDGER_SERVICE_VOID_SPEND)
         self.top_up_spend: UnaryCall[pb.TopUpSpendRequest, pb.TopUpSpendResponse] = channel.unary(LEDGER_SERVICE_TOP_UP_SPEND)
@@ -106,6 +113,9 @@ class LedgerServiceServicer(ABC):
 
     @abstractmethod
     async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse: ...
+
+    @abstractmethod
+    async def reserve_spends(self, request: pb.ReserveSpendsRequest, call: Call) -> pb.ReserveSpendsResponse: ...
 
     @abstractmethod
     async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse: ...

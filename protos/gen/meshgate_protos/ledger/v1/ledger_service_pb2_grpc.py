@@ -41,6 +41,11 @@ class LedgerServiceStub(object):
                 request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendResponse.FromString,
                 _registered_method=True)
+        self.ReserveSpends = channel.unary_unary(
+                '/meshgate_protos.ledger.v1.LedgerService/ReserveSpends',
+                request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsResponse.FromString,
+                _registered_method=True)
         self.SettleSpend = channel.unary_unary(
                 '/meshgate_protos.ledger.v1.LedgerService/SettleSpend',
                 request_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.SettleSpendRequest.SerializeToString,
@@ -104,6 +109,15 @@ class LedgerServiceServicer(object):
         error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
         UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveSpends(self, request, context):
+        """Decides many calls in one RPC: each as ReserveSpend would, each with a result of its own. One that is
+        refused or fails stands in nobody's way. The RPC's deadline is everybody's.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID (of the number of items); all others are in the results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,6 +217,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendRequest.FromString,
                     response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendResponse.SerializeToString,
             ),
+            'ReserveSpends': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveSpends,
+                    request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsRequest.FromString,
+                    response_serializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsResponse.SerializeToString,
+            ),
             'SettleSpend': grpc.unary_unary_rpc_method_handler(
                     servicer.SettleSpend,
                     request_deserializer=meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.SettleSpendRequest.FromString,
@@ -283,6 +302,33 @@ class LedgerService(object):
             '/meshgate_protos.ledger.v1.LedgerService/ReserveSpend',
             meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendRequest.SerializeToString,
             meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveSpends(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.ledger.v1.LedgerService/ReserveSpends',
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsRequest.SerializeToString,
+            meshgate__protos_dot_ledger_dot_v1_dot_ledger__service__pb2.ReserveSpendsResponse.FromString,
             options,
             channel_credentials,
             insecure,

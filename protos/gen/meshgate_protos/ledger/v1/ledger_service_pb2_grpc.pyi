@@ -42,6 +42,11 @@ class LedgerServiceStub:
     model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
     UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    ReserveSpends: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendsRequest, _ledger_service_pb2.ReserveSpendsResponse]
+    """Decides many calls in one RPC: each as ReserveSpend would, each with a result of its own. One that is
+    refused or fails stands in nobody's way. The RPC's deadline is everybody's.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID (of the number of items); all others are in the results.
+    """
     SettleSpend: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
     a repeat returns the first posting. A settlement whose hold has expired and was charged as
@@ -99,6 +104,11 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
     model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
     UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    ReserveSpends: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ReserveSpendsRequest, _ledger_service_pb2.ReserveSpendsResponse]  # type: ignore[assignment]
+    """Decides many calls in one RPC: each as ReserveSpend would, each with a result of its own. One that is
+    refused or fails stands in nobody's way. The RPC's deadline is everybody's.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID (of the number of items); all others are in the results.
     """
     SettleSpend: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SettleSpendRequest, _ledger_service_pb2.SettleSpendResponse]  # type: ignore[assignment]
     """Posts what a call cost and releases its hold, in one transaction. Idempotent by request_id:
@@ -160,6 +170,17 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         error. Errors: INVALID_ARGUMENT/FIELD_INVALID; ALREADY_EXISTS/REQUEST_ID_USED (for another caller or
         model); FAILED_PRECONDITION/ALREADY_VOIDED (by a void that was faster); RESOURCE_EXHAUSTED/QUEUE_FULL;
         UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReserveSpends(
+        self,
+        request: _ledger_service_pb2.ReserveSpendsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ReserveSpendsResponse, _abc.Awaitable[_ledger_service_pb2.ReserveSpendsResponse]]:
+        """Decides many calls in one RPC: each as ReserveSpend would, each with a result of its own. One that is
+        refused or fails stands in nobody's way. The RPC's deadline is everybody's.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID (of the number of items); all others are in the results.
         """
 
     @_abc_1.abstractmethod
