@@ -4,15 +4,8 @@ from typing import Final
 
 from meshgate_chassis.chat.json import JsonObject, loads_object
 from meshgate_chassis.chat.message_json import FUNCTION_CALL
-from meshgate_chassis.chat.response_json import USAGE
-from meshgate_chassis.chat.shape import (
-    Shape,
-    merged,
-    read_object,
-    read_objects,
-    write_object,
-    write_objects,
-)
+from meshgate_chassis.chat.response_json import envelope
+from meshgate_chassis.chat.shape import Shape, merged
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
@@ -62,33 +55,14 @@ def _text_chunk(chunk: pb.ChatChunk, choice: pb.ChoiceDelta) -> JsonObject:
     return merged(body, loads_object(chunk.extra_json)) if chunk.extra_json else body
 
 
-_TOOL_CALL: Final = Shape(
-    scalars={"index": int, "id": str, "type": str},
-    readers={"function": read_object("function", FUNCTION_CALL)},
-    writers={"function": write_object("function", FUNCTION_CALL)},
+_TOOL_CALL: Final = Shape(scalars={"index": int, "id": str, "type": str}).holding(
+    objects={"function": FUNCTION_CALL}
 )
 
 _DELTA: Final = Shape(
     scalars={"role": str, "content": str, "reasoning_content": str, "refusal": str},
-    readers={"tool_calls": read_objects("tool_calls", _TOOL_CALL)},
-    writers={"tool_calls": write_objects("tool_calls", _TOOL_CALL)},
-)
+).holding(lists={"tool_calls": _TOOL_CALL})
 
-_CHOICE: Final = Shape(
-    scalars={"index": int, "finish_reason": str},
-    readers={"delta": read_object("delta", _DELTA)},
-    writers={"delta": write_object("delta", _DELTA)},
-)
+_CHOICE: Final = Shape(scalars={"index": int, "finish_reason": str}).holding(objects={"delta": _DELTA})
 
-_CHUNK: Final = Shape(
-    scalars={"id": str, "created": int, "model": str},
-    zero_is_absent=frozenset({"id", "created", "model"}),
-    readers={
-        "choices": read_objects("choices", _CHOICE),
-        "usage": read_object("usage", USAGE),
-    },
-    writers={
-        "choices": write_objects("choices", _CHOICE),
-        "usage": write_object("usage", USAGE),
-    },
-)
+_CHUNK: Final = envelope(_CHOICE)

@@ -3,14 +3,7 @@
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject, dumps, loads, loads_object
-from meshgate_chassis.chat.shape import (
-    Shape,
-    merged,
-    read_object,
-    read_objects,
-    write_object,
-    write_objects,
-)
+from meshgate_chassis.chat.shape import Shape, merged
 from meshgate_protos.chat.v1 import chat_pb2 as pb
 
 
@@ -99,11 +92,7 @@ def _without(body: JsonObject, *names: str) -> JsonObject:
 
 FUNCTION_CALL: Final = Shape(scalars={"name": str, "arguments": str})
 
-TOOL_CALL: Final = Shape(
-    scalars={"id": str, "type": str},
-    readers={"function": read_object("function", FUNCTION_CALL)},
-    writers={"function": write_object("function", FUNCTION_CALL)},
-)
+TOOL_CALL: Final = Shape(scalars={"id": str, "type": str}).holding(objects={"function": FUNCTION_CALL})
 
 MESSAGE: Final = Shape(
     scalars={
@@ -114,10 +103,6 @@ MESSAGE: Final = Shape(
         "refusal": str,
     },
     zero_is_absent=frozenset({"role"}),
-    readers={"content": _read_content, "tool_calls": read_objects("tool_calls", TOOL_CALL)},
-    writers={
-        "text": _write_text,
-        "parts": _write_parts,
-        "tool_calls": write_objects("tool_calls", TOOL_CALL),
-    },
-)
+    readers={"content": _read_content},
+    writers={"text": _write_text, "parts": _write_parts},
+).holding(lists={"tool_calls": TOOL_CALL})

@@ -7,10 +7,8 @@ from meshgate_chassis.chat.message_json import MESSAGE
 from meshgate_chassis.chat.shape import (
     Shape,
     read_number,
-    read_objects,
     read_raw_object,
     write_as,
-    write_objects,
     write_raw_object,
 )
 from meshgate_chassis.chat.tool_json import (
@@ -65,7 +63,6 @@ _REQUEST: Final = Shape(
     },
     zero_is_absent=frozenset({"model"}),
     readers={
-        "messages": read_objects("messages", MESSAGE),
         "tools": read_tools,
         "tool_choice": read_tool_choice,
         "temperature": read_number("temperature"),
@@ -75,7 +72,6 @@ _REQUEST: Final = Shape(
         "stream_options": read_raw_object("stream_options_json"),
     },
     writers={
-        "messages": write_objects("messages", MESSAGE),
         "tools": write_tools,
         "tool_choice": write_tool_choice,
         "temperature": write_as("temperature"),
@@ -84,4 +80,4 @@ _REQUEST: Final = Shape(
         "response_format_json": write_raw_object("response_format"),
         "stream_options_json": write_raw_object("stream_options"),
     },
-)
+).holding(lists={"messages": MESSAGE})

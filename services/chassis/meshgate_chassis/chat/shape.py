@@ -8,8 +8,8 @@ the extra member both name something, the field wins, so a service may set field
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
 
 from meshgate_chassis.chat.json import JsonObject, dumps, loads_object
 
@@ -37,6 +37,17 @@ class Shape:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     writers: Mapping[str, Writer] = field(default_factory=dict)
     extra: str = "extra_json"
+
+    def holding(
+        self, *, objects: Mapping[str, "Shape"] | None = None, lists: Mapping[str, "Shape"] | None = None
+    ) -> Self:
+        """The same with members that are objects, or lists of objects, in fields of the same name."""
+        readers, writers = dict(self.readers), dict(self.writers)
+        for name, shape in (objects or {}).items():
+            readers[name], writers[name] = _read_object(name, shape), _write_object(name, shape)
+        for name, shape in (lists or {}).items():
+            readers[name], writers[name] = _read_objects(name, shape), _write_objects(name, shape)
+        return replace(self, readers=readers, writers=writers)
 
     def fill(self, message: Any, body: JsonObject) -> None:
         """Sets the fields of an empty message. Raises only what `dumps` raises."""
@@ -82,7 +93,7 @@ def merged(body: JsonObject, extra: JsonObject) -> JsonObject:
     return both
 
 
-def read_object(name: str, shape: Shape) -> Reader:
+def _read_object(name: str, shape: Shape) -> Reader:
     """A member that is an object with a shape of its own."""
 
     def read(message: Any, value: Any) -> bool:
@@ -96,8 +107,8 @@ def read_object(name: str, shape: Shape) -> Reader:
     return read
 
 
-def write_object(name: str, shape: Shape) -> Writer:
-    """The inverse of `read_object`."""
+def _write_object(name: str, shape: Shape) -> Writer:
+    """The inverse of `_read_object`."""
 
     def write(body: JsonObject, value: Any) -> None:
         body[name] = shape.write(value)
@@ -105,7 +116,7 @@ def write_object(name: str, shape: Shape) -> Writer:
     return write
 
 
-def read_objects(name: str, shape: Shape) -> Reader:
+def _read_objects(name: str, shape: Shape) -> Reader:
     """A member that is a list of such objects. An empty list does not fit: it would be lost."""
 
     def read(message: Any, value: Any) -> bool:
@@ -122,8 +133,8 @@ def read_objects(name: str, shape: Shape) -> Reader:
     return read
 
 
-def write_objects(name: str, shape: Shape) -> Writer:
-    """The inverse of `read_objects`."""
+def _write_objects(name: str, shape: Shape) -> Writer:
+    """The inverse of `_read_objects`."""
 
     def write(body: JsonObject, value: Any) -> None:
         body[name] = [shape.write(item) for item in value]
