@@ -6,6 +6,8 @@ import sys
 from bench.compare import compare
 from bench.profile import profile
 from bench.run import run
+from bench.soak import soak
+from bench.streams import STREAMS, streams
 
 
 def main() -> int:
@@ -18,11 +20,22 @@ def main() -> int:
             command.add_argument("base", help="the commit to compare with")
         if name == "run":
             command.add_argument("--only", nargs="*", default=[], help="subjects, by name")
+    soaking = commands.add_parser("soak", help="mixed requests for long: memory and books")
+    soaking.add_argument("--quick", action="store_true", help="about two minutes")
+    soaking.add_argument("--requests", type=int, default=0, help="default: 100,000")
+    streaming = commands.add_parser("streams", help="hundreds of paced streams for minutes")
+    streaming.add_argument("--quick", action="store_true", help="one minute")
+    streaming.add_argument("--streams", type=int, default=STREAMS)
+    streaming.add_argument("--minutes", type=float, default=0.0, help="default: 5")
     asked = parser.parse_args()
     if asked.command == "run":
         return run(quick=asked.quick, only=asked.only)
     if asked.command == "compare":
         return compare(asked.base, quick=asked.quick)
+    if asked.command == "streams":
+        return streams(count=asked.streams, minutes=asked.minutes, quick=asked.quick)
+    if asked.command == "soak":
+        return soak(requests=asked.requests, quick=asked.quick)
     return profile(quick=asked.quick)
 
 

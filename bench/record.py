@@ -2,15 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.machine import commit, machine
+from bench.machine import REPOSITORY, commit, machine
 from bench.plot import plot
 from bench.session import Result
+from bench.verdict import Verdict
+
+RESULTS = REPOSITORY / "docs" / "benchmarks"
 
 
 def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping[str, Any]) -> list[Path]:
@@ -28,6 +31,21 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
     told = f"{record['commit']}, {machine()['cores']} cores, {record['at']}"
     picture.write_text(plot(results, told))
     return [data, picture]
+
+
+def write_alone(name: str, content: Mapping[str, Any], verdicts: Sequence[Verdict]) -> Path:
+    """`name`.json of a run without peers, with what it has to show."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    record = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "verdicts": [asdict(one) for one in verdicts],
+        **content,
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path
 
 
 def _result(result: Result) -> dict[str, Any]:

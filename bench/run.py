@@ -14,7 +14,7 @@ from bench.machine import REPOSITORY, commit, other_load
 from bench.mesh import Variant, mesh, redis_program
 from bench.peers import litellm, nginx, our_version
 from bench.provider import provider
-from bench.record import write
+from bench.record import RESULTS, write
 from bench.session import DIRECT, Result, measure
 from bench.subject import Place, Subject, same_for_all
 from bench.table import cpu_by_process, ratios, table
@@ -22,7 +22,6 @@ from bench.turn import FULL, QUICK, Durations
 
 ROUNDS = 3
 TOOLS = REPOSITORY / ".bench"
-RESULTS = REPOSITORY / "docs" / "benchmarks"
 
 Start = Callable[[Place], AbstractContextManager[Subject]]
 

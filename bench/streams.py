@@ -1,0 +1,266 @@
+"""`make bench-streams`: hundreds of paced streams at once for minutes, on a machine that is 70 % busy.
+
+The pace is found first: the provider is told a gap between chunks until the machine is as busy as it should
+be. Says yes or no to: no stream broke; every stream is on the books once; no drift in the delay of chunks.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from time import monotonic_ns
+from typing import Any
+
+import uvloop
+
+from bench import processes
+from bench.books import Books, problems, read_books
+from bench.connection import Connection, ResponseError, Want
+from bench.drift import Slice, drifted
+from bench.machine import other_load
+from bench.mesh import Running, Variant, redis_program, started
+from bench.peers import our_version
+from bench.prompts import Target, requests
+from bench.provider import Answer, Provider
+from bench.record import write_alone
+from bench.run import ours, workplace
+from bench.verdict import Verdict, show_verdicts
+
+STREAMS, MINUTES, QUICK_MINUTES = 500, 5.0, 1.0
+BUSY = 0.70  # of all cores, the provider and ourselves counted in
+BUSY_NEAR = 0.04  # good enough
+CALIBRATIONS_MAX = 6
+CALIBRATION_S, SETTLE_S = 5.0, 2.0
+FIRST_GAP_US, GAP_US_MIN, GAP_US_MAX = 1_000_000, 20_000, 8_000_000
+LENGTHS = (20, 40, 60, 80, 100, 120, 140, 160)  # chunks: streams of one length would stay in step
+START_S = 5.0  # over which the first streams begin
+SLICE_S, QUICK_SLICE_S = 60.0, 10.0
+DRAIN_GRACE_S = 60.0  # beyond what the longest stream takes
+
+
+@dataclass(slots=True)
+class Seen:
+    """`chunks`: (arrived, took), nanoseconds, of all chunks in order of arrival."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    whole: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Measured:
+    """The part of a run at the pace that was found. `cpu_s`: by process."""
+
+    gap_us: int
+    calibration: list[dict[str, float]]
+    began_ns: int = 0
+    ended_ns: int = 0
+    busy: float = 0.0
+    cpu_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_ns - self.began_ns) / 1e9
+
+
+def streams(*, count: int, minutes: float, quick: bool) -> int:
+    """Returns 1 when a verdict is no, else 0."""
+    minutes = minutes or (QUICK_MINUTES if quick else MINUTES)
+    whole = minutes + (CALIBRATIONS_MAX * (CALIBRATION_S + SETTLE_S) + START_S) / 60
+    print(f"{count} streams for {minutes:g} minutes; up to {whole + 1.5:.0f} minutes in all", flush=True)
+    load_before = other_load()
+    with workplace() as place, started(place, variant("meshgate")) as running:
+        run = StreamRun(running, place.provider, count)
+        found = uvloop.run(run.measured(minutes * 60))
+        books = uvloop.run(read_books(running, variant("meshgate").python, run.seen.sent))
+    slices = cut(run.seen, found, QUICK_SLICE_S if quick else SLICE_S)
+    verdicts = judged(run.seen, books, slices)
+    record = _record(run.seen, found, books, slices)
+    record |= {"streams": count, "cores_busy_before": round(load_before, 2)}
+    _show(record, slices)
+    return show_verdicts(verdicts, write_alone("quick-streams" if quick else "streams", record, verdicts))
+
+
+def variant(name: str, answer: Answer | None = None) -> Variant:
+    """This tree, with a model for each length of stream. `answer`: how the provider gives them all."""
+    given = answer or Answer(paced=True)
+    models = {_model(length): replace(given, chunks=length) for length in LENGTHS}
+    return replace(ours(name, redis=redis_program() is not None), models=models)
+
+
+class StreamRun:
+    """`count` clients; each asks for the next stream when its last is over."""
+
+    def __init__(self, running: Running, provider: Provider, count: int, seed: int = 7) -> None:
+        self._running = running
+        self._provider = provider
+        self._count = count
+        self._dice = random.Random(seed)  # noqa: S311 - lengths of streams, nothing secret
+        self._made = {length: self._requests(length, place) for place, length in enumerate(LENGTHS)}
+        self._ending = False
+        self._gap_us = FIRST_GAP_US
+        self.seen = Seen()
+
+    async def measured(self, seconds: float) -> Measured:
+        """Starts the clients, finds the pace, measures, and lets every stream come to its end."""
+        self._told_pace(FIRST_GAP_US)
+        async with asyncio.TaskGroup() as clients:
+            for number in range(self._count):
+                clients.create_task(self._client(number * START_S / self._count))
+            await asyncio.sleep(START_S)
+            found = Measured(0, await self._calibrate())
+            found.gap_us = self._gap_us
+            await self._measure(found, seconds)
+            self._ending = True
+            print("  waiting for the last streams to end", flush=True)
+        return found
+
+    async def _calibrate(self) -> list[dict[str, float]]:
+        """Changes the pace until the machine is as busy as it should be; tells every step."""
+        steps: list[dict[str, float]] = []
+        for _ in range(CALIBRATIONS_MAX):
+            await asyncio.sleep(SETTLE_S)
+            busy = await _busy_over(CALIBRATION_S)
+            steps.append({"gap_ms": self._gap_us / 1e3, "busy": round(busy, 3)})
+            print(f"  {self._gap_us / 1e3:.0f} ms between chunks: {busy:.0%} busy", flush=True)
+            if abs(busy - BUSY) <= BUSY_NEAR:
+                break
+            # Below saturation it is proportional; at it, nothing is known but that it is too much.
+            factor = 1.6 if busy > 0.95 else min(2.5, max(0.25, busy / BUSY))
+            self._told_pace(int(min(GAP_US_MAX, max(GAP_US_MIN, self._gap_us * factor))))
+        return steps
+
+    async def _measure(self, found: Measured, seconds: float) -> None:
+        roots = self._running.roots()
+        await asyncio.sleep(SETTLE_S)
+        before = await asyncio.to_thread(processes.cpu_s, roots)
+        busy, whole = processes.machine_cpu_s()
+        found.began_ns = monotonic_ns()
+        left_s = seconds
+        while left_s > 0:
+            await asyncio.sleep(min(left_s, SLICE_S))
+            left_s -= SLICE_S
+            print(f"  {self.seen.whole} streams whole, {self.seen.failures.total()} broken", flush=True)
+        found.ended_ns = monotonic_ns()
+        busy_then, whole_then = processes.machine_cpu_s()
+        after = await asyncio.to_thread(processes.cpu_s, roots)
+        found.busy = (busy_then - busy) / max(1e-9, whole_then - whole)
+        found.cpu_s = {name: after[name] - before[name] for name in after}
+
+    async def _client(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        connection: Connection | None = None
+        while not self._ending:
+            connection = connection or await self._open()
+            length = self._dice.choice(LENGTHS)
+            self.seen.sent[_model(length)] += 1
+            try:
+                async with asyncio.timeout(length * GAP_US_MAX / 1e6 + DRAIN_GRACE_S):
+                    await connection.ask(next(self._made[length]), Want(length))
+            except (ResponseError, TimeoutError) as error:
+                told = "no answer in time" if isinstance(error, TimeoutError) else str(error)[:160]
+                self.seen.failures[told] += 1
+                connection.close()
+                connection = None
+            else:
+                self.seen.whole += 1
+        if connection is not None:
+            connection.close()
+
+    async def _open(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: Connection(tell=lambda arrived, took: self.seen.chunks.append((arrived, took))),
+            "127.0.0.1",
+            self._running.port,
+        )
+        return connection
+
+    def _requests(self, length: int, place: int) -> Iterator[bytes]:
+        target = Target(self._running.port, model=_model(length), key=self._running.key)
+        return requests(target, stream=True, first=place * 10**10)
+
+    def _told_pace(self, gap_us: int) -> None:
+        self._gap_us = gap_us
+        self._provider.pace(gap_us)
+
+
+def cut(seen: Seen, found: Measured, slice_s: float) -> list[Slice]:
+    """The measured part in slices of `slice_s`; a rest that is shorter is left out."""
+    parts: list[list[int]] = [[] for _ in range(int(found.seconds / slice_s + 0.01))]
+    for arrived, took in seen.chunks:
+        place = int((arrived - found.began_ns) / 1e9 / slice_s)
+        if arrived >= found.began_ns and place < len(parts):
+            parts[place].append(took)
+    return [Slice.of(part) for part in parts]
+
+
+def judged(seen: Seen, books: Books, slices: list[Slice]) -> list[Verdict]:
+    """The three that issue 7 asks for."""
+    failed = [f"{count} x {failure}" for failure, count in seen.failures.most_common(5)]
+    wrong = problems(books, seen.sent)
+    estimates = sum(line.entries for line in books.lines if line.estimated)
+    if estimates:
+        wrong.append(f"{estimates} charges are estimates")
+    drifts = drifted(slices)
+    p50 = " ".join(f"{one.p50_ms:.1f}" for one in slices)
+    p99 = " ".join(f"{one.p99_ms:.1f}" for one in slices)
+    return [
+        Verdict("no stream broke", not failed, "; ".join(failed) or f"{seen.whole:,} streams, all whole"),
+        Verdict(
+            "every stream is on the books once, nothing is open, they balance",
+            not wrong,
+            "; ".join(wrong) or f"{sum(line.entries for line in books.lines):,} entries",
+        ),
+        Verdict(
+            "no drift in the delay of chunks", not drifts, "; ".join(drifts) or f"p50 {p50} ms, p99 {p99} ms"
+        ),
+    ]
+
+
+async def _busy_over(seconds: float) -> float:
+    """Share of all cores that are busy, whoever is."""
+    busy, whole = processes.machine_cpu_s()
+    await asyncio.sleep(seconds)
+    busy_then, whole_then = processes.machine_cpu_s()
+    return (busy_then - busy) / max(1e-9, whole_then - whole)
+
+
+def _model(length: int) -> str:
+    return f"streams-{length}"
+
+
+def _record(seen: Seen, found: Measured, books: Books, slices: list[Slice]) -> dict[str, Any]:
+    chunks = sum(one.chunks for one in slices) or 1
+    within = sum(found.began_ns <= arrived <= found.ended_ns for arrived, _ in seen.chunks) or 1
+    cpu: Mapping[str, float] = {name: round(used / within * 1e6, 2) for name, used in found.cpu_s.items()}
+    return {
+        "seconds": round(found.seconds, 1),
+        "gap_ms": found.gap_us / 1e3,
+        "busy": round(found.busy, 3),
+        "calibration": found.calibration,
+        "versions": our_version(),
+        "streams_whole": seen.whole,
+        "chunks": chunks,
+        "chunks_per_s": round(within / found.seconds, 1),
+        "cpu_us_per_chunk": round(sum(cpu.values()), 2),
+        "cpu_us_per_chunk_by_process": cpu,
+        "slices": [asdict(one) for one in slices],
+        "books": {"lines": [asdict(line) for line in books.lines], "verified": books.verified.splitlines()},
+    }
+
+
+def _show(record: Mapping[str, Any], slices: list[Slice]) -> None:
+    print(
+        f"\n{record['streams']} streams, a chunk every {record['gap_ms']:.0f} ms: {record['busy']:.0%} busy,",
+        end="",
+    )
+    print(f" {record['chunks_per_s']:.0f} chunks/s, {record['cpu_us_per_chunk']:.0f} us of CPU for each")
+    by_process = record["cpu_us_per_chunk_by_process"]
+    print("  " + ", ".join(f"{name} {used:.0f}" for name, used in by_process.items() if used >= 1))
+    print("added to each chunk, ms:  slice    chunks     p50     p90     p99     max")
+    for number, one in enumerate(slices, 1):
+        figures = "".join(f"{value:8.1f}" for value in (one.p50_ms, one.p90_ms, one.p99_ms, one.most_ms))
+        print(f"{number:>31}{one.chunks:>10,}{figures}")
