@@ -26,6 +26,7 @@ from meshgate_cache.semantic.events import Learned, decode, encode
 from meshgate_cache.semantic.journal import FIELD
 from meshgate_cache.semantic.model import EmbeddingModel, load_onnx_model, packaged_files
 from meshgate_cache.semantic.nearest import quantised
+from meshgate_cache.semantic.vectors import Placed, Space
 from meshgate_cli.embedded_postgres import EmbeddedPostgres
 from tests.support.demo_provider import demo_provider
 from tests.support.eventually import eventually
@@ -164,11 +165,11 @@ def search_cost(model: EmbeddingModel, counts: list[int]) -> dict[str, Any]:
     chance = np.random.default_rng(SEED)
     told: dict[str, Any] = {}
     for count in counts:
-        directory = Directory(model.name, model.dimensions, count)
+        directory = Directory(Space(model.name, model.dimensions), count)
         for number in range(count):
             row = quantised(chance.standard_normal(model.dimensions).astype(np.float32)).tobytes()
             directory.apply(Learned(f"{number:064x}", "n", b"c", "text", model.name, row, YEAR_NS * 1_000))
-        asked = model.embed([STORED])[0].whole
+        asked = Placed(model.name, model.embed([STORED])[0].whole)
         durations = []
         for _ in range(50):
             start = time.perf_counter()

@@ -71,6 +71,14 @@ class Found:
     source_key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What came of looking by meaning. `placed` False: the question's vector is missing."""
+
+    found: Found | None = None
+    placed: bool = True
+
+
 class AnswerCache:
     """See the module. In all methods an empty `namespace` means the configured one."""
 
@@ -129,26 +137,52 @@ class AnswerCache:
 
     async def look_up_alike(
         self, question: Question, key: str, namespace: str, max_age_s: float | None, remaining_s: float
-    ) -> Found | None:
+    ) -> Alike:
         """The answer to a question that means the same. Never an error: a miss instead, in time."""
         assert self._semantic is not None, "there is no question without a semantic cache"
         end_s = self._clock.monotonic_s() + remaining_s - ANSWER_S
         try:
             async with asyncio.timeout(max(0.0, remaining_s - ANSWER_S)):
-                for match in await self._semantic.find(question, key):
+                sought = await self._semantic.find(
+                    question, key, self.namespace(namespace), remaining_s - ANSWER_S
+                )
+                for match in sought.matches:
                     entry = await self.look_up(
                         match.key, namespace, max_age_s, end_s - self._clock.monotonic_s()
                     )
                     if entry is not None:
                         self._semantic.served(match)
-                        return Found(entry, match.cosine, match.key)
+                        return Alike(Found(entry, match.cosine, match.key))
                     if max_age_s is None:
                         self._semantic.gone(match)
+                return Alike(placed=sought.placed)
         except TimeoutError:
             log.info("not looked up by meaning", cause="timeout")
         except MeshError as error:
             log.info("not looked up by meaning", cause=error.reason)
-        return None
+        return Alike()
+
+    async def is_placed(self, question: Question, namespace: str, remaining_s: float) -> bool:
+        """Whether its vector is known here."""
+        assert self._semantic is not None, "there is no question without a semantic cache"
+        try:
+            return await self._semantic.is_placed(question, self.namespace(namespace), remaining_s)
+        except MeshError:
+            return True  # it is not for the caller to mend
+
+    async def keep_vector(self, question: Question, namespace: str, remaining_s: float) -> None:
+        """Remembers the vector of a question. Never an error."""
+        if self._semantic is not None:
+            await self._semantic.keep_vector(question, self.namespace(namespace), remaining_s)
+
+    async def learn(
+        self, question: Question, key: str, namespace: str, ttl_s: float | None, remaining_s: float
+    ) -> None:
+        """Offers the answer of `key` to questions that mean the same, for a vector that came late."""
+        if self._semantic is None or not self._rules.enabled:
+            return
+        for_s = policy.ttl_s(ttl_s, self._rules.ttl_s, self._store.backend)
+        await self._semantic.learn(question, key, self.namespace(namespace), for_s, remaining_s)
 
     async def look_up_or_claim(self, key: str, namespace: str, remaining_s: float) -> Landing:
         """As `look_up`; when there is no answer, who makes it."""
@@ -175,8 +209,11 @@ class AnswerCache:
         """Raises INVALID_ARGUMENT/FIELD_INVALID for a key or a context that is not this tenant's."""
         if not keys.is_key_of(item.tenant_id, item.key):
             raise invalid_field("cache_key", "is not a key that a lookup of this tenant gave")
-        question = item.answer.question
-        if question is not None and not is_context_of(item.tenant_id, question.context):
+        self.check_question(item.tenant_id, item.answer.question)
+
+    def check_question(self, tenant_id: str, question: Question | None) -> None:
+        """Raises INVALID_ARGUMENT/FIELD_INVALID for a context that is not this tenant's."""
+        if question is not None and not is_context_of(tenant_id, question.context):
             raise invalid_field("question.context", "is not one that a lookup of this tenant gave")
 
     async def keep(self, items: Sequence[ToKeep], remaining_s: float) -> list[Refusal | None]:

@@ -1,12 +1,14 @@
 """The cache's composition root: everything is built here, and nowhere else."""
 
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.asyncio import Redis
 
 from meshgate_cache.answer_cache import AnswerCache, CacheRules
 from meshgate_cache.embeddings_cache import EmbeddingsCache
@@ -19,12 +21,12 @@ from meshgate_cache.metrics import (
     observe_redis,
     observe_semantic,
 )
-from meshgate_cache.redis_client import redis_client
+from meshgate_cache.redis_client import RedisClient, redis_client
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.servicer import CacheServicer
 from meshgate_cache.settings import CacheSettings
 from meshgate_cache.store import MemoryStore, Store
-from meshgate_chassis.config.model import CacheConfig
+from meshgate_chassis.config.model import CacheConfig, GatewayConfig
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
 
@@ -35,6 +37,7 @@ ALLOWED_CALLERS = frozenset({"edge"})
 TASKS_MAX = 4  # the recovery of the Redis circuit
 FLIGHT_TASKS_MAX = 4_000  # a watch for each answer that is waited for, and claims that end
 TOKEN_BYTES = 16
+VERSION_DIGITS = 8
 
 log = structlog.get_logger("meshgate.cache")
 
@@ -52,7 +55,7 @@ async def cache_service(settings: CacheSettings, runtime: Runtime) -> AsyncItera
             ttl_s=config.ttl_s,
             entry_bytes_max=settings.entry_bytes_max,
         )
-        semantic = await _semantic(settings, rules, redis, runtime, stack)
+        semantic = await _semantic(settings, rules, _Stores(store, redis), runtime, stack)
         flights = _flights(store, runtime, stack)
         cache = AnswerCache(store, rules, runtime.clock, flights, semantic)
         embeddings = EmbeddingsCache(store, rules, runtime.clock)
@@ -71,7 +74,7 @@ def _flights(store: Store, runtime: Runtime, stack: AsyncExitStack) -> Flights:
     return flights
 
 
-def _redis(config: CacheConfig, stack: AsyncExitStack) -> Redis | None:
+def _redis(config: CacheConfig, stack: AsyncExitStack) -> RedisClient | None:
     """A client, when the configuration wants one; connects when first used."""
     if not config.enabled or config.type == "local" or config.redis_url is None:
         return None
@@ -81,7 +84,7 @@ def _redis(config: CacheConfig, stack: AsyncExitStack) -> Redis | None:
 
 
 async def _store(
-    settings: CacheSettings, redis: Redis | None, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, redis: RedisClient | None, runtime: Runtime, stack: AsyncExitStack
 ) -> Store:
     """Redis when it is configured, else memory."""
     if redis is not None:
@@ -97,7 +100,7 @@ async def _store(
 
 
 async def _redis_store(
-    settings: CacheSettings, redis: Redis, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, redis: RedisClient, runtime: Runtime, stack: AsyncExitStack
 ) -> RedisStore:
     tasks = TaskOwner("cache", TASKS_MAX)
     stack.push_async_callback(tasks.drain, 0.0)
@@ -112,21 +115,42 @@ async def _redis_store(
     return store
 
 
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """`redis` None: answers are in memory."""
+
+    answers: Store
+    redis: RedisClient | None
+
+
 async def _semantic(
-    settings: CacheSettings, rules: CacheRules, redis: Redis | None, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, rules: CacheRules, stores: _Stores, runtime: Runtime, stack: AsyncExitStack
 ) -> "SemanticCache | None":
     """None unless it is configured; its libraries are imported only then."""
     config = runtime.config.cache
     if not (config.enabled and config.semantic):
         return None
-    from meshgate_cache.semantic.build import SemanticSettings, build_semantic
+    from meshgate_cache.semantic.build import SemanticSettings, Surroundings, build_semantic
 
     chosen = SemanticSettings(
         model=settings.embedding_model,
+        routed_version=_version(runtime.config, config.embedding_model),
         entries_max=settings.semantic_entries_max,
+        bytes_max=settings.semantic_bytes_max,
         stream=f"{rules.namespace}:semantic:1",
         warm_s=settings.warm_timeout_s,
     )
-    semantic = await build_semantic(config, chosen, redis, runtime.clock, stack)
+    around = Surroundings(stores.answers, stores.redis, runtime.clock)
+    semantic = await build_semantic(config, chosen, around, stack)
     observe_semantic(semantic, runtime.registry)
     return semantic
+
+
+def _version(config: GatewayConfig, group: str) -> str:
+    """Of what a public name stands for: another model under the same name has other vectors."""
+    models = sorted(
+        f"{each.provider}/{each.upstream_model}"
+        for each in config.deployments
+        if fnmatchcase(group, each.model_group)
+    )
+    return hashlib.sha256("\n".join(models).encode()).hexdigest()[:VERSION_DIGITS]

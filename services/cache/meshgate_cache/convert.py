@@ -16,6 +16,8 @@ from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 NAME_CHARACTERS_MAX = 256
+DIMENSIONS_MAX = 4_096
+FLOAT_BYTES = 4
 _ROLES = {
     Role.ALONE: pb.FLIGHT_ROLE_ALONE,
     Role.LEADER: pb.FLIGHT_ROLE_LEADER,
@@ -49,12 +51,18 @@ def question_to_proto(question: Question | None) -> pb.Question | None:
     return None if question is None else pb.Question(context=question.context, text=question.text)
 
 
-def question_from_proto(request: pb.StoreEntryRequest) -> Question | None:
-    """None when there is none, or none that could be compared."""
-    text = request.question.text
+def question_from_proto(
+    request: pb.StoreEntryRequest | pb.LookupAlikeRequest | pb.LearnQuestionRequest,
+) -> Question | None:
+    """None when there is none, or none that could be compared. Raises INVALID_ARGUMENT/FIELD_INVALID for a
+    vector that is none."""
+    text, vector = request.question.text, request.question.vector
     if not request.HasField("question") or not text.strip() or len(text) > CHARACTERS_MAX:
         return None
-    return Question(request.question.context, text)
+    if len(vector.values) % FLOAT_BYTES or len(vector.values) > DIMENSIONS_MAX * FLOAT_BYTES:
+        raise invalid_field("question.vector.values", f"is not 1 to {DIMENSIONS_MAX} float32")
+    checked_length("question.vector.model", vector.model, NAME_CHARACTERS_MAX)
+    return Question(request.question.context, text, vector.values, vector.model)
 
 
 def namespace_status(namespace: str, counts: NamespaceCounts, question_count: int) -> pb.NamespaceStatus:
@@ -111,12 +119,16 @@ def says_nothing(choices: Iterable[chat_pb.Choice]) -> bool:
     return any(not _says_something(choice.message) for choice in choices)
 
 
-def max_age_s(request: pb.LookupEntryRequest | pb.LookupEmbeddingsRequest) -> float | None:
+def max_age_s(
+    request: pb.LookupEntryRequest | pb.LookupEmbeddingsRequest | pb.LookupAlikeRequest,
+) -> float | None:
     """Seconds, or None for any age."""
     return request.max_age.ToNanoseconds() / 1e9 if request.HasField("max_age") else None
 
 
-def requested_ttl_s(request: pb.StoreEntryRequest | pb.StoreEmbeddingsRequest) -> float | None:
+def requested_ttl_s(
+    request: pb.StoreEntryRequest | pb.StoreEmbeddingsRequest | pb.LearnQuestionRequest,
+) -> float | None:
     """Seconds, or None for the configured one. Raises INVALID_ARGUMENT/FIELD_INVALID unless positive."""
     if not request.HasField("ttl"):
         return None

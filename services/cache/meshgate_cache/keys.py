@@ -43,6 +43,14 @@ def embedding_keys(tenant_id: str, namespace: str, parameters: bytes, inputs: Se
     return made
 
 
+def vector_key(digest_of_tenant: str, namespace: str, model: str, text: str) -> str:
+    """The key of a text's vector; `digest_of_tenant` as `tenant_digest` gives it."""
+    digest = hashlib.sha256(frame(_DOMAIN, b"vector", KEY_VERSION.to_bytes(4, "big")))
+    digest.update(frame(digest_of_tenant.encode(), namespace.encode(), model.encode()))
+    digest.update(text.encode("utf-8", "surrogatepass"))  # the last part needs no length
+    return digest_of_tenant + digest.hexdigest()[TENANT_DIGITS:]
+
+
 def tenant_digest(tenant_id: str) -> str:
     """The part of a key that names its tenant."""
     return hashlib.sha256(frame(_DOMAIN, b"tenant", tenant_id.encode())).hexdigest()[:TENANT_DIGITS]

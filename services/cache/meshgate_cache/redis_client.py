@@ -1,6 +1,6 @@
 """The Redis client with everything said explicitly: limits, retries, protocol."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -11,6 +11,9 @@ from meshgate_chassis.errors import Code, MeshError
 
 CONNECT_TIMEOUT_S: Final = 1.0  # the store's own limits are shorter; this one ends what they abandon
 RETRIES_MAX: Final = 1  # a pooled connection that died while idle; what Redis says is asked once
+
+
+RedisClient: TypeAlias = Redis
 
 
 def redis_client(url: Secret, connections_max: int) -> Redis:

@@ -48,10 +48,18 @@ class CacheServicer(CacheServiceServicer):
         question = self._cache.question(tenant_id, namespace, request.chat)
         response = pb.LookupEntryResponse(cache_key=key, question=convert.question_to_proto(question))
         if request.key_only or not self._cache.enabled:
+            if question is not None and not await self._cache.is_placed(
+                question, namespace, call.remaining_s()
+            ):
+                self._ask_for_vector(question, response.question, comparable=False)
             return response
-        found, landing = await self._read(key, question, request, call)
+        found, landing, placed = await self._read(key, question, request, call)
         if found is None:
-            if landing is None or landing.role is not Role.FOLLOWER:
+            if not placed:
+                assert question is not None
+                self._ask_for_vector(question, response.question, comparable=True)
+            waits = landing is not None and landing.role is Role.FOLLOWER
+            if not waits and not response.question.comparable:  # else what comes next is counted
                 self._metrics.miss(self._cache.namespace(namespace))
             if landing is not None:
                 response.flight.CopyFrom(convert.flight_to_proto(landing, self._cache.lease_s))
@@ -60,6 +68,26 @@ class CacheServicer(CacheServiceServicer):
         response.entry.CopyFrom(found)
         response.ClearField("question")
         return response
+
+    async def lookup_alike(self, request: pb.LookupAlikeRequest, call: Call) -> pb.LookupAlikeResponse:
+        question = self._checked_question(request)
+        namespace = self._cache.namespace(request.namespace)
+        alike = await self._cache.look_up_alike(
+            question, request.cache_key, request.namespace, convert.max_age_s(request), call.remaining_s()
+        )
+        await self._cache.keep_vector(question, request.namespace, call.remaining_s())
+        entry = None if alike.found is None else convert.found_to_proto(alike.found)
+        if entry is not None:
+            self._metrics.hit(namespace, entry)
+        elif not request.waits:
+            self._metrics.miss(namespace)
+        return pb.LookupAlikeResponse(entry=entry)
+
+    async def learn_question(self, request: pb.LearnQuestionRequest, call: Call) -> pb.LearnQuestionResponse:
+        question = self._checked_question(request)
+        ttl_s = convert.requested_ttl_s(request)
+        await self._cache.learn(question, request.cache_key, request.namespace, ttl_s, call.remaining_s())
+        return pb.LearnQuestionResponse()
 
     async def store_entry(self, request: pb.StoreEntryRequest, call: Call) -> pb.StoreEntryResponse:
         item = self._to_keep(request)
@@ -186,8 +214,9 @@ class CacheServicer(CacheServiceServicer):
 
     async def _read(
         self, key: str, question: Question | None, request: pb.LookupEntryRequest, call: Call
-    ) -> tuple[pb.Entry | None, Landing | None]:
-        """The answer under the key; else one to a question that means the same; else who makes it."""
+    ) -> tuple[pb.Entry | None, Landing | None, bool]:
+        """The answer under the key; else one to a question that means the same; else who makes it. And
+        whether the question's vector is known, if there is one to compare."""
         max_age_s = convert.max_age_s(request)
         landing = None
         try:
@@ -200,17 +229,32 @@ class CacheServicer(CacheServiceServicer):
             self._metrics.error()
             raise
         if entry is not None:
-            return convert.entry_to_proto(entry), None
+            return convert.entry_to_proto(entry), None, True
         if question is None:
-            return None, landing
-        found = await self._cache.look_up_alike(
+            return None, landing, True
+        alike = await self._cache.look_up_alike(
             question, key, request.namespace, max_age_s, call.remaining_s()
         )
-        if found is None:
-            return None, landing
+        if alike.found is None:
+            return None, landing, alike.placed
         if landing is not None and landing.role is Role.LEADER:
             self._cache.end_flight_soon(key, request.namespace, landing.token)
-        return convert.found_to_proto(found), None
+        return convert.found_to_proto(alike.found), None, True
+
+    def _ask_for_vector(self, question: Question, told: pb.Question, *, comparable: bool) -> None:
+        semantic = self._cache.semantic
+        assert semantic is not None, "there is no question without a semantic cache"
+        told.embedding_model = semantic.ask_for
+        told.comparable = comparable and semantic.comparable(question)
+
+    def _checked_question(self, request: pb.LookupAlikeRequest | pb.LearnQuestionRequest) -> Question:
+        """With a vector. Raises INVALID_ARGUMENT/FIELD_INVALID."""
+        checked_claim(request.tenant_id, request.cache_key, request.namespace)
+        question = convert.question_from_proto(request)
+        if question is None or not question.vector or self._cache.semantic is None:
+            raise invalid_field("question", "is not one that a lookup gave, with its vector")
+        self._cache.check_question(request.tenant_id, question)
+        return question
 
     def _to_keep(self, request: pb.StoreEntryRequest) -> ToKeep:
         """Raises INVALID_ARGUMENT/FIELD_INVALID."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from redis.asyncio import Redis
 
+from meshgate_cache.redis_client import RedisClient
 from meshgate_cache.semantic.directory import Directory
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
@@ -16,27 +16,43 @@ from meshgate_cache.semantic.memory import give_back_freed_memory
 from meshgate_cache.semantic.model import EmbeddingModel, files_in, load_onnx_model, packaged_files
 from meshgate_cache.semantic.score import Threshold
 from meshgate_cache.semantic.semantic_cache import SemanticCache, SemanticParts
+from meshgate_cache.semantic.vectors import LocalVectors, RoutedVectors, VectorSource
+from meshgate_cache.store import Store
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.tasks import TaskOwner
 
 log = structlog.get_logger("meshgate.cache.semantic")
 
+PACKAGED = "packaged"
+CALIBRATED_FROM = 0.7  # cosine, by the packaged model, of the pairs that thresholds were calibrated on
 EMBEDDING_TASKS_MAX = 2  # the one that runs, and its successor while it ends
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticSettings:
-    """`model`: a folder, "hashed", or empty for the packaged one. `stream`: name in Redis."""
+    """`model`: a folder, "hashed", "packaged", or empty: the configuration's for finding, the packaged one
+    for the score. `routed_version`: of the configuration's, see RoutedVectors. `stream`: name in Redis."""
 
     model: str
+    routed_version: str
     entries_max: int
+    bytes_max: int
     stream: str
     warm_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Of the cache that it is part of. `redis` None: nobody else is told what is learned."""
+
+    store: Store
+    redis: RedisClient | None
+    clock: Clock
+
+
 async def build_semantic(
-    config: CacheConfig, settings: SemanticSettings, redis: Redis | None, clock: Clock, stack: AsyncExitStack
+    config: CacheConfig, settings: SemanticSettings, around: Surroundings, stack: AsyncExitStack
 ) -> SemanticCache:
     """Warm when it returns, as far as Redis tells. What it starts ends with the stack."""
     give_back_freed_memory()
@@ -45,25 +61,30 @@ async def build_semantic(
     embedding = Embedding(model, EmbeddingLimits(), tasks)
     stack.callback(embedding.close)
     stack.push_async_callback(tasks.drain, 0.0)
-    directory = Directory(model.name, model.dimensions, settings.entries_max)
-    journal = await _journal(settings, redis, directory, clock, stack)
+    vectors: VectorSource = LocalVectors(embedding)
+    if config.embedding_model and not settings.model:
+        vectors = RoutedVectors(around.store, config.embedding_model, settings.routed_version, around.clock)
+    directory = Directory(vectors.space, settings.entries_max, settings.bytes_max)
+    journal = await _journal(settings, around, directory, stack)
     threshold = Threshold(config.max_false_hit_rate)
     log.info(
         "semantic cache",
-        model=model.name,
+        model=vectors.space.name,
+        score_model=model.name,
         questions=len(directory),
         similarity_threshold=config.similarity_threshold,
         score_threshold=threshold.value,
     )
-    parts = SemanticParts(embedding, directory, journal, threshold)
-    return SemanticCache(parts, config.similarity_threshold, clock)
+    local_min = config.similarity_threshold if isinstance(model, HashedModel) else CALIBRATED_FROM
+    parts = SemanticParts(embedding, vectors, local_min, directory, journal, threshold)
+    return SemanticCache(parts, config.similarity_threshold, around.clock)
 
 
 def _model(chosen: str) -> EmbeddingModel:
     """Loading blocks. Raises FAILED_PRECONDITION for a folder without a model."""
     if chosen == "hashed":
         return HashedModel()
-    files = files_in(Path(chosen)) if chosen else packaged_files()
+    files = files_in(Path(chosen)) if chosen not in ("", PACKAGED) else packaged_files()
     if files is None:
         log.warning("the packaged model is not installed: texts are compared by their words only")
         return HashedModel()
@@ -71,16 +92,14 @@ def _model(chosen: str) -> EmbeddingModel:
 
 
 async def _journal(
-    settings: SemanticSettings,
-    redis: Redis | None,
-    directory: Directory,
-    clock: Clock,
-    stack: AsyncExitStack,
+    settings: SemanticSettings, around: Surroundings, directory: Directory, stack: AsyncExitStack
 ) -> Journal:
-    if redis is None:
+    if around.redis is None:
         return LocalJournal(directory.apply)
-    rules = JournalRules(settings.stream, settings.entries_max, warm_s=settings.warm_s)
-    journal = RedisJournal(redis, rules, directory.apply, clock)
+    rules = JournalRules(
+        settings.stream, settings.entries_max, bytes_max=settings.bytes_max, warm_s=settings.warm_s
+    )
+    journal = RedisJournal(around.redis, rules, directory.apply, around.clock)
     await journal.warm_up()
     follower = TaskOwner("journal", 1)
     follower.start(journal.follow(), "follow")

@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 
 from meshgate_cache.semantic.events import Cleared, Event, Forgotten, Learned, Reported
-from meshgate_cache.semantic.nearest import NearestVectors, Vector
+from meshgate_cache.semantic.nearest import BYTES_MAX, NearestVectors
+from meshgate_cache.semantic.vectors import Placed, Space
 
 NEIGHBOURS_MAX: Final = 5
 REPORTS_MAX: Final = 100_000
+MODELS_MAX: Final = 16  # a public name that stands for more at a time is no name for vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,12 @@ class Near:
 
 
 class Directory:
-    """See the module. `model`: vectors of others are not comparable, and are ignored."""
+    """See the module. `space`: vectors of others are not comparable, and are ignored."""
 
-    def __init__(self, model: str, dimensions: int, entries_max: int) -> None:
-        self._model = model
-        self._dimensions = dimensions
-        self._vectors = NearestVectors(entries_max)
+    def __init__(self, space: Space, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
+        self._space = space
+        self._models: OrderedDict[str, None] = OrderedDict()  # of the space, as they were seen
+        self._vectors = NearestVectors(entries_max, bytes_max)
         self._known: dict[str, Known] = {}
         self._wrong: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._counts: defaultdict[str, int] = defaultdict(int)
@@ -76,10 +78,15 @@ class Directory:
                 while len(self._wrong) > REPORTS_MAX:
                     self._wrong.popitem(last=False)
 
-    def search(self, context: bytes, vector: Vector, cosine_min: float, now_ns: int) -> list[Near]:
+    def has(self, context: bytes) -> bool:
+        """Whether anything is known in a context, by any model of the space."""
+        return any(self._vectors.has(_partition(context, model)) for model in self._models)
+
+    def search(self, context: bytes, placed: Placed, cosine_min: float, now_ns: int) -> list[Near]:
         """The nearest live questions first, NEIGHBOURS_MAX at most; expired ones that are met are dropped."""
+        partition = _partition(context, placed.model)
         while True:
-            found = self._vectors.search(context, vector, cosine_min, NEIGHBOURS_MAX)
+            found = self._vectors.search(partition, placed.vector, cosine_min, NEIGHBOURS_MAX)
             expired = [near.name for near in found if self._known[near.name].expires_ns <= now_ns]
             if not expired:
                 return [Near(self._known[near.name], near.cosine) for near in found]
@@ -104,11 +111,14 @@ class Directory:
                 del self._counts[known.namespace]
 
     def _learn(self, event: Learned) -> None:
-        if event.model != self._model or len(event.row) != self._dimensions:
+        if not self._space.has(event.model, len(event.row)):
             return
         self.forget(event.key)
+        self._models[event.model] = None
+        while len(self._models) > MODELS_MAX:
+            self._models.popitem(last=False)
         row = np.frombuffer(event.row, dtype=np.int8)
-        for gone in self._vectors.add_row(event.context, event.key, row):
+        for gone in self._vectors.add_row(_partition(event.context, event.model), event.key, row):
             self.forget(gone)
         namespace = sys.intern(event.namespace)  # the same in thousands of events
         self._known[event.key] = Known(event.key, namespace, event.text, event.expires_ns)
@@ -118,6 +128,10 @@ class Directory:
         for key, known in self._known.items():
             if known.namespace == namespace and key.startswith(tenant_digest):
                 yield key
+
+
+def _partition(context: bytes, model: str) -> bytes:
+    return context + model.encode()
 
 
 def _pair(first: str, second: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from meshgate_cache.circuit import unavailable
-from meshgate_cache.semantic.events import Event, Reported, decode, encode
+from meshgate_cache.semantic.events import Event, Learned, Reported, decode, encode
 from meshgate_chassis.clock import Clock
 
 log = structlog.get_logger("meshgate.cache.journal")
@@ -48,10 +48,12 @@ class LocalJournal:
 
 @dataclass(frozen=True, slots=True)
 class JournalRules:
-    """`length_max`: events kept, about; `warm_s`: how long a start waits for them."""
+    """`length_max`, `bytes_max`: of the events kept, about, if all are as large as the one that comes;
+    `warm_s`: how long a start waits for them."""
 
     stream: str
     length_max: int
+    bytes_max: int = 512 * 1024 * 1024
     write_s: float = 0.5
     warm_s: float = 60.0
 
@@ -75,14 +77,22 @@ class RedisJournal:
 
     async def publish(self, event: Event, remaining_s: float) -> None:
         self._apply(event)
-        words = ("XADD", self._rules.stream, "MAXLEN", "~", self._rules.length_max, "*", FIELD, encode(event))
+        value = encode(event)
+        words = ("XADD", self._rules.stream, *self._trimming(event, len(value)), "*", FIELD, value)
         try:
             async with asyncio.timeout(min(self._rules.write_s, remaining_s)):
                 if isinstance(event, Reported):
-                    await self._command("SADD", self.reports_key, encode(event))
+                    await self._command("SADD", self.reports_key, value)
                 await self._command(*words)
         except (RedisError, OSError, TimeoutError) as error:
             raise unavailable(type(error).__name__) from error
+
+    def _trimming(self, event: Event, size_bytes: int) -> tuple[str | int, ...]:
+        """Questions bound the stream in bytes: with their vectors they are the large ones."""
+        length_max = self._rules.length_max
+        if isinstance(event, Learned):
+            length_max = max(1, min(length_max, self._rules.bytes_max // size_bytes))
+        return ("MAXLEN", "~", length_max)
 
     async def warm_up(self) -> bool:
         """Reads what there is. False, and no error, when Redis does not tell; `follow` tries again."""

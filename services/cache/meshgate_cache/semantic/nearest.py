@@ -5,8 +5,8 @@ build, to forget or to rebuild. In a large partition a first pass compares the s
 one bit each: vectors at an angle differ in about so large a part of their signs. What may be near enough by
 that is compared in full; what chance hides from it (once in 30,000) is a miss.
 
-Invariants: a search sees one partition only; no more than `entries_max` entries; the least recently used one
-goes first; rows of a partition are dense.
+Invariants: a search sees one partition only; no more than `entries_max` entries, nor `bytes_max` bytes of
+rows; the least recently used one goes first; rows of a partition are dense.
 """
 
 import math
@@ -28,6 +28,7 @@ FULL_ROWS_MAX: Final = 1_024  # up to here one pass over everything is as fast
 FINALISTS_MAX: Final = 512
 DEVIATIONS: Final = 4.0  # how far from what the angle says the number of different signs may be
 BLOCK: Final = 8_192  # rows at a time: what is between stays in the processor's cache
+BYTES_MAX: Final = 512 * 1024 * 1024
 BITS: Final = 64  # of one machine word of signs
 
 
@@ -42,8 +43,10 @@ class Neighbour:
 class NearestVectors:
     """Names with their vectors, by partition."""
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(self, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
         self._entries_max = entries_max
+        self._bytes_max = bytes_max  # of rows in use
+        self._row_bytes = 0
         self._partition_of: OrderedDict[str, _Partition] = OrderedDict()  # least recently used first
         self._partitions: dict[bytes, _Partition] = {}
 
@@ -66,14 +69,16 @@ class NearestVectors:
         """As `add`, for a vector that is `quantised`. All rows of a partition have one length."""
         self.remove(name)
         gone = []
-        while len(self._partition_of) >= self._entries_max:
+        size = row_bytes(len(row))
+        while self._partition_of and not self._fits(size):
             oldest = next(iter(self._partition_of))
             self.remove(oldest)
             gone.append(oldest)
         rows = self._partitions.get(partition)
         if rows is None:
-            rows = self._partitions[partition] = _Partition(partition, len(row), self._entries_max)
+            rows = self._partitions[partition] = _Partition(partition, len(row), self._rows_max(size))
         self._partition_of[name] = rows
+        self._row_bytes += size
         rows.add(name, row)
         return gone
 
@@ -83,6 +88,7 @@ class NearestVectors:
         if rows is None:
             return False
         rows.remove(name)
+        self._row_bytes -= row_bytes(rows.dimensions)
         if not rows.count:
             del self._partitions[rows.name]
         return True
@@ -92,10 +98,20 @@ class NearestVectors:
         if name in self._partition_of:
             self._partition_of.move_to_end(name)
 
+    def has(self, partition: bytes) -> bool:
+        """Whether there is anything to find."""
+        return partition in self._partitions
+
     def search(self, partition: bytes, vector: Vector, cosine_min: float, count_max: int) -> list[Neighbour]:
         """The nearest first."""
         rows = self._partitions.get(partition)
         return [] if rows is None else list(rows.search(quantised(vector), cosine_min, count_max))
+
+    def _fits(self, size: int) -> bool:
+        return len(self._partition_of) < self._entries_max and self._row_bytes + size <= self._bytes_max
+
+    def _rows_max(self, size: int) -> int:
+        return max(1, min(self._entries_max, self._bytes_max // size))
 
 
 class _Partition:
@@ -103,6 +119,7 @@ class _Partition:
 
     def __init__(self, name: bytes, dimensions: int, rows_max: int) -> None:
         self.name = name
+        self.dimensions = dimensions
         self._rows_max = rows_max
         self._rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
         self._signs: Signs = np.empty((-(-dimensions // BITS), FIRST_ROWS), dtype=np.uint64)
@@ -184,6 +201,11 @@ def _products(row: Rows, rows: Rows) -> npt.NDArray[np.float64]:
     """Inner products with each of the rows."""
     products: npt.NDArray[np.float64] = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))[0]
     return products
+
+
+def row_bytes(dimensions: int) -> int:
+    """Of one vector: its components, their signs, its length."""
+    return dimensions + -(-dimensions // BITS) * 8 + 4
 
 
 def signs(row: Rows) -> Signs:

@@ -21,10 +21,18 @@ _TENANT_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`context`: 8 bytes of the tenant, 24 of SHA-256."""
+    """`context`: 8 bytes of the tenant, 24 of SHA-256. `vector`: float32 of the text by `vector_model`, as
+    the caller got it from the router; empty when it did not."""
 
     context: bytes
     text: str
+    vector: bytes = b""
+    vector_model: str = ""
+
+    @property
+    def tenant_digest(self) -> str:
+        """As keys begin."""
+        return self.context[:_TENANT_BYTES].hex()
 
 
 def question_of(tenant_id: str, namespace: str, chat: chat_pb.ChatRequest) -> Question | None:

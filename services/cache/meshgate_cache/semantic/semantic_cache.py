@@ -11,7 +11,7 @@ from typing import Final
 
 from meshgate_cache.keys import tenant_digest
 from meshgate_cache.semantic.alignment import PERFECT, aligned
-from meshgate_cache.semantic.directory import Directory
+from meshgate_cache.semantic.directory import Directory, Near
 from meshgate_cache.semantic.embedding import Embedding
 from meshgate_cache.semantic.events import Cleared, Forgotten, Learned, Reported
 from meshgate_cache.semantic.journal import Journal
@@ -19,6 +19,7 @@ from meshgate_cache.semantic.nearest import quantised
 from meshgate_cache.semantic.question import Question
 from meshgate_cache.semantic.reading import read
 from meshgate_cache.semantic.score import Threshold, score
+from meshgate_cache.semantic.vectors import VectorSource, cosine
 from meshgate_cache.semantic.verifier import compare
 from meshgate_chassis.clock import Clock
 
@@ -35,10 +36,21 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """What may serve, the nearest first. `placed` False: the question's vector is missing."""
+
+    matches: list[Match]
+    placed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SemanticParts:
-    """What it stands on."""
+    """What it stands on. `embedding`: of the model that the score was fitted with; `vectors`: what finds.
+    `local_min`: by the former, what another model found must be at least so near."""
 
     embedding: Embedding
+    vectors: VectorSource
+    local_min: float
     directory: Directory
     journal: Journal
     threshold: Threshold
@@ -55,7 +67,16 @@ class SemanticCache:
     @property
     def model_name(self) -> str:
         """Whose vectors are compared."""
-        return self._parts.embedding.model_name
+        return self._parts.vectors.space.name
+
+    @property
+    def ask_for(self) -> str:
+        """The model of the configuration that gives the vectors that are missing; empty: none is."""
+        return self._parts.vectors.ask_for
+
+    def comparable(self, question: Question) -> bool:
+        """Whether there is anything that the question may be compared with."""
+        return self._parts.directory.has(question.context)
 
     @property
     def similarity_min(self) -> float:
@@ -72,30 +93,49 @@ class SemanticCache:
         """What is known here."""
         return self._parts.directory
 
-    async def find(self, question: Question, key: str) -> list[Match]:
-        """The nearest answer that may serve the question asked under `key`; empty when there is none."""
-        vectors = await self._parts.embedding.of(question.text)
-        directory = self._parts.directory
-        near = directory.search(question.context, vectors.whole, self._similarity_min, self._clock.now_ns())
-        if not near:
-            return []
+    async def find(self, question: Question, key: str, namespace: str, remaining_s: float) -> Sought:
+        """The nearest answer that may serve the question asked under `key`."""
+        placed = await self._parts.vectors.of(question, namespace, remaining_s)
+        if placed is None:
+            return Sought([], placed=False)
+        near = self._parts.directory.search(
+            question.context, placed, self._similarity_min, self._clock.now_ns()
+        )
+        match = await self._first(question, key, near) if near else None
+        return Sought([] if match is None else [match])
+
+    async def _first(self, question: Question, key: str, near: Sequence[Near]) -> Match | None:
+        """The first that passes. Whatever model found them, the score sees the one it was fitted with."""
         asked, threshold, aligned_count = read(question.text), self._parts.threshold.value, 0
+        fitted = not self.ask_for  # the cosine that found them is that of the score
+        vectors = await self._parts.embedding.of(question.text)
         for found in near:
-            if directory.is_wrong(key, found.known.key):
+            if self._parts.directory.is_wrong(key, found.known.key):
                 continue
             facts = read(found.known.text)
             verdict = compare(asked, facts)
-            value = score(asked, facts, verdict, found.cosine, PERFECT)  # the best it could be
-            if value >= threshold and not verdict.same:
+            # The best it could be.
+            value = score(asked, facts, verdict, found.cosine if fitted else 1.0, PERFECT)
+            if value >= threshold and not (verdict.same and fitted):
                 if aligned_count == ALIGNED_MAX:
                     break
                 aligned_count += 1
                 known = await self._parts.embedding.of(found.known.text)
-                alignment = aligned(vectors.words, known.words)
-                value = score(asked, facts, verdict, found.cosine, alignment)
+                near_by_fit = found.cosine if fitted else cosine(vectors.whole, known.whole)
+                if not fitted and near_by_fit < self._parts.local_min:
+                    continue
+                value = score(asked, facts, verdict, near_by_fit, aligned(vectors.words, known.words))
             if value >= threshold:
-                return [Match(found.known.key, found.cosine, value)]
-        return []
+                return Match(found.known.key, found.cosine, value)
+        return None
+
+    async def is_placed(self, question: Question, namespace: str, remaining_s: float) -> bool:
+        """Whether its vector is known here. Raises RESOURCE_EXHAUSTED."""
+        return not self.ask_for or await self._parts.vectors.of(question, namespace, remaining_s) is not None
+
+    async def keep_vector(self, question: Question, namespace: str, remaining_s: float) -> None:
+        """Remembers the vector that came with a question. Never an error."""
+        await self._parts.vectors.keep(question, namespace, remaining_s)
 
     def served(self, match: Match) -> None:
         """An answer that was found has been given."""
@@ -109,15 +149,18 @@ class SemanticCache:
     async def learn(
         self, question: Question, key: str, namespace: str, ttl_s: float, remaining_s: float
     ) -> None:
-        """An answer to the question was stored under `key`."""
-        vectors = await self._parts.embedding.of(question.text)
+        """An answer to the question was stored under `key`. Without a vector nobody learns of it."""
+        placed = await self._parts.vectors.of(question, namespace, remaining_s)
+        if placed is None:
+            return
+        await self._parts.vectors.keep(question, namespace, remaining_s)
         event = Learned(
             key=key,
             namespace=namespace,
             context=question.context,
             text=question.text,
-            model=self.model_name,
-            row=quantised(vectors.whole).tobytes(),
+            model=placed.model,
+            row=quantised(placed.vector).tobytes(),
             expires_ns=self._clock.now_ns() + int(ttl_s * 1e9),
         )
         await self._parts.journal.publish(event, remaining_s)

@@ -78,6 +78,16 @@ PRICES: Table = {
     "output_cost_per_token": price,
     "cache_read_input_token_cost": price,
     "cache_creation_input_token_cost": price,
+    "output_cost_per_reasoning_token": price,
+    "input_cost_per_audio_token": price,
+    "output_cost_per_audio_token": price,
+    "input_cost_per_request": price,
+    "input_cost_per_query": price,
+    # Of these only those of whole thousands of prompt tokens are charged (config/sections/prices.py).
+    "input_cost_per_token_above_*": price,
+    "output_cost_per_token_above_*": price,
+    "cache_read_input_token_cost_above_*": price,
+    "cache_creation_input_token_cost_above_*": price,
 }
 
 STAGE_TIMEOUTS: Table = {  # ours
@@ -253,6 +263,7 @@ CACHE_PARAMS: Table = {
     "mode": choice("default_on", "default_off"),
     "supported_call_types": names,
     "similarity_threshold": share,
+    "redis_semantic_cache_embedding_model": text,
     "max_false_hit_rate": share,  # ours
     "single_flight": flag,  # ours
     "single_flight_streams": flag,  # ours

@@ -88,11 +88,12 @@ def _build(
     check_others(sections, problems)
     defaults = GatewayConfig()
     size_mb = general.get("max_request_size_mb")
-    cache = read_cache(sections, litellm, environ, problems)
     groups = [each.model_group for each in deployments]
+    around = Surroundings(litellm, groups, environ)
+    cache = read_cache(sections, around, problems)
     config = GatewayConfig(
         deployments=deployments,
-        router=read_router(sections, Surroundings(litellm, groups, environ, cache.redis_url), problems),
+        router=read_router(sections, replace(around, redis_url=cache.redis_url), problems),
         cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
         ledger=read_ledger(

@@ -25,12 +25,19 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentPrice:
-    """Prices from the configuration, in nano-USD per million tokens (exact for every published price)."""
+    """Prices from the configuration, in nano-USD per million tokens (exact for every published price). None:
+    these tokens cost what the others of their side cost."""
 
     input_nanos_per_mtok: int
     output_nanos_per_mtok: int
     cache_read_nanos_per_mtok: int | None = None
     cache_creation_nanos_per_mtok: int | None = None
+    reasoning_nanos_per_mtok: int | None = None
+    audio_input_nanos_per_mtok: int | None = None
+    audio_output_nanos_per_mtok: int | None = None
+    request_nanos: int = 0  # nano-USD for each call
+    # Prices of the whole call once its prompt has more than so many tokens, ascending; they have no tiers.
+    tiers: "tuple[tuple[int, DeploymentPrice], ...]" = ()
 
 
 ErrorCounts = Mapping[str, int]
@@ -163,6 +170,7 @@ class CacheConfig:
     type: str = "local"  # local or redis
     semantic: bool = False  # type redis-semantic or local-semantic, or a similarity_threshold
     similarity_threshold: float = 0.8  # floor of the cosine of a semantic hit
+    embedding_model: str = ""  # of the configuration, whose vectors find semantic hits; empty: a local one
     max_false_hit_rate: float = 0.01  # ours: the calibrated score keeps false hits below it
     ttl_s: int | None = None  # None: 60 for redis, 600 for local
     namespace: str = ""

@@ -1,6 +1,7 @@
 """`litellm_settings.cache` and `cache_params`; the `cache_settings` section of a reference deployment."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from meshgate_chassis.config.known_keys import CACHE_PARAMS
@@ -8,18 +9,16 @@ from meshgate_chassis.config.model import CacheConfig, Secret
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.sections.router import Surroundings
 from meshgate_chassis.config.store_urls import ENVIRONMENT, redis_url
 
+EMBEDDING_MODEL = "redis_semantic_cache_embedding_model"
 DEFAULT_TTL_KEYS = {"local": "default_in_memory_ttl", "redis": "default_in_redis_ttl"}
 
 
-def read_cache(
-    sections: Mapping[str, Node],
-    litellm: Mapping[str, Any],
-    environ: Mapping[str, str],
-    problems: Problems,
-) -> CacheConfig:
-    """`litellm`: the values of litellm_settings. cache_params wins over cache_settings."""
+def read_cache(sections: Mapping[str, Node], around: Surroundings, problems: Problems) -> CacheConfig:
+    """cache_params wins over cache_settings."""
+    litellm, environ = around.litellm, around.environ
     settings_node = sections.get("cache_settings")
     litellm_node = sections.get("litellm_settings")
     params_node = litellm_node.mapping().get("cache_params") if litellm_node is not None else None
@@ -48,6 +47,7 @@ def read_cache(
         single_flight_streams=params.get("single_flight_streams", defaults.single_flight_streams),
         semantic=params.get("type", "").endswith("-semantic") or "similarity_threshold" in params,
         similarity_threshold=params.get("similarity_threshold", defaults.similarity_threshold),
+        embedding_model=_embedding_model(params, around, where, problems),
         max_false_hit_rate=params.get("max_false_hit_rate", defaults.max_false_hit_rate),
     )
 
@@ -63,8 +63,6 @@ def _backend(
     if wanted not in ("redis", "redis-semantic"):
         problems.warn(at, f"{wanted} is not supported yet: answers are kept in memory")
         return "local", None
-    if "redis_semantic_cache_embedding_model" in params:
-        problems.warn(at, "the cache compares questions with its own local model, without an API")
     try:
         address = redis_url(params, environ)
     except ValueError as error:
@@ -74,3 +72,13 @@ def _backend(
         problems.warn(at, "no Redis is named (host, url, REDIS_HOST, REDIS_URL): answers are kept in memory")
         return "local", None
     return "redis", address
+
+
+def _embedding_model(params: Mapping[str, Any], around: Surroundings, where: Node, problems: Problems) -> str:
+    """A public name; empty, with a warning, for one that no entry of model_list answers to."""
+    wanted: str = params.get(EMBEDDING_MODEL, "")
+    if not wanted or any(fnmatchcase(wanted, group) for group in around.groups):
+        return wanted
+    at = where.mapping().get(EMBEDDING_MODEL, where)
+    problems.warn(at, "is not in model_list: the cache compares questions with its own local model")
+    return ""

@@ -31,8 +31,8 @@ BY_GROUP = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks",
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the router's settings depend on. `litellm`: the values of litellm_settings. `groups`: the public
-    names. `redis_url`: the cache's."""
+    """What settings of router and cache depend on. `litellm`: the values of litellm_settings. `groups`: the
+    public names. `redis_url`: the cache's."""
 
     litellm: Mapping[str, Any]
     groups: Collection[str]
