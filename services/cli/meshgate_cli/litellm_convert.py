@@ -27,7 +27,7 @@ from meshgate_ledger.records import KeyRecord
 SOURCE = "litellm"
 HASH = re.compile(r"[0-9a-f]{64}")
 ID_CHARACTERS_MAX = 200
-KEPT = ("permissions", "config", "allowed_routes", "allowed_cache_controls")
+KEPT = ("permissions", "config", "allowed_cache_controls")
 NOTES_MAX = 100
 
 
@@ -157,6 +157,7 @@ def _key(found: _Found, row: Row, resets: Mapping[str, Any]) -> None:
             tags=tuple(map(text_of, tags)) if isinstance(tags, list) else (),
             budget_id=budget_id,
             limits=plan_of(row, metadata),
+            allowed_routes=tuple(map(text_of, row["allowed_routes"] or ())),
         )
     )
     resets_at = time_of(row["budget_reset_at"]) or resets.get(budget_id)

@@ -1,5 +1,6 @@
 """The first step: ask the ledger whether this call may be made, and hold its estimated cost."""
 
+from meshgate_chassis import routes
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.denials import NO_KEY_REASONS, denied
@@ -8,6 +9,12 @@ from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
+# By LiteLLM's name for the kind of call; all paths of a kind are one.
+ROUTES = {
+    "acompletion": routes.CHAT,
+    "atext_completion": routes.COMPLETIONS,
+    "aembedding": routes.EMBEDDINGS,
+}
 RESERVE_ATTEMPTS_MAX = 2  # a lost connection is tried once more; the ledger makes the repeat harmless
 
 
@@ -83,6 +90,7 @@ def reserve_request(run: CallRun, edge_id: str = "") -> pb.ReserveSpendRequest:
         choice_count=run.choice_count,
         edge_id=edge_id,
         can_top_up=chat.stream,
+        route=ROUTES.get(run.call.call_type, ""),
     )
     if run.max_output_tokens is not None:
         request.max_output_tokens = run.max_output_tokens

@@ -62,7 +62,7 @@ from meshgate_edge.http_spend import SpendEndpoints
 from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.lease import Lease
 from meshgate_edge.limit_metrics import LimitMetrics
-from meshgate_edge.management import ManagementParts
+from meshgate_edge.management import Management, ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
 from meshgate_edge.observer import CallObserver
@@ -302,7 +302,7 @@ def _http_parts(
         KeyRules(runtime.config.entity_defaults.key, runtime.config.entity_defaults.key_upper_bounds),
     )
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
-    credentials = CredentialParts(edge.clients.credentials, edge.authenticator, sealer, _new_id)
+    credentials = CredentialParts(edge.clients.credentials, Management(management).admin, sealer, _new_id)
     return HttpParts(
         chat=ChatEndpoint(chat, ChatShape()),
         completions=ChatEndpoint(chat, TextShape()),

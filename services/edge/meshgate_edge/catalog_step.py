@@ -11,6 +11,8 @@ from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
+ROUTE = "/v1/models"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
@@ -33,7 +35,7 @@ class Catalog:
         """In the order of the configuration; names that stand for many only if they are wanted. Raises
         MeshError for a credential that is not valid."""
         answer = await self._clients.ledger.authenticate_key(
-            ledger_pb.AuthenticateKeyRequest(principal=principal_message(principal)),
+            ledger_pb.AuthenticateKeyRequest(principal=principal_message(principal), route=ROUTE),
             timeout_s=self._limits.list_s,
         )
         if answer.decision != ledger_pb.DECISION_GRANTED:

@@ -41,7 +41,7 @@ class BudgetEndpoints:
 
     async def info(self, request: Request, body: BudgetIds) -> Response:
         """Those that exist."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(kind=KIND, entity_ids=body.budgets, page=pb.Page(size=len(body.budgets)))
         )
@@ -58,7 +58,7 @@ class BudgetEndpoints:
 
     async def page(self, request: Request, page: PageNumber = 1, size: PageSize = 1_000) -> Response:
         """Budgets, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(kind=KIND, page=pb.Page(page=page, size=size))
         )
@@ -66,7 +66,7 @@ class BudgetEndpoints:
 
     async def settings(self, request: Request, budget_id: str) -> Response:
         """What a budget can limit, and what this one does."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         values = budget_json(await self._management.get(KIND, budget_id))
         return answered([_setting(name, values[name]) for name in FIELDS])
 

@@ -4,7 +4,7 @@ Invariant: a secret comes in once and is sealed before it goes on (chassis/seali
 has it, the ledger keeps what it cannot read, and the router opens it for the call that needs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,8 +16,6 @@ from meshgate_chassis.chat.json import JsonObject, dumps
 from meshgate_chassis.config.providers import KNOWN_PREFIXES
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_chassis.sealing import KEY_SETTING, Sealer, credential_context
-from meshgate_edge.authentication import Authenticator
-from meshgate_edge.http_messages import headers_of
 from meshgate_edge.keys import hash_of
 from meshgate_protos.ledger.v1 import credential_service_pb2 as pb
 from meshgate_protos.ledger.v1.credential_service_mesh import CredentialServiceClient
@@ -98,13 +96,13 @@ class CredentialParts:
     """What the endpoints stand on. `sealer` None: nothing can be sealed here."""
 
     ledger: CredentialServiceClient
-    authenticator: Authenticator
+    admin: Callable[[Request], Awaitable[str]]  # as Management.admin
     sealer: Sealer | None
     new_request_id: Callable[[], str]
 
 
 class CredentialEndpoints:
-    """Only who has the master key."""
+    """Only who may manage keys."""
 
     def __init__(self, parts: CredentialParts) -> None:
         self._parts = parts
@@ -120,7 +118,7 @@ class CredentialEndpoints:
 
     async def put(self, request: Request, body: CredentialRequest) -> JsonObject:
         """Stores a credential, or replaces the owner's of this name. Calls use it within a second."""
-        self._require_admin(request)
+        await self._parts.admin(request)
         if self._parts.sealer is None:
             message = f"no credential can be kept: set {KEY_SETTING} for the edge and the router"
             raise MeshError(Code.FAILED_PRECONDITION, "CREDENTIALS_KEY_MISSING", message)
@@ -146,7 +144,7 @@ class CredentialEndpoints:
         size: int = Query(PAGE_SIZE, ge=1, le=PAGE_SIZE_MAX),
     ) -> JsonObject:
         """In the order of their names, without their secrets; `after`: the last name of the page before."""
-        self._require_admin(request)
+        await self._parts.admin(request)
         answer = await self._parts.ledger.list_credentials(
             pb.ListCredentialsRequest(after_credential_id=after, page_size=size), timeout_s=LEDGER_TIMEOUT_S
         )
@@ -154,7 +152,7 @@ class CredentialEndpoints:
 
     async def show(self, request: Request, name: str) -> JsonObject:
         """One of them."""
-        self._require_admin(request)
+        await self._parts.admin(request)
         answer = await self._parts.ledger.list_credentials(
             pb.ListCredentialsRequest(credential_id=name[:NAME_CHARACTERS_MAX]), timeout_s=LEDGER_TIMEOUT_S
         )
@@ -164,15 +162,12 @@ class CredentialEndpoints:
 
     async def delete(self, request: Request, name: str) -> JsonObject:
         """The owner's calls go with the gateway's own credential again, within a second."""
-        self._require_admin(request)
+        await self._parts.admin(request)
         await self._parts.ledger.delete_credential(
             pb.DeleteCredentialRequest(request_id=self._parts.new_request_id(), credential_id=name),
             timeout_s=LEDGER_TIMEOUT_S,
         )
         return {"success": True, "message": "Credential deleted successfully"}
-
-    def _require_admin(self, request: Request) -> None:
-        self._parts.authenticator.require_admin(headers_of(request.scope))
 
 
 def _shown(credential: pb.Credential) -> dict[str, Any]:

@@ -50,12 +50,12 @@ class CustomerEndpoints:
 
     async def info(self, request: Request, end_user_id: str) -> Response:
         """A customer, with what was spent for them."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         return answered(customer_json(await self._bodies.one(end_user_id, "end_user_id")))
 
     async def page(self, request: Request, page: PageNumber = 1, size: PageSize = 1_000) -> Response:
         """Customers, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(kind=KIND, page=pb.Page(page=page, size=size))
         )

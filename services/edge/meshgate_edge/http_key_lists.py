@@ -86,7 +86,7 @@ class KeyListEndpoints:
         self, request: Request, page: PageNumber = 1, size: PageSize = 1_000, search: str = ""
     ) -> Response:
         """All aliases, in their order."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         keys, total = await self._management.keys(
             pb.ListKeysRequest(
                 page=pb.Page(page=page, size=size),
@@ -107,5 +107,5 @@ class KeyListEndpoints:
 
     async def health(self, request: Request) -> Response:
         """Whether the caller's key may call."""
-        await self._management.account(self._management.principal(request))
+        await self._management.account(request, self._management.principal(request))
         return answered({"key": "healthy", "logging_callbacks": None})

@@ -1,10 +1,12 @@
 """Bodies of the key endpoints, as FastAPI validates and documents them."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
 from meshgate_edge.http_members import ManagedBody
+
+KeyType = Literal["llm_api", "management", "read_only", "default"]
 
 # Whoever implements a member adds it here; all others are named to the client. Limits are acted on anyway.
 ACTED_ON = frozenset(
@@ -19,7 +21,7 @@ ACTED_ON = frozenset(
         "organization_id",
         "budget_id",
     }
-    | {"metadata", "blocked", "tags"}
+    | {"metadata", "blocked", "tags", "allowed_routes", "key_type"}
 )
 
 
@@ -41,15 +43,17 @@ class KeyMembers(ManagedBody):
     metadata: dict[str, JsonValue] | None = None
     blocked: bool | None = None
     tags: list[str] | None = Field(None, max_length=64, description="Of every call with the key.")
+    allowed_routes: list[str] | None = Field(
+        None, max_length=100, description="Paths, with * at the end, or groups such as llm_api_routes."
+    )
+    key_type: KeyType | None = Field(None, description="The same in one word, instead of allowed_routes.")
 
     spend: float | None = None
     config: dict[str, JsonValue] | None = None
     permissions: dict[str, JsonValue] | None = None
     guardrails: list[str] | None = None
     allowed_cache_controls: list[str] | None = None
-    allowed_routes: list[str] | None = None
     enforced_params: list[str] | None = None
-    key_type: str | None = None
 
 
 class GenerateKeyRequest(KeyMembers):

@@ -1,8 +1,11 @@
 """The ledger's Key <-> what /key/generate takes and /key/* answers. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from meshgate_chassis.chat.json import JsonObject, dumps, loads_object
+from meshgate_chassis.errors import invalid_field
+from meshgate_chassis.routes import KEY_TYPES
 from meshgate_edge.authentication import key_hash
 from meshgate_edge.http_key_models import KeyMembers
 from meshgate_edge.http_limits import budget_table, iso, limits_json, usage_json
@@ -14,7 +17,6 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 # Members that LiteLLM's answers always have, with their values when nothing was given.
 _ALWAYS: Final[JsonObject] = {
     "allowed_cache_controls": [],
-    "allowed_routes": [],
     "config": {},
     "permissions": {},
     "guardrails": None,
@@ -39,6 +41,8 @@ _FIELDS: Final = {
     "budget_id": "budget_id",
     "blocked": "blocked",
     "tags": "tags",
+    "allowed_routes": "allowed_routes",
+    "key_type": "allowed_routes",
     "duration": "expire_time",
     "metadata": "metadata_json",
 }
@@ -67,6 +71,7 @@ def rules_record(body: KeyMembers, now_ns: int) -> pb.Key:
         blocked=bool(body.blocked),
         tags=body.tags or (),
         limits=body.limits(),
+        allowed_routes=_routes(body),
     )
     if body.duration is not None and body.duration != NEVER:
         record.expire_time.FromNanoseconds(now_ns + parse_duration_s(body.duration) * 1_000_000_000)
@@ -77,7 +82,7 @@ def rules_record(body: KeyMembers, now_ns: int) -> pb.Key:
 
 def rules_paths(body: KeyMembers) -> list[str]:
     """The mask for what is given; what is only kept counts as one."""
-    paths = [field for name, field in _FIELDS.items() if name in body.model_fields_set]
+    paths = list(dict.fromkeys(field for name, field in _FIELDS.items() if name in body.model_fields_set))
     if body.kept():
         paths.append("settings_json")
     return [*paths, *body.limit_paths()]
@@ -144,6 +149,8 @@ def _members(record: pb.Key) -> JsonObject:
                 budget_table(record.effective_limits, record.budget_id) if record.budget_id else None
             ),
             "tags": list(record.tags) or None,
+            "allowed_routes": list(record.allowed_routes),
+            "key_type": key_type_of(record.allowed_routes),
             "metadata": loads_object(record.metadata_json) if record.metadata_json else {},
             "blocked": record.blocked,
             "model_spend": {model: nanos_to_usd(nanos) for model, nanos in sorted(models.items())},
@@ -153,6 +160,20 @@ def _members(record: pb.Key) -> JsonObject:
             "updated_by": record.updated_by or ADMIN_ID,
         }
     )
+
+
+def _routes(body: KeyMembers) -> Sequence[str]:
+    rules = KEY_TYPES[body.key_type or "default"]
+    if not rules:
+        return body.allowed_routes or ()
+    if body.allowed_routes:
+        raise invalid_field("key_type", "key_type and allowed_routes say the same: give one of them")
+    return rules
+
+
+def key_type_of(rules: Sequence[str]) -> str:
+    """LiteLLM's word for the rules; "default" also for those that have none."""
+    return next((name for name, each in KEY_TYPES.items() if tuple(rules) == each), "default")
 
 
 def _status(record: pb.Key, now_ns: int) -> str:

@@ -64,7 +64,7 @@ class KeyEndpoints:
 
     async def info_of_many(self, request: Request, body: NamedKeysRequest) -> Response:
         """Several keys; those that do not exist are left out."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         hashes = [hash_of(key) for key in body.keys]
         found: list[pb.Key] = []
         if hashes:
@@ -107,7 +107,7 @@ class KeyEndpoints:
 
     async def _info(self, request: Request, asked: str | None) -> Response:
         principal = self._management.principal(request)
-        account = await self._management.account(principal)
+        account = await self._management.account(request, principal)
         now_ns = self._parts.clock.now_ns()
         wanted = principal.key_hash if asked is None else hash_of(asked)
         if wanted == principal.key_hash and principal.kind != "virtual_key":

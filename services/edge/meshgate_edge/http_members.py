@@ -13,7 +13,7 @@ from meshgate_edge.http_limits import LIMIT_MEMBERS, LimitMembers
 
 NOT_ENFORCED_HEADER: Final = "x-meshgate-not-enforced"
 # Values that clients send and that ask for nothing, besides null, false and what is empty.
-DEFAULTS: Final[Mapping[str, object]] = {"spend": 0, "key_type": "default"}
+DEFAULTS: Final[Mapping[str, object]] = {"spend": 0}
 MEMBER_NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")  # others are not repeated in a header
 NAMED_MAX: Final = 30
 

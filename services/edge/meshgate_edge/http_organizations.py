@@ -45,12 +45,12 @@ class OrganizationEndpoints:
 
     async def info(self, request: Request, organization_id: str) -> Response:
         """An organization, with its teams."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         return answered(await self._row(await self._bodies.one(organization_id, "organization_id")))
 
     async def info_of_many(self, request: Request, body: OrganizationIds) -> Response:
         """Those that exist."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(
                 kind=KIND, entity_ids=body.organization_ids, page=pb.Page(size=PAGE_SIZE_MAX)
@@ -67,7 +67,7 @@ class OrganizationEndpoints:
         org_id: str = "",
     ) -> Response:
         """Organizations, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(
                 kind=KIND,

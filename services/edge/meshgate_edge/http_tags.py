@@ -38,7 +38,7 @@ class TagEndpoints:
 
     async def info(self, request: Request, body: TagNames) -> Response:
         """Those that exist, by their names."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(kind=KIND, entity_ids=body.names, page=pb.Page(size=PAGE_SIZE_MAX))
         )
@@ -53,7 +53,7 @@ class TagEndpoints:
 
     async def page(self, request: Request, page: PageNumber = 1, size: PageSize = 1_000) -> Response:
         """Tags, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, _ = await self._management.entities(
             pb.ListEntitiesRequest(kind=KIND, page=pb.Page(page=page, size=size))
         )

@@ -89,7 +89,7 @@ class TeamEndpoints:
         page_size: PageSize = 1_000,
     ) -> Response:
         """Teams as an array, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         asked = pb.ListEntitiesRequest(kind=KIND, organization_id=organization_id, member_user_id=user_id)
         rows, _ = await self._rows(asked, page, page_size)
         return answered(rows)
@@ -100,7 +100,7 @@ class TeamEndpoints:
         query: Annotated[TeamListQuery, Query()],
     ) -> Response:
         """Teams, page by page, the newest first."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         asked = pb.ListEntitiesRequest(
             kind=KIND,
             organization_id=query.organization_id,

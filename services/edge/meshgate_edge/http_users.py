@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from meshgate_chassis.chat.json import JsonObject
+from meshgate_edge.callers import ADMIN_ROLE
 from meshgate_edge.entity_endpoints import EntityBodies
 from meshgate_edge.http_entity_models import NewUserRequest, TeamOfUser, UpdateUserRequest, UserIds
 from meshgate_edge.http_entity_records import team_json, user_json
@@ -14,7 +15,6 @@ from meshgate_edge.http_key_records import generated_json, new_record, row_json
 from meshgate_edge.keys import new_key, usd_to_nanos
 from meshgate_edge.management import (
     ADMIN_ID,
-    ADMIN_ROLE,
     LEDGER_TIMEOUT_S,
     PAGE_SIZE_MAX,
     Management,
@@ -125,7 +125,7 @@ class UserEndpoints:
         asked: Annotated[UserListQuery, Query()],
     ) -> Response:
         """Users, page by page."""
-        await self._management.admin(request)
+        await self._management.reader(request)
         found, total = await self._management.entities(
             pb.ListEntitiesRequest(
                 kind=KIND,

@@ -12,12 +12,11 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.authentication import ADMIN_ONLY_MESSAGE, Authenticator
 from meshgate_edge.call import Principal
-from meshgate_edge.denials import denied
+from meshgate_edge.callers import ADMIN_ROLE, SEES_ALL, account_of
 from meshgate_edge.http_members import NOT_ENFORCED_HEADER
 from meshgate_edge.http_messages import headers_of
 from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.keys import RandomBytes
-from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import account_service_pb2 as pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
@@ -28,7 +27,6 @@ BUDGET_TIMEOUT_S = 30.0  # a budget may be used by thousands of keys
 PAGE_SIZE_MAX = 1_000
 PAGES_MAX = 20  # of members, which LiteLLM answers whole
 ADMIN_ID = "default_user_id"  # LiteLLM's name for who holds the master key
-ADMIN_ROLE = "proxy_admin"
 
 log = structlog.get_logger("meshgate.edge.management")
 
@@ -60,26 +58,23 @@ class Management:
         if principal.kind != "virtual_key":
             self.parts.authenticator.require_admin(headers)
             return ADMIN_ID
-        account = await self.account(principal)
-        if account.user_id:
-            user = await self.find(pb.ENTITY_KIND_USER, account.user_id)
-            if user is not None and user.role == ADMIN_ROLE and not user.blocked:
-                return account.user_id
+        account = await self.account(request, principal)
+        if account.user_role == ADMIN_ROLE:
+            return account.user_id
         raise MeshError(Code.UNAUTHENTICATED, "ADMIN_ONLY", ADMIN_ONLY_MESSAGE, domain="gateway.meshgate")
 
     def principal(self, request: Request) -> Principal:
         """Who calls; the ledger was not asked."""
         return self.parts.authenticator.authenticate(headers_of(request.scope))
 
-    async def account(self, principal: Principal) -> ledger_pb.Account:
-        """What the ledger knows of a caller. Raises for a denial."""
-        answer = await self.parts.ledger.authenticate_key(
-            ledger_pb.AuthenticateKeyRequest(principal=principal_message(principal)),
-            timeout_s=LEDGER_TIMEOUT_S,
-        )
-        if answer.decision != ledger_pb.DECISION_GRANTED:
-            raise denied(answer.denial)
-        return answer.account
+    async def account(self, request: Request, principal: Principal) -> ledger_pb.Account:
+        """What the ledger knows of a caller. Raises for a denial, also of this path to this key."""
+        return await account_of(self.parts.ledger, request, principal)
+
+    async def reader(self, request: Request) -> None:
+        """Of everything. Raises UNAUTHENTICATED/ADMIN_ONLY for who may see their own only."""
+        if await self.viewer(request) is not None:
+            raise MeshError(Code.UNAUTHENTICATED, "ADMIN_ONLY", ADMIN_ONLY_MESSAGE, domain="gateway.meshgate")
 
     async def viewer(self, request: Request) -> ledger_pb.Account | None:
         """Who may look at what is their own; None: at everything."""
@@ -87,9 +82,8 @@ class Management:
         if principal.kind != "virtual_key":
             self.parts.authenticator.require_admin(headers_of(request.scope))
             return None
-        account = await self.account(principal)
-        user = await self.find(pb.ENTITY_KIND_USER, account.user_id) if account.user_id else None
-        return None if user is not None and user.role == ADMIN_ROLE else account
+        account = await self.account(request, principal)
+        return None if account.user_role in SEES_ALL else account
 
     async def create(self, entity: pb.Entity, changed_by: str) -> pb.Entity:
         answer = await self.accounts.create_entity(

@@ -17,6 +17,7 @@ import structlog
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.names import is_pattern, matched_text
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.routes import route_allowed
 from meshgate_edge.account_memory import AccountMemory, Remembered
 from meshgate_edge.call import Principal
 from meshgate_edge.circuit import Circuit
@@ -107,6 +108,8 @@ class Outage:
         known = self._known(principal)
         model = None if known is None else _model(known, request.model)
         if known is None or model is None or self._is_blocked(request, known.account):
+            raise refusal
+        if not route_allowed(known.account.allowed_routes, request.route):
             raise refusal
         await self._spool.intend(self._estimate(request, model))
         log.info("a call goes on without the ledger", request_id=request.request_id, reason=error.reason)

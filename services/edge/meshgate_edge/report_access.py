@@ -1,4 +1,4 @@
-"""Who may see which spend: the admin all, a virtual key what was spent with itself."""
+"""Who may see which spend: the admin and users with such a role all, any other key what was spent with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ from fastapi import Request
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.authentication import Authenticator
-from meshgate_edge.denials import denied
+from meshgate_edge.callers import SEES_ALL, account_of
 from meshgate_edge.http_messages import headers_of
 from meshgate_edge.http_report_query import Days
 from meshgate_edge.keys import hash_of
-from meshgate_edge.principal import principal_message
 from meshgate_edge.tokens import TokenCounter
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.ledger.v1 import report_service_pb2 as pb
@@ -75,13 +74,8 @@ class ReportAccess:
         if principal.kind != "virtual_key":
             self.parts.authenticator.require_admin(headers)
             return Viewer()
-        answer = await self.parts.ledger.authenticate_key(
-            ledger_pb.AuthenticateKeyRequest(principal=principal_message(principal)),
-            timeout_s=LEDGER_TIMEOUT_S,
-        )
-        if answer.decision != ledger_pb.DECISION_GRANTED:
-            raise denied(answer.denial)
-        return Viewer(principal.key_hash)
+        account = await account_of(self.parts.ledger, request, principal)
+        return Viewer(None if account.user_role in SEES_ALL else principal.key_hash)
 
     async def key(self, key_hash: str) -> ledger_pb.Key:
         """A key with its limits. Raises NOT_FOUND/KEY_UNKNOWN."""

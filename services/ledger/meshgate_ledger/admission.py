@@ -1,8 +1,8 @@
 """May this call be made, and what may it cost? Pure rules over the records of a key and its accounts.
 
 The rules run in this order, and the first one that refuses is the answer:
-unknown key, blocked by the configuration, blocked, expired, account blocked, model not allowed, model not
-found, price unknown, limits.
+unknown key, blocked by the configuration, blocked, expired, route not allowed, account blocked, model not
+allowed, model not found, price unknown, limits.
 The last ones need balances and counts at the moment of the hold: PostgreSQL applies them, all others are
 applied here to records whose versions PostgreSQL checks.
 """
@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
+from meshgate_chassis.routes import route_allowed
 from meshgate_ledger.account_ids import split_account
 from meshgate_ledger.price import COST_NANOS_MAX, Cost, highest_cost
 from meshgate_ledger.price_book import ModelPrices, PriceBook
@@ -22,6 +23,7 @@ from meshgate_ledger.scopes import Scope
 
 ALL_MODELS = frozenset({"*", "all-proxy-models", "all-team-models"})
 MODELS_NAMED_MAX = 20  # in a message
+ROUTES_NAMED_MAX = 20
 
 # An account without a limit still has this one, a billion USD: it keeps every sum inside 64 bits.
 UNLIMITED_NANOS = 10**18
@@ -74,7 +76,7 @@ def refusal(
     user_id = "" if key is None else key.user_id
     denial = blocked_denial(policy.blocked, command.principal.key_hash, user_id, command.end_user)
     if denial is None and key is not None:
-        denial = key_denial(key, now)
+        denial = key_denial(key, now) or route_denial(key, command.route)
     resolved = resolve_model(key, command.model, policy.names)
     if denial is None and key is not None and not may_use(key.models, command.model, resolved, policy.names):
         denial = _model_denial("This key", key.models, command.model)
@@ -113,6 +115,14 @@ def blocked_denial(blocked: Collection[str], key_hash: str, *user_ids: str) -> D
     return None
 
 
+def blocked_since(account_id: str) -> Denial:
+    """Why a call that was admitted gets no more: `account_id` was blocked meanwhile, or its key deleted."""
+    kind, identity, _ = split_account(account_id)
+    if kind == "key":
+        return Denial(DenialReason.KEY_BLOCKED, "This key was blocked or deleted.")
+    return Denial(DenialReason.ACCOUNT_BLOCKED, f"This {kind} is blocked: {identity}.")
+
+
 def key_denial(key: KeyRecord, now: datetime) -> Denial | None:
     """Why the key may not be used at all."""
     if key.blocked:
@@ -121,6 +131,16 @@ def key_denial(key: KeyRecord, now: datetime) -> Denial | None:
         expired = key.expires_at.isoformat(timespec="seconds")
         return Denial(DenialReason.KEY_EXPIRED, f"This key expired at {expired}.")
     return None
+
+
+def route_denial(key: KeyRecord, route: str) -> Denial | None:
+    """Why the key may not call this path."""
+    if route_allowed(key.allowed_routes, route):
+        return None
+    names = ", ".join(key.allowed_routes[:ROUTES_NAMED_MAX])
+    more = ", ..." if len(key.allowed_routes) > ROUTES_NAMED_MAX else ""
+    message = f"This key may not call {route or 'this route'}. It may call: {names}{more}."
+    return Denial(DenialReason.ROUTE_NOT_ALLOWED, message)
 
 
 def unknown_key() -> Denial:
@@ -174,11 +194,23 @@ def _model_denial(who: str, models: Sequence[str], requested: str) -> Denial:
     )
 
 
+def has_budget(scopes: Sequence[Scope]) -> bool:
+    """Whether a budget applies."""
+    return any(scope.has_budget and scope.record.has_budget for scope in scopes)
+
+
 def needs_price(scopes: Sequence[Scope], policy: AdmissionPolicy) -> bool:
     """Whether a model without a price is refused."""
-    if policy.require_pricing is not None:
-        return policy.require_pricing
-    return any(scope.has_budget and scope.record.has_budget for scope in scopes)
+    return has_budget(scopes) if policy.require_pricing is None else policy.require_pricing
+
+
+def price_unknown(model: str) -> Denial:
+    """For a model of which a deployment has no price, where one is required."""
+    return Denial(
+        DenialReason.PRICE_UNKNOWN,
+        f"The price of the model {model!r} is not known, so its cost cannot be held to a budget; "
+        "set input_cost_per_token and output_cost_per_token for it.",
+    )
 
 
 def offer(
@@ -187,11 +219,7 @@ def offer(
     """What a call to this model may cost; a denial when that is not known and has to be."""
     prices = policy.prices.of_model(model, moment.now)
     if price_needed and not prices.complete:
-        return Denial(
-            DenialReason.PRICE_UNKNOWN,
-            f"The price of the model {model!r} is not known, so its cost cannot be held to a budget; "
-            "set input_cost_per_token and output_cost_per_token for it.",
-        )
+        return price_unknown(model)
     each_tokens = command.max_output_tokens
     if each_tokens is None:
         each_tokens = moment.usual_output_tokens(command.principal.key_hash, model)

@@ -248,6 +248,7 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
         created_by=row["created_by"],
         updated_by=row["updated_by"],
         updated_at=_time(row["updated_at"]),
+        allowed_routes=tuple(row["allowed_routes"]),
     )
 
 

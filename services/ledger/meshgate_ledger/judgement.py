@@ -10,6 +10,7 @@ from meshgate_ledger.admission import (
     AdmissionPolicy,
     Moment,
     Offer,
+    has_budget,
     needs_price,
     offer,
     refusal,
@@ -43,6 +44,7 @@ class Judged:
     item: ReserveItem
     key: KeyRecord | None
     prompt_rates: Rates | None
+    covers_model_only: bool = False  # see Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Memories:
     outputs: OutputQuantile
 
 
-# Key hash, requested model, end user, tags.
-_Name = tuple[str, str, str, tuple[str, ...]]
+# Key hash, requested model, end user, tags, route.
+_Name = tuple[str, str, str, tuple[str, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class _Ruling:
     scopes: tuple[Scope, ...]
     denial: Denial | None
     price_needed: bool
+    covers_model_only: bool
 
     def holds_at(self, now: datetime) -> bool:
         """An expired key is refused anew each time: it may get more time."""
@@ -102,7 +105,7 @@ class Judge:
             now = utc(self._clock.now_ns())
             return Judged(self._item(command, None, (payer,), None, now), None, None)
         now = utc(self._clock.now_ns())
-        name = (principal.key_hash, command.model, command.end_user, command.tags)
+        name = (principal.key_hash, command.model, command.end_user, command.tags, command.route)
         ruling = self._rulings.get(name)
         if ruling is None or ruling.key is not key or not ruling.holds_at(now):
             ruling = await self._rule(command, key, now, timeout_s)
@@ -114,7 +117,8 @@ class Judge:
             verdict = offer(command, ruling.model, ruling.price_needed, self._policy, moment)
             if isinstance(verdict, Offer):
                 rates = prompt_rates(verdict.prices, command.prompt_tokens)
-        return Judged(self._item(command, key, ruling.scopes, verdict, now), key, rates)
+        item = self._item(command, key, ruling.scopes, verdict, now)
+        return Judged(item, key, rates, ruling.covers_model_only)
 
     def forget(self, judged: Judged) -> None:
         """What it was judged by is not what PostgreSQL has."""
@@ -149,12 +153,14 @@ class Judge:
     ) -> "_Ruling":
         model = resolve_model(key, command.model, self._policy.names)
         scopes = await self._scopes(command, key, model, timeout_s)
+        price_needed = needs_price(scopes, self._policy)
         return _Ruling(
             key=key,
             model=model,
             scopes=scopes,
             denial=refusal(command, key, scopes, self._policy, now),
-            price_needed=needs_price(scopes, self._policy),
+            price_needed=price_needed,
+            covers_model_only=price_needed or has_budget(scopes),
         )
 
     def _remember(self, name: "_Name", ruling: "_Ruling") -> None:

@@ -20,6 +20,12 @@ from meshgate_ledger.entities.records import EntityKind, KeyFilter, Page
 from meshgate_ledger.records import KeyRecord, KeyState, key_account_id, utc
 
 NO_DEFAULTS: belonging.Defaults = {}
+# Who is blocked has no rights but those of the key.
+ROLES = """
+    SELECT e.entity_id, e.role FROM ledger.entities e
+    LEFT JOIN ledger.accounts a ON a.account_id = 'user:' || e.entity_id
+    WHERE e.kind = 'user' AND e.role <> '' AND NOT coalesce(a.blocked, false) AND e.entity_id = ANY ($1)
+"""
 ALIASES = "SELECT key_alias FROM ledger.keys WHERE key_hash = ANY ($1)"
 
 
@@ -210,6 +216,8 @@ class KeyStore:
     ) -> list[KeyState]:
         work = Work(connection, utc(self._clock.now_ns()), "", self.changes.timezone)
         used = await usages(work, {key.account_id: plan for key, plan in found})
+        user_ids = [key.user_id for key, _ in found if key.user_id]
+        roles = dict(await connection.fetch(ROLES, user_ids)) if user_ids else {}
         return [
             KeyState(
                 key,
@@ -217,6 +225,7 @@ class KeyStore:
                 held_nanos=used[key.account_id].held_nanos,
                 plan=plan,
                 usage=used[key.account_id],
+                user_role=roles.get(key.user_id, ""),
             )
             for key, plan in found
         ]

@@ -16,9 +16,12 @@ from meshgate_ledger import charges
 from meshgate_ledger.admission import (
     AdmissionPolicy,
     blocked_denial,
+    blocked_since,
     covered_output_tokens,
     dearest,
     key_denial,
+    price_unknown,
+    route_denial,
     unknown_key,
 )
 from meshgate_ledger.batches import Reserved
@@ -111,6 +114,8 @@ class Ledger:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
         prices = await self._prices_of(command, timeout_s)
+        if command.model and not prices.complete and self._policy.require_pricing is not False:
+            return ToppedUp(0, 0, price_unknown(command.model))
         estimate = dearest(prices, command.prompt_tokens, command.output_tokens)
         item = TopUpItem(
             request_id=command.request_id,
@@ -124,10 +129,11 @@ class Ledger:
         _refuse_ended(command.request_id, raised)
         covered = command.output_tokens
         denial = None
-        if raised.amount_nanos < estimate.total and raised.refused_by is not None:
-            covered = covered_output_tokens(prices, command.prompt_tokens, raised.amount_nanos, covered)
+        if raised.amount_nanos < estimate.total:
             missing = estimate.total - raised.amount_nanos
-            denial = limit_denial(raised.refused_by, missing, 0, utc(self._clock.now_ns()))
+            denial = _why_not_raised(raised, missing, utc(self._clock.now_ns()))
+        if denial is not None:
+            covered = covered_output_tokens(prices, command.prompt_tokens, raised.amount_nanos, covered)
         self._metrics.top_ups.labels("all" if denial is None else "some" if covered else "none").inc()
         return ToppedUp(covered, raised.amount_nanos, denial)
 
@@ -174,8 +180,11 @@ class Ledger:
         """An edge ends: its slots are free."""
         self._metrics.freed_slots.inc(await self._store.free_slots(self._lease_s, timeout_s, edge_id))
 
-    async def authenticate(self, principal: Principal, timeout_s: float) -> KeyState | Denial | None:
-        """Who a credential belongs to; None for the master key and in open mode."""
+    async def authenticate(
+        self, principal: Principal, timeout_s: float, route: str = ""
+    ) -> KeyState | Denial | None:
+        """Who a credential belongs to; None for the master key and in open mode. `route`: what it is shown
+        for; empty: nothing that depends on it."""
         blocked = self._policy.blocked
         if principal.kind is not PrincipalKind.VIRTUAL_KEY:
             return blocked_denial(blocked, principal.key_hash)
@@ -186,6 +195,8 @@ class Ledger:
         denial = blocked_denial(blocked, key.key_hash, key.user_id) or key_denial(
             key, utc(self._clock.now_ns())
         )
+        if denial is None and route:
+            denial = route_denial(key, route)
         return denial or state
 
     def _verdict(self, command: ReserveCommand, reserved: Reserved, judged: Judged) -> Grant | Denial:
@@ -204,6 +215,7 @@ class Ledger:
                 reserved.spend_nanos,
                 judged.key,
                 reserved.output_tokens,
+                judged.covers_model_only,
             )
         reason = DenialReason(reserved.denial_reason)
         if reason is DenialReason.KEY_UNKNOWN:
@@ -215,8 +227,10 @@ class Ledger:
         return Denial(reason, reserved.denial_message or "")
 
     async def _prices_of(self, command: TopUpCommand, timeout_s: float) -> ModelPrices:
-        """Of the deployment that answers, else of the model that was reserved."""
+        """Of the model that may answer, of the deployment that does, else of the model that was reserved."""
         now = utc(self._clock.now_ns())
+        if command.model:
+            return self._policy.prices.of_model(command.model, now)
         if command.deployment_id or command.provider:
             price = self._policy.prices.of_call(
                 command.deployment_id, command.provider, command.upstream_model, now
@@ -265,6 +279,13 @@ def _posting(closed: Closed) -> Posting | None:
         reasoning=closed.reasoning_nanos,
     )
     return Posting(cost, closed.balance_nanos)
+
+
+def _why_not_raised(raised: Raised, missing_nanos: int, now: datetime) -> Denial | None:
+    """None: nothing refused it."""
+    if raised.blocked_account is not None:
+        return blocked_since(raised.blocked_account)
+    return None if raised.refused_by is None else limit_denial(raised.refused_by, missing_nanos, 0, now)
 
 
 def _refuse_ended(request_id: str, raised: Raised) -> None:

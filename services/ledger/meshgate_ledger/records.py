@@ -65,6 +65,7 @@ class KeyRecord:
     created_by: str = ""
     updated_by: str = ""
     updated_at: datetime | None = None
+    allowed_routes: tuple[str, ...] = ()  # see meshgate_chassis.routes; empty: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class KeyState:
     held_nanos: int
     plan: LimitPlan = NO_LIMITS  # its own limits over its budget's
     usage: Usage = NOTHING_USED
+    user_role: str = ""  # of its user, unless that is blocked
 
 
 class DenialReason(StrEnum):
@@ -91,6 +93,7 @@ class DenialReason(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
     PARALLEL_LIMITED = "PARALLEL_LIMITED"
     ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
+    ROUTE_NOT_ALLOWED = "ROUTE_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class ReserveCommand:
     tags: tuple[str, ...] = ()
     edge_id: str = ""  # holds a slot of parallel calls as long as it renews its lease
     can_top_up: bool = False  # a smaller hold is welcome
+    route: str = ""  # the path that is called; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class Grant:
     spend_nanos: int  # posted, before this call
     key: KeyRecord | None
     covered_output_tokens: int = 0  # of all choices together, that the hold pays for
+    covers_model_only: bool = False  # another model's price has to be asked for before it is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class TopUpCommand:
-    """A stream goes on. `deployment_id`: who answers; empty: as reserved."""
+    """A call goes on. `deployment_id`: who answers; empty: as reserved. `model`: another one that may answer,
+    whoever of its deployments."""
 
     request_id: str
     deployment_id: str = ""
@@ -169,6 +175,7 @@ class TopUpCommand:
     upstream_model: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0  # in total that the hold should pay for
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

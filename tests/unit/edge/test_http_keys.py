@@ -72,12 +72,10 @@ async def test_a_key_keeps_what_it_was_given(rim: Rim) -> None:
 
 
 NOT_ENFORCED: dict[str, Any] = {
-    "allowed_routes": ["/chat/completions"],
     "allowed_cache_controls": ["no-cache"],
     "guardrails": ["g"],
     "permissions": {"p": True},
     "enforced_params": ["user"],
-    "key_type": "read_only",
     "spend": 3,
 }
 
@@ -119,6 +117,7 @@ async def test_what_is_enforced_is_not_named(rim: Rim) -> None:
         "budget_id": "b",
         "organization_id": "o",
         "tags": ["t"],
+        "allowed_routes": ["/chat/completions"],
     }
     nothing = {
         "rpm_limit": None,

@@ -12,6 +12,12 @@ from tests.support.postgres import DatabaseServer
 ONE = Migration(1, "0001_one.sql", "CREATE TABLE one (a int)")
 TWO = Migration(2, "0002_two.sql", "CREATE TABLE two (a int)")
 
+INSERT_KEY = """
+    INSERT INTO ledger.keys (key_hash, key_name, key_alias, user_id, team_id, models, aliases, blocked,
+        metadata, settings, created_at, created_by_request)
+    VALUES (repeat($1, 64), '', '', '', '', '{}', '{}', false, '', $2, now(), $1)
+"""
+
 
 @pytest.fixture
 def empty_dsn(postgres_server: DatabaseServer) -> str:
@@ -71,3 +77,31 @@ async def test_a_failing_migration_leaves_the_database_as_it_was(empty_dsn: str)
     assert await connection.fetchval("SELECT to_regclass('one')") is None
     assert ("0001_one.sql", "0002_two.sql") == await migrate(connection, [ONE, TWO])
     await connection.close()
+
+
+async def test_routes_of_keys_that_were_only_kept_hold_now(empty_dsn: str) -> None:
+    """Keys of the version before have them among their settings; those go, all others stay."""
+    steps = bundled_migrations()
+    number = next(step.version for step in steps if step.name == "0011_key_routes.sql")
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection, [step for step in steps if step.version < number])
+    settings = {
+        "a": '{"allowed_routes":["/v1/*","info_routes"],"guardrails":["g"]}',
+        "b": '{"key_type":"read_only"}',
+        "c": '{"key_type":"default","allowed_routes":[]}',
+        "d": '{"guardrails":["\\u0000 allowed_routes"]}',
+        "e": "",
+    }
+    await connection.executemany(INSERT_KEY, list(settings.items()))
+    await migrate(connection, steps)
+    told = "SELECT left(key_hash, 1), allowed_routes, settings FROM ledger.keys ORDER BY 1"
+    rows = await connection.fetch(told)
+    await connection.close()
+
+    assert [
+        ("a", ["/v1/*", "info_routes"], '{"guardrails": ["g"]}'),
+        ("b", ["info_routes"], ""),
+        ("c", [], ""),
+        ("d", [], settings["d"]),
+        ("e", [], ""),
+    ] == [tuple(row) for row in rows]

@@ -20,6 +20,7 @@ from meshgate_ledger.records import KeyRecord, KeyState, utc
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 TAGS_MAX = 64
+ROUTES_MAX = 100
 TIME_S_MAX = 253_402_300_799  # the end of the year 9999
 KEY_HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -49,6 +50,7 @@ def key_from(key: pb.Key) -> KeyRecord:
         tags=ids_from("tags", key.tags, TAGS_MAX),
         budget_id=text_from("budget_id", key.budget_id, ID_CHARACTERS_MAX),
         limits=_limits(key),
+        allowed_routes=ids_from("allowed_routes", key.allowed_routes, ROUTES_MAX),
     )
 
 
@@ -74,6 +76,7 @@ def key_rules_to(record: KeyRecord) -> pb.Key:
         update_time=timestamp(record.updated_at or record.created_at),
         created_by=record.created_by,
         updated_by=record.updated_by,
+        allowed_routes=record.allowed_routes,
     )
 
 

@@ -46,22 +46,24 @@ ORDERS = {
 UPSERT = """
     INSERT INTO ledger.keys (key_hash, key_name, key_alias, user_id, team_id, models, aliases, blocked,
         metadata, settings, expires_at, created_at, created_by_request, organization_id, tags, budget_id,
-        limits, created_by, updated_by, updated_at, account_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18, $19, $20)
+        limits, allowed_routes, created_by, updated_by, updated_at, account_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20,
+        $21)
     ON CONFLICT (key_hash) DO UPDATE SET (key_name, key_alias, user_id, team_id, models, aliases, blocked,
         metadata, settings, expires_at, created_at, created_by_request, organization_id, tags, budget_id,
-        limits, created_by, updated_by, updated_at, deleted_at, deleted_by_request)
+        limits, allowed_routes, created_by, updated_by, updated_at, deleted_at, deleted_by_request)
     = (excluded.key_name, excluded.key_alias, excluded.user_id, excluded.team_id, excluded.models,
         excluded.aliases, excluded.blocked, excluded.metadata, excluded.settings, excluded.expires_at,
         excluded.created_at, excluded.created_by_request, excluded.organization_id, excluded.tags,
-        excluded.budget_id, excluded.limits, excluded.created_by, excluded.updated_by, excluded.updated_at,
-        NULL, NULL)
+        excluded.budget_id, excluded.limits, excluded.allowed_routes, excluded.created_by,
+        excluded.updated_by, excluded.updated_at, NULL, NULL)
 """
 
 UPDATE = """
     UPDATE ledger.keys SET (key_name, key_alias, user_id, team_id, models, aliases, blocked, metadata,
-        settings, expires_at, organization_id, tags, budget_id, limits, updated_by, updated_at)
-    = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        settings, expires_at, organization_id, tags, budget_id, limits, allowed_routes, updated_by,
+        updated_at)
+    = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     WHERE key_hash = $1
 """
 
@@ -130,6 +132,7 @@ async def insert(work: Work, key: KeyRecord, request_id: str) -> None:
         list(key.tags),
         key.budget_id,
         json.dumps(plan_json(key.limits)),
+        list(key.allowed_routes),
         work.changed_by,
         work.now,
         key.account_id or None,
@@ -147,6 +150,7 @@ async def update(work: Work, key: KeyRecord) -> None:
         list(key.tags),
         key.budget_id,
         json.dumps(plan_json(key.limits)),
+        list(key.allowed_routes),
         work.changed_by,
         work.now,
     )

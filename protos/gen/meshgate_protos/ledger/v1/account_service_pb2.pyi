@@ -195,21 +195,35 @@ class CreateEntityRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ENTITY_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     changed_by: _builtins.str
     """Who asks; at most 256 characters. So everywhere."""
     @_builtins.property
     def entity(self) -> Global___Entity: ...
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___TeamMember]:
+        """Of a team: its members; users that do not exist are made, with `user_email`. Of a user: its memberships,
+        in teams that exist. At most 1,000.
+        """
+
+    @_builtins.property
+    def key(self) -> _ledger_service_pb2.Key:
+        """Of a user: its first key."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         entity: Global___Entity | None = ...,
         changed_by: _builtins.str = ...,
+        members: _abc.Iterable[Global___TeamMember] | None = ...,
+        key: _ledger_service_pb2.Key | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "entity", b"entity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "entity", b"entity", "key", b"key", "members", b"members", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,16 +234,24 @@ class CreateEntityResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTITY_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def entity(self) -> Global___Entity: ...
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___TeamMember]: ...
+    @_builtins.property
+    def key(self) -> _ledger_service_pb2.Key: ...
     def __init__(
         self,
         *,
         entity: Global___Entity | None = ...,
+        members: _abc.Iterable[Global___TeamMember] | None = ...,
+        key: _ledger_service_pb2.Key | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "key", b"key", "members", b"members"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

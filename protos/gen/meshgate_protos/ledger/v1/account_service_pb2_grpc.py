@@ -103,7 +103,8 @@ class AccountServiceServicer(object):
     """
 
     def CreateEntity(self, request, context):
-        """Errors: ALREADY_EXISTS/ENTITY_EXISTS; NOT_FOUND/BUDGET_NOT_FOUND.
+        """All that the request names, or nothing.
+        Errors: ALREADY_EXISTS/ENTITY_EXISTS, /KEY_ALIAS_TAKEN; NOT_FOUND/BUDGET_NOT_FOUND, /ENTITY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

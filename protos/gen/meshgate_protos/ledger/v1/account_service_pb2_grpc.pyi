@@ -38,7 +38,9 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     CreateEntity: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateEntityRequest, _account_service_pb2.CreateEntityResponse]
-    """Errors: ALREADY_EXISTS/ENTITY_EXISTS; NOT_FOUND/BUDGET_NOT_FOUND."""
+    """All that the request names, or nothing.
+    Errors: ALREADY_EXISTS/ENTITY_EXISTS, /KEY_ALIAS_TAKEN; NOT_FOUND/BUDGET_NOT_FOUND, /ENTITY_NOT_FOUND.
+    """
     GetEntity: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetEntityRequest, _account_service_pb2.GetEntityResponse]
     """Errors: NOT_FOUND/ENTITY_NOT_FOUND."""
     UpdateEntity: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UpdateEntityRequest, _account_service_pb2.UpdateEntityResponse]
@@ -73,7 +75,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEntity: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateEntityRequest, _account_service_pb2.CreateEntityResponse]  # type: ignore[assignment]
-    """Errors: ALREADY_EXISTS/ENTITY_EXISTS; NOT_FOUND/BUDGET_NOT_FOUND."""
+    """All that the request names, or nothing.
+    Errors: ALREADY_EXISTS/ENTITY_EXISTS, /KEY_ALIAS_TAKEN; NOT_FOUND/BUDGET_NOT_FOUND, /ENTITY_NOT_FOUND.
+    """
     GetEntity: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetEntityRequest, _account_service_pb2.GetEntityResponse]  # type: ignore[assignment]
     """Errors: NOT_FOUND/ENTITY_NOT_FOUND."""
     UpdateEntity: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UpdateEntityRequest, _account_service_pb2.UpdateEntityResponse]  # type: ignore[assignment]
@@ -111,7 +115,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.CreateEntityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.CreateEntityResponse, _abc.Awaitable[_account_service_pb2.CreateEntityResponse]]:
-        """Errors: ALREADY_EXISTS/ENTITY_EXISTS; NOT_FOUND/BUDGET_NOT_FOUND."""
+        """All that the request names, or nothing.
+        Errors: ALREADY_EXISTS/ENTITY_EXISTS, /KEY_ALIAS_TAKEN; NOT_FOUND/BUDGET_NOT_FOUND, /ENTITY_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def GetEntity(
