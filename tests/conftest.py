@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.running_mesh import RunningMesh, running_mesh
+
+# A slow machine is no wrong answer: examples have no time limit, neither to make nor to try.
+settings.register_profile("meshgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("meshgate")
 
 
 @pytest.fixture(scope="session")
