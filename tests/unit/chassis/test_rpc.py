@@ -270,6 +270,31 @@ async def test_a_cancelled_caller_cancels_the_handler(mesh: Mesh, kind: str) -> 
     await eventually(subject.cancelled.is_set, "the handler is cancelled")
 
 
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+async def test_a_channel_that_closes_cancels_its_calls(mesh: Mesh, kind: str) -> None:
+    """Neither side goes on with a call whose channel is closed."""
+    subject = Subject()
+    await mesh.serve(subject)
+    channel = connect(mesh.target, callee="router", identity=Identity("edge", SECRET), telemetry=OFF)
+    client, begun = RouterServiceClient(channel), asyncio.Event()
+
+    async def call() -> None:
+        if kind == "unary":
+            begun.set()
+            await client.create_chat(pb.CreateChatRequest(request_id="hang"), timeout_s=30)
+        async for _ in client.stream_chat(pb.StreamChatRequest(request_id="hang"), timeout_s=30):
+            begun.set()
+
+    task = asyncio.get_running_loop().create_task(call())
+    await begun.wait()
+    await asyncio.sleep(0.1)
+    await channel.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(subject.cancelled.is_set, "the handler is cancelled")
+
+
 async def test_a_missing_service_is_unreachable_not_a_hang(mesh: Mesh) -> None:
     """Nobody listens: UNAVAILABLE/SERVICE_UNREACHABLE."""
     error = await failure(mesh.client(), "x")

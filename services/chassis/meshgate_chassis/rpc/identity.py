@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from meshgate_chassis.errors import Code, MeshError
@@ -38,6 +39,7 @@ class Identity:
         return f"Identity({self.name!r})"
 
 
+@lru_cache(maxsize=64)  # asked for with every call; whoever makes names up only pushes others out
 def token(secret: bytes, caller: str, callee: str) -> str:
     """What `caller` shows to `callee`: hex."""
     return hmac.new(secret, f"meshgate/1:{caller}->{callee}".encode(), hashlib.sha256).hexdigest()

@@ -5,7 +5,7 @@ unexpected exception is logged here and leaves as INTERNAL without detail.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol, Self
 
@@ -208,11 +208,18 @@ class _Around:
         if self._public:
             limit_s = self._settings.public_deadline_s_max
             return ServerCall("", metadata), limit_s if timeout_s is None else min(timeout_s, limit_s)
-        names = [name.decode() for name in context.auth_context().get("x509_subject_alternative_name", ())]
-        caller = authenticate(self._settings.identity, metadata, names, self._settings.allowed_callers)
+        caller = authenticate(
+            self._settings.identity, metadata, self._peer_names(context), self._settings.allowed_callers
+        )
         if timeout_s is None:
             raise MeshError(Code.INVALID_ARGUMENT, "DEADLINE_REQUIRED", "every call needs a deadline")
         return ServerCall(caller, metadata), timeout_s
+
+    def _peer_names(self, context: "grpc.aio.ServicerContext[Any, Any]") -> Sequence[str]:
+        """Of the client's certificate, which only TLS has: asking costs something."""
+        if self._settings.identity.tls is None:
+            return ()
+        return [name.decode() for name in context.auth_context().get("x509_subject_alternative_name", ())]
 
     async def _abort(self, context: "grpc.aio.ServicerContext[Any, Any]", error: MeshError) -> NoReturn:
         status = to_status(error, f"{self._settings.identity.name}.meshgate")
