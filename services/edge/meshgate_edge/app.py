@@ -48,10 +48,11 @@ from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_budget_state import BudgetStateEndpoint
 from meshgate_edge.http_cache import CacheEndpoints
-from meshgate_edge.http_chat import ChatEndpoint, ChatParts
+from meshgate_edge.http_call_endpoint import CallEndpoint, CallParts
+from meshgate_edge.http_chat import ChatHandler
 from meshgate_edge.http_completions import TextShape
 from meshgate_edge.http_credentials import CredentialEndpoints, CredentialParts
-from meshgate_edge.http_embeddings import EmbeddingsEndpoint, EmbeddingsParts
+from meshgate_edge.http_embeddings import EmbeddingsHandler
 from meshgate_edge.http_global_spend import GlobalSpendEndpoints
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
 from meshgate_edge.http_models import ModelsEndpoint
@@ -279,8 +280,7 @@ def _http_parts(
 
     register_mesh_gauges(runtime.registry, watch)
     register_deployment_metrics(runtime.registry, deployments.state)
-    chat = ChatParts(
-        pipeline=edge.pipeline,
+    calls = CallParts(
         authenticator=edge.authenticator,
         observer=edge.observer,
         in_flight=edge.metrics.in_flight,
@@ -304,9 +304,9 @@ def _http_parts(
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
     credentials = CredentialParts(edge.clients.credentials, Management(management).admin, sealer, _new_id)
     return HttpParts(
-        chat=ChatEndpoint(chat, ChatShape()),
-        completions=ChatEndpoint(chat, TextShape()),
-        embeddings=EmbeddingsEndpoint(_embeddings_parts(chat, edge.embeddings)),
+        chat=CallEndpoint(calls, ChatHandler(edge.pipeline, ChatShape(), calls)),
+        completions=CallEndpoint(calls, ChatHandler(edge.pipeline, TextShape(), calls)),
+        embeddings=CallEndpoint(calls, EmbeddingsHandler(edge.embeddings, calls)),
         models=ModelsEndpoint(edge.catalog, edge.authenticator),
         health=HealthEndpoint(_health_parts(edge, runtime, watch, deployments)),
         management=ManagementEndpoints(management),
@@ -341,20 +341,6 @@ def _health_parts(edge: _Edge, runtime: Runtime, watch: MeshWatch, deployments: 
         router=deployments.state,
         probe=RouterProbe(edge.clients.router),
         authenticator=edge.authenticator,
-    )
-
-
-def _embeddings_parts(chat: ChatParts, pipeline: EmbeddingsPipeline) -> EmbeddingsParts:
-    return EmbeddingsParts(
-        pipeline=pipeline,
-        authenticator=chat.authenticator,
-        observer=chat.observer,
-        in_flight=chat.in_flight,
-        tasks=chat.tasks,
-        new_call_id=chat.new_call_id,
-        version=chat.version,
-        body_limits=chat.body_limits,
-        request_timeout_s=chat.request_timeout_s,
     )
 
 

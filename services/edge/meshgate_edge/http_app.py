@@ -28,7 +28,6 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
-from meshgate_edge.http_chat import ChatEndpoint
 from meshgate_edge.http_credentials import CredentialEndpoints
 from meshgate_edge.http_errors import render_error
 from meshgate_edge.http_health import HealthEndpoint
@@ -78,8 +77,8 @@ async def nothing_waits() -> None:
 class HttpParts:
     """The endpoints, already built, and what all of them share."""
 
-    chat: ChatEndpoint
-    completions: ChatEndpoint
+    chat: ASGIApp
+    completions: ASGIApp
     embeddings: ASGIApp
     models: ModelsEndpoint
     health: HealthEndpoint

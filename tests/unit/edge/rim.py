@@ -24,7 +24,8 @@ from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
-from meshgate_edge.http_chat import ChatEndpoint, ChatParts
+from meshgate_edge.http_call_endpoint import CallEndpoint, CallParts
+from meshgate_edge.http_chat import ChatHandler
 from meshgate_edge.http_completions import TextShape
 from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts, MeshState
 from meshgate_edge.http_models import ModelsEndpoint
@@ -225,8 +226,7 @@ def parts_of(rim: Rim) -> HttpParts:
     def new_id() -> str:
         return f"call-{next(numbers)}"
 
-    chat = ChatParts(
-        pipeline=rim.pipeline,
+    calls = CallParts(
         authenticator=authenticator,
         observer=metrics,
         in_flight=metrics.in_flight,
@@ -245,8 +245,8 @@ def parts_of(rim: Rim) -> HttpParts:
         KeyRules({}, {}),
     )
     return HttpParts(
-        chat=ChatEndpoint(chat, ChatShape()),
-        completions=ChatEndpoint(chat, TextShape()),
+        chat=CallEndpoint(calls, ChatHandler(rim.pipeline, ChatShape(), calls)),
+        completions=CallEndpoint(calls, ChatHandler(rim.pipeline, TextShape(), calls)),
         embeddings=_no_embeddings,
         models=ModelsEndpoint(rim.catalog, authenticator),
         health=HealthEndpoint(HealthParts(rim, rim.config, clock, "0.0.1", ping)),
