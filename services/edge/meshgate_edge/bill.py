@@ -7,7 +7,9 @@ told of a cut answer by then (its prompt, and what of it was read from a cache) 
 
 from collections.abc import Sequence
 
+from meshgate_chassis.chat.json import loads_object
 from meshgate_chassis.errors import MeshError
+from meshgate_chassis.price import TOKENS_MAX
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.principal import principal_message
 from meshgate_edge.token_families import family_of
@@ -67,12 +69,15 @@ def tokens_of_broken_call(
 
 def token_counts(usage: chat_pb.Usage) -> pb.TokenCounts:
     """A provider's usage as the ledger prices it."""
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     return pb.TokenCounts(
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        cached_tokens=usage.prompt_tokens_details.cached_tokens,
-        cache_creation_tokens=usage.prompt_tokens_details.cache_creation_tokens,
-        reasoning_tokens=usage.completion_tokens_details.reasoning_tokens,
+        cached_tokens=prompt.cached_tokens,
+        cache_creation_tokens=prompt.cache_creation_tokens,
+        reasoning_tokens=completion.reasoning_tokens,
+        audio_prompt_tokens=_audio_tokens(prompt.extra_json),
+        audio_completion_tokens=_audio_tokens(completion.extra_json),
     )
 
 
@@ -121,6 +126,14 @@ def settle_request(
     if info.original_prompt_tokens is not None:
         request.uncompressed_prompt_tokens = info.original_prompt_tokens
     return request
+
+
+def _audio_tokens(extra_json: bytes) -> int:
+    """OpenAI's `audio_tokens` of the details; 0 when it is not told, or makes no sense."""
+    if b"audio_tokens" not in extra_json:
+        return 0
+    told = loads_object(extra_json).get("audio_tokens")
+    return min(max(told, 0), TOKENS_MAX) if isinstance(told, int) else 0
 
 
 def _counted(run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse) -> pb.TokenCounts:

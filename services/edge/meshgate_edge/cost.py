@@ -27,6 +27,8 @@ def known_cost(prices: Sequence[pb.DeploymentPrice], request: pb.SettleSpendRequ
         told.cached_tokens,
         told.cache_creation_tokens,
         told.reasoning_tokens,
+        told.audio_prompt_tokens,
+        told.audio_completion_tokens,
     )
     if min(counts) < 0 or max(counts) > TOKENS_MAX:
         return None
@@ -64,4 +66,6 @@ def _rates(told: pb.Rates) -> Rates:
         cache_creation=told.cache_creation if told.HasField("cache_creation") else None,
         reasoning=told.reasoning if told.HasField("reasoning") else None,
         request_nanos=told.request_usd_nanos,
+        audio_input=told.audio_input if told.HasField("audio_input") else None,
+        audio_output=told.audio_output if told.HasField("audio_output") else None,
     )

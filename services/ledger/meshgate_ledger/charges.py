@@ -32,7 +32,7 @@ def settlement(command: SettleCommand, price_of_call: PriceOfCall, now: datetime
         cache_creation_nanos=cost.cache_creation,
         output_nanos=cost.output,
         reasoning_nanos=cost.reasoning,
-        price=price.as_json if price else None,
+        price=_price_note(price, tokens),
         is_unpriced=is_used and price is None,
         saved_nanos=command.saved_nanos,
         estimated=command.estimated,
@@ -77,6 +77,7 @@ def _legs(command: SettleCommand, price_of_call: PriceOfCall, at: datetime) -> t
         if _is_any(tokens):
             price = price_of_call(leg.deployment_id, leg.provider, leg.upstream_model, at)
         cost = cost_of(price, tokens) if price is not None else Cost()
+        unpriced = _is_any(tokens) and price is None  # it costs 0, and nobody should take that for exact
         rows.append(
             CloseRow(
                 request_id=command.request_id,
@@ -88,8 +89,9 @@ def _legs(command: SettleCommand, price_of_call: PriceOfCall, at: datetime) -> t
                 cache_creation_nanos=cost.cache_creation,
                 output_nanos=cost.output,
                 reasoning_nanos=cost.reasoning,
-                price=price.as_json if price else None,
-                estimated=leg.estimated,
+                price=_price_note(price, tokens),
+                is_unpriced=unpriced,
+                estimated=leg.estimated or unpriced,
                 offline=command.offline,
                 prompt_tokens=tokens.prompt,
                 completion_tokens=tokens.completion,
@@ -109,6 +111,17 @@ def _legs(command: SettleCommand, price_of_call: PriceOfCall, at: datetime) -> t
             )
         )
     return tuple(rows)
+
+
+def _price_note(price: Price | None, tokens: TokenCounts) -> str | None:
+    """The price as the entry records it; with the audio tokens, which have no column of their own, when they
+    were charged apart."""
+    if price is None:
+        return None
+    rates = price.rates_for(tokens.prompt)
+    heard = tokens.audio_prompt if rates.audio_input is not None else 0
+    spoken = tokens.audio_completion if rates.audio_output is not None else 0
+    return price.as_json_with_audio(heard, spoken) if heard or spoken else price.as_json
 
 
 def _is_any(tokens: TokenCounts) -> bool:

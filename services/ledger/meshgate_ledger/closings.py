@@ -98,11 +98,12 @@ class TopUpItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A hold after a top-up. `state` None: there is none."""
+    """A hold after a top-up. `state` None: there is none. `blocked_account`: whose blocking refused it."""
 
     state: str | None
     amount_nanos: int
     refused_by: LimitNow | None
+    blocked_account: str | None = None
 
 
 async def run_close(
@@ -136,7 +137,10 @@ async def run_top_up(
     rows = await connection.fetch(TOP_UP, now, timezone, list(asked.values()))
     found = {
         row["request_id"]: Raised(
-            row["state"], row["amount_nanos"] or 0, limit_from_json(row["denial_limit"])
+            row["state"],
+            row["amount_nanos"] or 0,
+            limit_from_json(row["denial_limit"]),
+            row["blocked_account"],
         )
         for row in rows
     }

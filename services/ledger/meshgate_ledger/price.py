@@ -3,6 +3,7 @@
 from meshgate_chassis.price import (
     COST_NANOS_MAX,
     MTOK,
+    TIER_MARGIN,
     TOKENS_MAX,
     Cost,
     Price,
@@ -18,6 +19,7 @@ from meshgate_chassis.price import (
 __all__ = (
     "COST_NANOS_MAX",
     "MTOK",
+    "TIER_MARGIN",
     "TOKENS_MAX",
     "Cost",
     "Price",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from meshgate_chassis.config.model import Deployment, DeploymentPrice
 from meshgate_chassis.config.names import PublicNames
-from meshgate_ledger.price import Price, Rates, highest_cost
+from meshgate_ledger.price import Price, PriceTier, Rates, highest_cost
 from meshgate_ledger.price_library import PriceLibrary
 
 # Providers that run on the operator's own machines: nobody sends a bill.
@@ -92,12 +92,18 @@ class PriceBook:
 
 def price_from_config(price: DeploymentPrice) -> Price:
     """A price as the operator wrote it."""
-    return Price(
-        Rates(
-            input=price.input_nanos_per_mtok,
-            output=price.output_nanos_per_mtok,
-            cache_read=price.cache_read_nanos_per_mtok,
-            cache_creation=price.cache_creation_nanos_per_mtok,
-        ),
-        source="config",
+    tiers = tuple(PriceTier(above, _rates(tier)) for above, tier in price.tiers)
+    return Price(_rates(price), source="config", tiers=tiers)
+
+
+def _rates(price: DeploymentPrice) -> Rates:
+    return Rates(
+        input=price.input_nanos_per_mtok,
+        output=price.output_nanos_per_mtok,
+        cache_read=price.cache_read_nanos_per_mtok,
+        cache_creation=price.cache_creation_nanos_per_mtok,
+        reasoning=price.reasoning_nanos_per_mtok,
+        request_nanos=price.request_nanos,
+        audio_input=price.audio_input_nanos_per_mtok,
+        audio_output=price.audio_output_nanos_per_mtok,
     )

@@ -84,6 +84,8 @@ def price_from_library(prices: ModelPrice, source: str) -> Price | None:
         "cache_read": prices.cache_read_mtok,
         "cache_creation": prices.cache_write_mtok,
         "reasoning": prices.output_reasoning_mtok,
+        "audio_input": prices.input_audio_mtok,
+        "audio_output": prices.output_audio_mtok,
     }
     starts = {
         tier.start for value in values.values() if isinstance(value, TieredPrices) for tier in value.tiers
@@ -109,6 +111,8 @@ def _rates(values: dict[str, Any], prompt_tokens: int, request_nanos: int) -> Ra
         cache_creation=nanos["cache_creation"],
         reasoning=nanos["reasoning"],
         request_nanos=request_nanos,
+        audio_input=nanos["audio_input"],
+        audio_output=nanos["audio_output"],
     )
 
 

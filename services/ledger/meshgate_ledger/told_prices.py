@@ -61,4 +61,6 @@ def rates_to(rates: Rates) -> pb.Rates:
         cache_creation=rates.cache_creation,
         reasoning=rates.reasoning,
         request_usd_nanos=rates.request_nanos,
+        audio_input=rates.audio_input,
+        audio_output=rates.audio_output,
     )

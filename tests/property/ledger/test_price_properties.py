@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from meshgate_ledger.price import (
     MTOK,
+    TIER_MARGIN,
     Price,
     PriceTier,
     Rates,
@@ -26,6 +27,8 @@ RATES = st.builds(
     cache_creation=st.none() | RATE,
     reasoning=st.none() | RATE,
     request_nanos=st.integers(0, 10**9),
+    audio_input=st.none() | RATE,
+    audio_output=st.none() | RATE,
 )
 PRICES = st.builds(
     Price,
@@ -36,7 +39,7 @@ PRICES = st.builds(
     ),
 )
 COUNT = st.integers(0, 10**7)
-TOKENS = st.builds(TokenCounts, COUNT, COUNT, COUNT, COUNT, COUNT)
+TOKENS = st.builds(TokenCounts, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
 
 
 @given(tokens=COUNT, rate=RATE)
@@ -51,8 +54,8 @@ def test_consistent_counts_add_up(tokens: TokenCounts) -> None:
     whole = consistent(tokens)
 
     assert (tokens.prompt, tokens.completion) == (whole.prompt, whole.completion)
-    assert whole.cached + whole.cache_creation <= whole.prompt
-    assert whole.reasoning <= whole.completion
+    assert whole.cached + whole.cache_creation + whole.audio_prompt <= whole.prompt
+    assert whole.reasoning + whole.audio_completion <= whole.completion
     assert whole == consistent(whole)
 
 
@@ -62,6 +65,19 @@ def test_a_hold_is_never_less_than_the_cost(price: Price, tokens: TokenCounts) -
     whole = consistent(tokens)
 
     assert cost_of(price, whole).total <= highest_cost(price, whole.prompt, whole.completion).total
+
+
+@given(price=PRICES, tokens=TOKENS, more=COUNT)
+def test_a_prompt_that_was_counted_too_low_still_fits_its_tier(
+    price: Price, tokens: TokenCounts, more: int
+) -> None:
+    """The hold was made by what the edge counted. A provider that counts an eighth more may charge by the next
+    tier, and the hold has its rates."""
+    counted = consistent(tokens).prompt
+    charged = price.rates_for(counted + min(more, counted // TIER_MARGIN))
+    between = charged not in price.rates_near(counted)  # a tier narrower than what is uncertain
+
+    assert between or highest_cost(price, counted, 0).total >= component_nanos(counted, charged.input)
 
 
 @given(price=PRICES, tokens=TOKENS, fewer=st.integers(0, 100))
@@ -77,6 +93,8 @@ def test_a_shorter_answer_never_needs_more_than_was_held(
             whole.cached,
             whole.cache_creation,
             whole.reasoning,
+            whole.audio_prompt,
+            whole.audio_completion,
         )
     )
 

@@ -12,7 +12,7 @@ from meshgate_ledger.told_prices import rates_to, tiers_to
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 PRICE = Price(
-    Rates(input=333_333, output=1_000_001, cache_read=33_333, request_nanos=7),
+    Rates(input=333_333, output=1_000_001, cache_read=33_333, request_nanos=7, audio_input=9, audio_output=8),
     "test",
     (PriceTier(200, Rates(input=500_001, output=2_000_003, cache_creation=7, reasoning=3)),),
 )
@@ -49,6 +49,8 @@ def test_what_is_told_is_what_is_charged(prompt: int, cached: int, completion: i
         cached_tokens=cached,
         cache_creation_tokens=2,
         reasoning_tokens=reasoning,
+        audio_prompt_tokens=4,
+        audio_completion_tokens=6,
     )
     asked = request(tokens=tokens)
     row = settlement(settle_command_from(asked), lambda *_: PRICE, utc(0)).main

@@ -23,29 +23,29 @@ SECTIONS = words(
 
 LITELLM_PARAMS = words(
     """
-    access_windows adaptive_router_* allow_client_keepalive_override allow_fail_open
-    annotation_cost_per_* anthropic_* auto_router_* aws_* azure_* base_model bedrock_*
-    bucket_name cache_control_injection_points cache_creation_input_* cache_read_input_* chatgpt_auth_file
-    citation_cost_per_token client_id client_secret complexity_router_*
-    configurable_clientside_auth_params cost_per_ptu_per_hour cost_per_second
+    access_windows adaptive_router_* allow_client_keepalive_override allow_fail_open annotation_cost_per_*
+    anthropic_* auto_router_* aws_* azure_* base_model bedrock_* bucket_name
+    cache_control_injection_points cache_creation_input_* cache_creation_input_token_cost_above_1hr
+    cache_read_input_* chatgpt_auth_file citation_cost_per_token client_id client_secret
+    complexity_router_* configurable_clientside_auth_params cost_per_ptu_per_hour cost_per_second
     daily_reset_time default_api_key_rpm_limit default_api_key_tpm_limit discoverable embedding_model
     enable_json_schema_validation enable_tag_filtering enforce_supported_endpoints fallbacks
     fireworks_forward_user_id gcs_* google_maps_grounding_cost_per_query guardrails hf_model_name
-    index_name input_cost_per_audio_* input_cost_per_character input_cost_per_character_*
-    input_cost_per_image input_cost_per_image_* input_cost_per_pixel input_cost_per_pixel_*
-    input_cost_per_query input_cost_per_query_* input_cost_per_second input_cost_per_second_*
-    input_cost_per_text_message input_cost_per_token_* input_cost_per_video_* internal_router_model
-    keepalive_seconds kubernetes_pod_discovery litellm_credential_name litellm_system_prompt
-    litellm_trace_id max_embedding_batch_size max_file_size_mb member_auto_router
-    merge_reasoning_content_in_choices milvus_* mock_response model_config model_info
-    ocr_cost_per_* openai_* output_cost_per_audio_* output_cost_per_character
+    index_name input_cost_per_audio_* input_cost_per_audio_token_* input_cost_per_character
+    input_cost_per_character_* input_cost_per_image input_cost_per_image_* input_cost_per_pixel
+    input_cost_per_pixel_* input_cost_per_query_* input_cost_per_second input_cost_per_second_*
+    input_cost_per_text_message input_cost_per_token_* input_cost_per_token_above_200k_tokens_priority
+    input_cost_per_video_* internal_router_model keepalive_seconds kubernetes_pod_discovery
+    litellm_credential_name litellm_system_prompt litellm_trace_id max_embedding_batch_size
+    max_file_size_mb member_auto_router merge_reasoning_content_in_choices milvus_* mock_response
+    model_config model_info ocr_cost_per_* openai_* output_cost_per_audio_* output_cost_per_character
     output_cost_per_character_* output_cost_per_image output_cost_per_image_* output_cost_per_pixel
-    output_cost_per_pixel_* output_cost_per_reasoning_* output_cost_per_second output_cost_per_second_*
-    output_cost_per_token_* output_cost_per_video_* output_vector_size pricing_provider prompt_id
-    prompt_variables prompt_version provider_affinity_header ptu_count ptu_effective_from ptu_effective_to
-    ptu_shares quality_router_* region_name regional_endpoint_uplift_multiplier
-    regional_processing_uplift_multiplier_eu regional_processing_uplift_multiplier_us
-    responses_api_version s3_* search_context_cost_per_query
+    output_cost_per_pixel_* output_cost_per_reasoning_* output_cost_per_reasoning_token_*
+    output_cost_per_second output_cost_per_second_* output_cost_per_token_* output_cost_per_video_*
+    output_vector_size pricing_provider prompt_id prompt_variables prompt_version provider_affinity_header
+    ptu_count ptu_effective_from ptu_effective_to ptu_shares quality_router_* region_name
+    regional_endpoint_uplift_multiplier regional_processing_uplift_multiplier_eu
+    regional_processing_uplift_multiplier_us responses_api_version s3_* search_context_cost_per_query
     search_queries_cost_per_query ssl_certificate ssl_verify stream_response
     stream_timeout_by_service_tier tag_regex tenant_id thought_signature_in_tool_call_id
     timeout_by_service_tier token_exchange_* use_chat_completions_api use_in_pass_through

@@ -15,8 +15,9 @@ ANY_ROUTE = "every valid key may use every route but those that manage keys"
 ANY_REQUEST = "requests without it pass"
 OWN_KEYS = "only the master key and virtual keys are accepted"
 UNCHECKED = "prompts and answers pass unchecked"
-FOUR_PRICES_ALONE = (
-    "only input_ and output_cost_per_token and the two cache_* prices of input tokens are charged"
+TOKENS_ALONE = (
+    "tokens and requests are charged: input_, output_, cache_, audio and reasoning tokens, also "
+    "_above_<n>k_tokens, and input_cost_per_request"
 )
 SHUFFLED = "simple-shuffle is used"
 STRATEGIES = (
@@ -54,9 +55,16 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("router_settings.provider_budget_config", KEY_BUDGETS_ONLY),
     NotYet("model_list[].litellm_params.max_budget", KEY_BUDGETS_ONLY),
     NotYet("model_list[].litellm_params.budget_duration", KEY_BUDGETS_ONLY),
-    NotYet("model_list[].*.*put_cost_per_token_*", FOUR_PRICES_ALONE),
-    NotYet("model_list[].*.*put_cost_per_[!t]*", FOUR_PRICES_ALONE),
-    NotYet("model_list[].litellm_params.cost_per_*", FOUR_PRICES_ALONE),
+    NotYet("model_list[].*.*put_cost_per_token_[!a]*", TOKENS_ALONE),
+    NotYet("model_list[].*.*_above_*k_tokens_*", TOKENS_ALONE),
+    NotYet("model_list[].*.cache_creation_input_token_cost_above_*hr*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_[!tarq]*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_audio_[!t]*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_audio_token_*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_reasoning_token_*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_query_*", TOKENS_ALONE),
+    NotYet("model_list[].*.*put_cost_per_text_message", TOKENS_ALONE),
+    NotYet("model_list[].litellm_params.cost_per_*", TOKENS_ALONE),
     # Rates
     NotYet("litellm_settings.priority_reservation*", NO_RATE_LIMITS),
     NotYet("general_settings.max_parallel_requests", NO_RATE_LIMITS),

@@ -36,11 +36,12 @@ def read_table(node: Node | None, table: Table, problems: Problems, unknown: str
 
 
 def kind_of(key: str, table: Table) -> Kind | None:
-    """The kind of a key: by its name, else by how it begins."""
+    """The kind of a key: by its name, else by the longest beginning."""
     if key in table:
         return table[key]
     patterns = (name for name in table if name.endswith(WILDCARD) and key.startswith(name.removesuffix("*")))
-    return next((table[name] for name in patterns), None)
+    longest = max(patterns, key=len, default=None)
+    return None if longest is None else table[longest]
 
 
 def is_empty(node: Node) -> bool:

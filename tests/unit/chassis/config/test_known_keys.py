@@ -3,7 +3,7 @@
 import pytest
 
 from meshgate_chassis.config import accepted_keys, known_keys
-from meshgate_chassis.config.kinds import anything
+from meshgate_chassis.config.kinds import anything, price
 from meshgate_chassis.config.not_yet import SAID
 from meshgate_chassis.config.schema import kind_of
 from tests.unit.chassis.config.loading import Folder
@@ -45,6 +45,7 @@ def test_accepted_keys_are_accepted(folder: Folder, section: str) -> None:
 
 def test_patterns() -> None:
     """`name_*` covers what begins so, and not the key that is only misspelt."""
-    assert kind_of("input_cost_per_token_above_200k_tokens", known_keys.LITELLM_PARAMS) is anything
+    assert kind_of("input_cost_per_token_batches", known_keys.LITELLM_PARAMS) is anything
+    assert kind_of("input_cost_per_token_above_200k_tokens", known_keys.LITELLM_PARAMS) is price
     assert kind_of("input_cost_per_tokens", known_keys.LITELLM_PARAMS) is None
     assert kind_of("input_cost_per_token", known_keys.LITELLM_PARAMS) not in (None, anything)

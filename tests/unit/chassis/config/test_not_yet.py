@@ -6,7 +6,7 @@ import pytest
 
 from meshgate_chassis.config import known_keys
 from meshgate_chassis.config.accepted_keys import words
-from meshgate_chassis.config.not_yet import FOUR_PRICES_ALONE, NOT_YET, SAID, NotYet
+from meshgate_chassis.config.not_yet import NOT_YET, SAID, TOKENS_ALONE, NotYet
 from meshgate_chassis.config.schema import Table
 from tests.unit.chassis.config.loading import Folder
 
@@ -125,7 +125,7 @@ def test_many_deployments_are_one_warning(folder: Folder) -> None:
     at = "model_list[1].litellm_params"
     assert said(folder, text) == [
         f"{at}.max_budget: only a key's own max_budget limits what is spent",
-        f"model_list[3].model_info.input_cost_per_second: {FOUR_PRICES_ALONE}",
+        f"model_list[3].model_info.input_cost_per_second: {TOKENS_ALONE}",
         "model_list[2].litellm_params.access_windows: all deployments of the group are eligible",
         f"{at}.tag_regex: all deployments of the group are eligible (the first of 2 places)",
     ]

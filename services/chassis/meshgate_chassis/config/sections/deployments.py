@@ -25,6 +25,7 @@ from meshgate_chassis.config.schema import is_empty, kind_of, read_table
 from meshgate_chassis.config.sections.deployment_id import computed_id
 from meshgate_chassis.config.sections.model_info import ModelInfo, read_model_info
 from meshgate_chassis.config.sections.policies import read_deployment_rules
+from meshgate_chassis.config.sections.prices import PLAIN, price_of
 from meshgate_chassis.config.sections.resilience import stage_timeouts
 
 UNKNOWN_PARAM = "unknown key: it goes to the provider as it is"
@@ -127,18 +128,11 @@ class DeploymentReader:
         explicit_ids.add(info.id)
 
     def _price(self, entry: Node, values: Mapping[str, Any], mode: str) -> DeploymentPrice | None:
-        """The price, when the configuration gives one for input or output; the one that is missing is 0."""
-        given = [key for key in ("input_cost_per_token", "output_cost_per_token") if key in values]
-        if not given:
-            return None
+        """The price, when the configuration gives one."""
+        given = [key for key in PLAIN if key in values]
         if len(given) == 1 and mode != "embedding":
             self.problems.warn(entry, f"has {given[0]} alone: the other direction counts as free")
-        return DeploymentPrice(
-            input_nanos_per_mtok=values.get("input_cost_per_token", 0),
-            output_nanos_per_mtok=values.get("output_cost_per_token", 0),
-            cache_read_nanos_per_mtok=values.get("cache_read_input_token_cost"),
-            cache_creation_nanos_per_mtok=values.get("cache_creation_input_token_cost"),
-        )
+        return price_of(values)
 
     def _provider(self, model_node: Node, params: Mapping[str, Any]) -> ProviderModel | None:
         """Who serves the model; None (reported) when nothing tells."""

@@ -7,7 +7,7 @@ from typing import Any
 from meshgate_chassis.config.known_keys import MODEL_INFO
 from meshgate_chassis.config.node import Node, plain
 from meshgate_chassis.config.problems import Problems
-from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.schema import kind_of, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class ModelInfo:
 def read_model_info(node: Node | None, problems: Problems) -> ModelInfo:
     """Members that are not known are kept without a word: model_info is the operator's notebook."""
     members = node.mapping() if node is not None else {}
-    table = {key: MODEL_INFO[key] for key in members if key in MODEL_INFO}
-    known = {key: member for key, member in members.items() if key in MODEL_INFO}
+    table = {key: kind for key in members if (kind := kind_of(key, MODEL_INFO)) is not None}
+    known = {key: member for key, member in members.items() if key in table}
     read_from = Node(known, node.path, node.line, node.where) if node is not None else None
     values = read_table(read_from, table, problems)
     return ModelInfo(
