@@ -17,6 +17,7 @@ from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.settings import load_settings
 from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.reservations import ReservationLimits, Reservations
 from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_ledger.app import ledger_core
 from meshgate_ledger.ledger import Ledger
@@ -73,15 +74,15 @@ class CoreTarget:
 
 
 class EdgeTarget:
-    """The contract as the edge uses it: settlements that wait go together, by the edge's own code."""
+    """The contract as the edge uses it: what waits goes together, by the edge's own code."""
 
     def __init__(self, client: LedgerServiceClient, deployment_id: str) -> None:
-        self._client = client
         self._deployment_id = deployment_id
+        self._reservations = Reservations(client, ReservationLimits())
         self._settlement = Settlement(client, SystemClock(), SettlementLimits())
 
     async def reserve(self, request_id: str, number: int) -> None:
-        answer = await self._client.reserve_spend(reserve_request(request_id, number), timeout_s=TIMEOUT_S)
+        answer = await self._reservations.reserve(reserve_request(request_id, number), TIMEOUT_S)
         assert answer.decision == pb.DECISION_GRANTED, answer
 
     async def settle(self, request_id: str, number: int) -> None:

@@ -18,7 +18,7 @@ CLIENTS_FROM = 64
 KEYS = 16
 
 # Off: a transaction for each, as many at a time as there are connections.
-WAYS = ("core", "grpc", "edge")  # edge: settlements that wait go in one RPC, as the edge sends them
+WAYS = ("core", "grpc", "edge")  # edge: what waits goes in one RPC, as the edge sends it
 MODES: Mapping[str, Mapping[str, str]] = {
     "group": {},
     "single": {"MESHGATE_LEDGER_BATCH_ITEMS_MAX": "1", "MESHGATE_LEDGER_BATCHES_MAX": "8"},

@@ -6,8 +6,8 @@ from meshgate_edge.call_run import CallRun
 from meshgate_edge.denials import NO_KEY_REASONS, denied
 from meshgate_edge.offline import Outage
 from meshgate_edge.principal import principal_message
+from meshgate_edge.reservations import Reservations
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
-from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
 # By LiteLLM's name for the kind of call; all paths of a kind are one.
 ROUTES = {
@@ -22,9 +22,9 @@ class Admission:
     """Reserves spend."""
 
     def __init__(
-        self, ledger: LedgerServiceClient, timeout_s: float, outage: Outage, edge_id: str = ""
+        self, reservations: Reservations, timeout_s: float, outage: Outage, edge_id: str = ""
     ) -> None:
-        self._ledger = ledger
+        self._reservations = reservations
         self._timeout_s = timeout_s
         self._outage = outage
         self._edge_id = edge_id
@@ -68,7 +68,7 @@ class Admission:
         lost: MeshError | None = None
         for attempt in range(1, RESERVE_ATTEMPTS_MAX + 1):
             try:
-                return await self._ledger.reserve_spend(request, timeout_s=self._timeout_s), attempt
+                return await self._reservations.reserve(request, self._timeout_s), attempt
             except MeshError as error:
                 if error.reason != "CONNECTION_LOST":
                     raise lost or error from error  # what was lost may have arrived, and has to be released

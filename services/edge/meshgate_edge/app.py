@@ -62,7 +62,9 @@ from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.http_spend import SpendEndpoints
 from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.lease import Lease
+from meshgate_edge.local_flight import LocalFlights
 from meshgate_edge.limit_metrics import LimitMetrics
+from meshgate_edge.meaning_step import MeaningParts, MeaningRules, MeaningStep
 from meshgate_edge.management import Management, ManagementParts
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
@@ -71,6 +73,7 @@ from meshgate_edge.offline import Outage, OutageRules
 from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.report_access import ReportAccess, ReportParts
+from meshgate_edge.reservations import ReservationLimits, Reservations
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.settlement import Settlement, SettlementLimits
 from meshgate_edge.soft_budgets import SoftBudgets
@@ -90,6 +93,7 @@ from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 NOBODY: frozenset[str] = frozenset()  # no service calls the edge; its clients show keys
 REQUEST_TASKS_MAX = 20_000
+EMBEDDING_TASKS_MAX = 512  # questions whose vectors are under way, and those that are learned later
 POSTINGS_WAIT_S = 2.0  # what a report waits for answers whose posting is under way
 
 log = structlog.get_logger("meshgate.edge")
@@ -138,10 +142,11 @@ class _Edge:
         )
         self.counter = counter = _counter(config)
         accounts = Accounts(self.settlement, counter, self.observer, runtime.clock)
+        self.reservations = Reservations(clients.ledger, ReservationLimits())
         edge_id = uuid.uuid4().hex
         self.lease = Lease(clients.ledger, edge_id, runtime.clock)
         steps = Steps(
-            admission=Admission(clients.ledger, limits.reserve_s, offline.outage, edge_id),
+            admission=Admission(self.reservations, limits.reserve_s, offline.outage, edge_id),
             cache=self._cache_step(settings, runtime, limits),
             compression=CompressionStep(
                 clients.compression, config.compression, limits.compress_s, runtime.clock
@@ -185,6 +190,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         stack.push_async_callback(edge.settlement.drain, settings.drain_grace_s)
         stack.push_async_callback(edge.stores.drain, 1.0)
         stack.push_async_callback(edge.top_ups.drain, 0.0)
+        stack.push_async_callback(edge.reservations.drain, 0.0)
         stack.push_async_callback(edge.lease.release)
         watch = MeshWatch(channels)
         background = TaskOwner("watch", 6)
