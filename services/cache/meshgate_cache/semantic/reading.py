@@ -13,6 +13,7 @@ from typing import Final
 
 from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
+from meshgate_cache.semantic.language import is_foreign
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 from meshgate_cache.semantic.word_pairs import SYNONYMS
 
@@ -26,7 +27,9 @@ _LITERAL = re.compile(
     r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|(?:[~/.\\][\w.-]+){2,}|\b\w+(?:_\w+)+\b|\b\w+(?:\.\w+)*\(\)"
     r"|\b[A-Za-z]\w*(?:\.[A-Za-z]\w*)+\b|\b[A-Za-z]+-?\d[\w-]*\b|\b\d+(?:[-/:.]\d+){2,}\b|\b\d+[-/:]\d+\b"
 )
-_SYMBOLS = re.compile(r"[^\w\s.,;:!?'\"()\-\u2013\u2014/…“”«»„$€£¥₹%°&]+|\(\W*\)")
+_SYMBOLS = re.compile(
+    r"[^\w\s.,;:!?'\"()\-\u2013\u2014/…“”«»„$€£¥₹%°&¿¡\u3001\u3002\uff01\uff0c\uff1f]+|\(\W*\)"
+)
 _TOKEN = re.compile(r"[$€£¥₹]|\d+(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+|%|°[cCfF]|[^\W\d_]+(?:\+\+|#)?")
 _SENTENCE_END = re.compile(r"[.!?:]\s+|\n+")
 _NEGATIVE = re.compile(r"\b(could|would|should|do|does|did|is|are|was|were|has|have|had|must|ai|wo)n'?t\b")
@@ -37,6 +40,15 @@ _CONTRACTED = (
     (re.compile(r"'ll\b"), " will"),
     (re.compile(r"'(?:ve|d|m)\b"), ""),
 )
+_SMALL_BIT = re.compile(r"(?<![A-Za-z])([KMGT])b(?=s?\b|ps\b)")  # Gb, where GB is eight times as much
+_MILLI = re.compile(r"(?<=\d)\s?m(?=(?:W|V|A|J|Hz|Pa)\b)")  # mW, where MW is a milliard times as much
+_MINUS = re.compile(r"(?:(?<=\s)|^)[-\u2212\u2013](?=\d)")
+_PERFECT = re.compile(
+    r"\b(?:has|have|had)\b(?: [\w']+){0,4}? (?:\w+ed|been|done|gone|taken|seen|given|written|shown|known"
+    r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent|left|lost"
+    r"|met|kept|held|bought|brought|caught|found|built|heard|led|made|said|become|begun)\b"
+)
+_ARTICLES = {"an": "a"}
 _OR_NOT = re.compile(r"\bor not\b")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}[A-Za-z]?(?![\w.])")
 _TENSES = {"was": "past", "were": "past", "did": "past", "had": "past", "will": "future", "shall": "future"}
@@ -72,6 +84,8 @@ class Facts:
     words: tuple[str, ...]  # content words in order, as stems of their canonical words
     tokens: tuple[str, ...]  # everything in order, small words included, in canonical form
     all_words: frozenset[str]  # every token, lower case
+    wording: tuple[str, ...]  # every word and number as written, lower case
+    foreign: bool  # not in English: nothing above can be trusted
     readable: bool
 
 
@@ -80,7 +94,10 @@ def read(text: str) -> Facts:
     readable = len(text) <= CHARACTERS_MAX
     text = _APOSTROPHE.sub("'", text[:CHARACTERS_MAX])
     text = _INITIALS.sub(lambda match: match.group(0).replace(".", "").upper(), text)
+    wording = tuple(re.findall(r"\w+", text.lower()))
+    foreign = is_foreign(text)
     code, text = _take(_CODE, text)
+    text = _MINUS.sub(" minus ", _MILLI.sub(" milli ", _SMALL_BIT.sub(r"\1bit", text)))
     quoted, _ = _take(_QUOTED, text)
     literals, text = _take(_LITERAL, text)
     symbols, _ = _take(_SYMBOLS, text)
@@ -104,7 +121,7 @@ def read(text: str) -> Facts:
         scopes=frozenset(name for pattern, name in v.SCOPES if pattern.search(plain)),
         doer=asking.asks_for_the_doer(plain),
         question=asking.asked(plain),
-        tenses=frozenset(_TENSES[token] for token in tokens if token in _TENSES),
+        tenses=_tenses(tokens, plain),
         kinds=v.KINDS.intersection(content),
         persons=_persons(tokens),
         cases=v.PRONOUNS.intersection(tokens),
@@ -115,6 +132,8 @@ def read(text: str) -> Facts:
         words=tuple(content),
         tokens=tuple(map(_form, tokens)),
         all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
+        wording=wording,
+        foreign=foreign,
         readable=readable,
     )
 
@@ -151,7 +170,7 @@ def canonical(token: str) -> str:
 def _form(token: str) -> str:
     """What a token has in common with all others that say the same."""
     if token in v.FUNCTION_WORDS:
-        return token
+        return _ARTICLES.get(token, token)
     if token in v.NUMBER_WORDS:
         return str(v.NUMBER_WORDS[token])
     if token[0].isdecimal():
@@ -248,7 +267,14 @@ def _names(text: str) -> Iterator[str]:
         acronym = len(word) > 1 and word.isupper()
         plain = word.lower() in v.FUNCTION_WORDS or word.lower() in v.DATES
         if acronym or (word[0].isupper() and not first and not plain):
-            yield v.COUNTRY_OF.get(word.lower(), word.lower())
+            name = word[:-1].lower() if word[:-1].isupper() and word.endswith("s") else word.lower()  # PDFs
+            yield v.COUNTRY_OF.get(name, name)
+
+
+def _tenses(tokens: list[str], plain: str) -> frozenset[str]:
+    """What has happened is past."""
+    found = {_TENSES[token] for token in tokens if token in _TENSES}
+    return frozenset(found | {"past"} if _PERFECT.search(plain) else found)
 
 
 def _persons(tokens: list[str]) -> tuple[str, ...]:

@@ -24,7 +24,6 @@ from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.reading import Facts, read, stem
 from meshgate_cache.semantic.word_pairs import OPPOSITES
 
-SENTENCE_WORDS: Final = 4
 SUFFIXED_LETTERS_MIN: Final = 3
 
 
@@ -55,7 +54,7 @@ class Difference(StrEnum):
     WORDS = "WORDS"
 
 
-SOFT: Final = frozenset({Difference.QUESTION, Difference.PERSON, Difference.TENSE, Difference.MODAL})
+SOFT: Final = frozenset({Difference.QUESTION, Difference.PERSON, Difference.MODAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
     """All of them, in the order in which they are told."""
     checks = (
         (not (a.readable and b.readable), Difference.UNREADABLE),
-        (_foreign(a) != _foreign(b), Difference.LANGUAGE),
+        ((a.foreign or b.foreign) and a.wording != b.wording, Difference.LANGUAGE),
         ((a.code, a.literals, a.symbols) != (b.code, b.literals, b.symbols), Difference.CODE),
         (_quotes_differ(a, b) or _quotes_differ(b, a), Difference.QUOTED),
         (a.numbers != b.numbers, Difference.NUMBER),
@@ -109,6 +108,7 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
         (_names_missing(a, b) or _names_missing(b, a), Difference.NAME),
         (a.scopes != b.scopes, Difference.SCOPE),
         (a.tenses.isdisjoint(b.tenses) and bool(a.tenses and b.tenses), Difference.TENSE),
+        (_will(a, b) or _will(b, a), Difference.TENSE),
         (
             _now_and_then(a.all_words, b.all_words) or _now_and_then(b.all_words, a.all_words),
             Difference.TENSE,
@@ -232,7 +232,13 @@ def _one_link_more(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     )
 
 
+_PERMITTING: Final = frozenset({"can", "may"})
 _THIRD_PERSONS: Final = frozenset({"he", "she", "they"})
+
+
+def _will(a: Facts, b: Facts) -> bool:
+    """What will be in one; the other has no modal and tells no other tense: who will lead, who leads."""
+    return "future" in a.tenses and not (b.tenses or b.modals)
 
 
 def _now_and_then(a: frozenset[str], b: frozenset[str]) -> bool:
@@ -266,7 +272,9 @@ def _small_word_exchanged(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     if len(a) != len(b):
         return False
     pairs = [(first, second) for first, second in zip(a, b, strict=True) if first != second]
-    return len(pairs) == 1 and v.EXCHANGEABLE.issuperset(pairs[0])
+    if len(pairs) != 1 or _PERMITTING.issuperset(pairs[0]):
+        return False
+    return v.EXCHANGEABLE.issuperset(pairs[0])
 
 
 def _substituted(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
@@ -283,8 +291,3 @@ def _only_added(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     start = next((at for at in range(shorter) if a[at] != b[at]), shorter)
     end = next((at for at in range(shorter - start) if a[-1 - at] != b[-1 - at]), shorter - start)
     return start + end == shorter
-
-
-def _foreign(facts: Facts) -> bool:
-    """A sentence without any of the commonest English words."""
-    return len(facts.tokens) >= SENTENCE_WORDS and v.FUNCTION_WORDS.isdisjoint(facts.all_words)

@@ -123,6 +123,10 @@ UNITS: Final = table(
     tb: terabyte terabytes
     byte: bytes
     bit: bits
+    kbit: kilobit kilobits
+    mbit: megabit megabits
+    gbit: gigabit gigabits
+    tbit: terabit terabits
     percent: % percentage
     dollar: dollars usd $ bucks
     euro: euros eur €

@@ -12,6 +12,7 @@ SYNONYMS: Final = table(
     begin: start starting commence
     buy: purchase acquire
     large: big huge
+    reduce: lower decrease lessen
     small: little tiny
     fast: quick quickly rapidly rapid speedy
     fastest: quickest
@@ -36,7 +37,7 @@ SYNONYMS: Final = table(
     near: close nearby
     error: mistake
     money: cash
-    require: need necessary requirement
+    require: need necessary requirement required needed
     allow: permit
     happen: occur
     end: finish
@@ -94,7 +95,7 @@ SYNONYMS: Final = table(
     newest: latest
     mandatory: compulsory obligatory
     optional: voluntary
-    reject: deny
+    reject: deny denied
     bill: invoice
     gather: collect
     remain: stay
@@ -171,7 +172,9 @@ _OPPOSITES: Final = listed(
     prime/composite pro/anti qualified/unqualified radical/moderate rational/irrational
     relevant/irrelevant retreat/advance savings/debt secular/religious sell/purchase shrink/stretch
     sibling/parent start/end static/dynamic summer/winter theory/practice trust/distrust
-    upgrade/downgrade vegetarian/carnivore
+    upgrade/downgrade vegetarian/carnivore next/last next/previous next/past upcoming/past
+    upcoming/previous following/previous latest/earliest current/former current/previous current/next
+    present/former increase/reduce raise/reduce rise/decrease rise/reduce grow/decrease
     """
 )
 
