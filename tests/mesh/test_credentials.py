@@ -152,3 +152,22 @@ async def test_without_a_sealing_key_nothing_is_kept_and_calls_go_on(subject: Su
     assert 400 == status
     assert "MESHGATE_CREDENTIALS_KEY" in body["error"]["message"]
     assert 200 == (await subject.ask("Hi")).status
+
+
+async def test_a_keys_credential_goes_with_its_new_secret(sealing: Subject) -> None:
+    """The same credential, owned by the new hash; the old one has none."""
+    old = await sealing.new_key()
+    assert 200 == (await put(sealing, key=old))[0]
+    made = await sealing.post(f"/key/{old}/regenerate", {})
+    assert 200 == made.status
+    number = 0
+
+    async def with_own() -> bool:
+        nonlocal number
+        number += 1
+        assert 200 == (await sealing.ask(f"question {number}", key=made.json["key"])).status
+        return (await shown_keys(sealing))[-1] == SECRET[-4:]
+
+    await eventually(with_own, "the new secret calls with the credential")
+    _, listed = await manage(sealing, "GET", "/credentials")
+    assert [made.json["token"]] == [each["key"] for each in listed["credentials"]]

@@ -135,7 +135,7 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
 READS = (
     *("/key/list", "/key/aliases", "/user/list", "/team/list", "/v2/team/list", "/customer/list"),
     *("/organization/list", "/tag/list", "/budget/list", "/spend/keys", "/spend/users", "/global/spend"),
-    *("/global/spend/keys", "/global/spend/teams", "/user/daily/activity"),
+    *("/global/spend/keys", "/global/spend/teams"),
 )
 
 

@@ -20,9 +20,13 @@ class EntityBodies:
 
     async def create(self, body: ManagedBody, entity_id: str, changed_by: str) -> pb.Entity:
         """Raises ALREADY_EXISTS/ENTITY_EXISTS, `invalid_field`."""
+        return (await self._management.create(self.new(body, entity_id), changed_by)).entity
+
+    def new(self, body: ManagedBody, entity_id: str) -> pb.Entity:
+        """What a body asks for. Raises `invalid_field`."""
         entity, _ = entity_of(body, self._kind, entity_id)
         entity.settings_json = body.settings_json()
-        return await self._management.create(entity, changed_by)
+        return entity
 
     async def update(
         self, body: ManagedBody, entity_id: str, changed_by: str, extra: Sequence[str] = ()

@@ -37,7 +37,7 @@ class BudgetEndpoints:
         changed_by = await self._management.admin(request)
         budget_id = body.budget_id or self._management.parts.new_request_id()
         entity = pb.Entity(kind=KIND, entity_id=budget_id, limits=body.limits())
-        return answered(budget_json(await self._management.create(entity, changed_by)))
+        return answered(budget_json((await self._management.create(entity, changed_by)).entity))
 
     async def info(self, request: Request, body: BudgetIds) -> Response:
         """Those that exist."""

@@ -36,14 +36,27 @@ class TeamMemberships:
         asked: MemberLimits = NO_LIMITS,
     ) -> list[pb.TeamMember]:
         """Users that do not exist are made. Who is a member already gets the role and what is given."""
-        limits, paths = asked.limits()
-        members = []
+        _, paths = asked.limits()
+        members = await self.of(everybody, asked)
+        return await self.put(team_id, members, ["role", "user_email", *paths], changed_by)
+
+    async def of(
+        self, everybody: Sequence[MemberOfTeam], asked: MemberLimits = NO_LIMITS
+    ) -> list[pb.TeamMember]:
+        """Members of a team, by the ids of users; who has none gets one, and the address that was given."""
+        limits, _ = asked.limits()
+        members, new = [], dict[str, str]()
         for each in everybody:
-            user_id = await self.user_id(each.user_id, each.user_email, changed_by)
-            member = pb.TeamMember(user_id=user_id, role=each.role, budget_id=asked.budget_id or "")
+            user_id, email = each.user_id or await self._known(each.user_email), ""
+            if user_id is None:
+                email = each.user_email or ""
+                user_id = new.setdefault(email.lower(), self._management.parts.new_request_id())
+            member = pb.TeamMember(
+                user_id=user_id, role=each.role, budget_id=asked.budget_id or "", user_email=email
+            )
             member.limits.CopyFrom(limits.limits())
             members.append(member)
-        return await self.put(team_id, members, ["role", *paths], changed_by)
+        return members
 
     async def put(
         self,
@@ -68,10 +81,15 @@ class TeamMemberships:
         )
         return list(answer.members)
 
-    async def user_id(self, user_id: str | None, email: str | None, changed_by: str | None = None) -> str:
-        """The id, else that of the user with the address; with `changed_by`, one is made if there is none."""
-        if user_id:
-            return user_id
+    async def user_id(self, user_id: str | None, email: str | None) -> str:
+        """The id, else that of the user with the address. Raises `invalid_field`."""
+        found = user_id or await self._known(email)
+        if found is None:
+            raise invalid_field("user_email", f"there is no user with the address {email!r}")
+        return found
+
+    async def _known(self, email: str | None) -> str | None:
+        """The user with the address. Raises `invalid_field` without one."""
         if not email:
             raise invalid_field("member", "user_id or user_email is needed")
         found, _ = await self._management.entities(
@@ -82,12 +100,7 @@ class TeamMemberships:
         for user in found:
             if user.email.lower() == email.lower():
                 return user.entity_id
-        if changed_by is None:
-            raise invalid_field("user_email", f"there is no user with the address {email!r}")
-        new = pb.Entity(
-            kind=pb.ENTITY_KIND_USER, entity_id=self._management.parts.new_request_id(), email=email
-        )
-        return (await self._management.create(new, changed_by)).entity_id
+        return None
 
 
 class TeamMemberEndpoints:

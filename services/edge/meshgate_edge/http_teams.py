@@ -49,17 +49,15 @@ class TeamEndpoints:
         return router
 
     async def new(self, request: Request, body: NewTeamRequest | None = None) -> Response:
-        """Makes a team and its members; users that do not exist are made."""
+        """Makes a team and its members, or nothing; users that do not exist are made."""
         changed_by = await self._management.admin(request)
         body = body or NewTeamRequest()
         team_id = body.team_id or self._management.parts.new_request_id()
         entity, _ = _team(body, team_id)
         entity.settings_json = body.settings_json()
-        made = await self._management.create(entity, changed_by)
-        members: list[pb.TeamMember] = []
-        if everybody := body.everybody():
-            members = await self._memberships.add(team_id, everybody, changed_by)
-        return answered(team_json(made, members), body.not_enforced(), team_id)
+        members = await self._memberships.of(body.everybody())
+        made = await self._management.create(entity, changed_by, members)
+        return answered(team_json(made.entity, list(made.members)), body.not_enforced(), team_id)
 
     async def info(self, request: Request, team_id: str) -> Response:
         """A team with its keys and memberships."""

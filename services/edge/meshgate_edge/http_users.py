@@ -15,7 +15,6 @@ from meshgate_edge.http_key_records import generated_json, new_record, row_json
 from meshgate_edge.keys import new_key, usd_to_nanos
 from meshgate_edge.management import (
     ADMIN_ID,
-    LEDGER_TIMEOUT_S,
     PAGE_SIZE_MAX,
     Management,
     answered,
@@ -67,21 +66,19 @@ class UserEndpoints:
         return router
 
     async def new(self, request: Request, body: NewUserRequest | None = None) -> Response:
-        """Makes a user, its memberships, and a key unless auto_create_key is false.
-
-        When its key cannot be made, for example because the alias is taken, the user is there nevertheless.
-        """
+        """Makes a user, its memberships, and a key unless auto_create_key is false: all of it, or nothing."""
         changed_by = await self._management.admin(request)
         body = body or NewUserRequest()
         user_id = body.user_id or self._parts.new_request_id()
-        user = await self._bodies.create(body, user_id, changed_by)
         teams = [TeamOfUser(team_id=each) if isinstance(each, str) else each for each in body.teams or ()]
-        for team in teams:
-            await self._join(team, user_id, changed_by)
+        secret = new_key(self._parts.random_bytes)
+        first = self._first_key(body, user_id, secret) if body.auto_create_key else None
+        members = [_membership(team) for team in teams]
+        made = await self._management.create(self._bodies.new(body, user_id), changed_by, members, first)
         key: JsonObject = {"key": None, "token": None, "key_name": None, "expires": None}
-        if body.auto_create_key:
-            key = await self._first_key(body, user_id, changed_by)
-        told = key | user_json(user, [team.team_id for team in teams])
+        if first is not None:
+            key = generated_json(made.key, secret)
+        told = key | user_json(made.entity, [team.team_id for team in teams])
         return answered(told, body.not_enforced(), user_id)
 
     async def info(self, request: Request, user_id: str = "") -> Response:
@@ -163,31 +160,14 @@ class UserEndpoints:
         changed_by = await self._management.admin(request)
         return answered(len(await self._management.delete(KIND, body.user_ids, changed_by)))
 
-    async def _join(self, team: TeamOfUser, user_id: str, changed_by: str) -> None:
-        role = "admin" if team.user_role == "admin" else "user"
-        member = pb.TeamMember(user_id=user_id, role=role)
-        if team.max_budget_in_team is not None:
-            budget = usd_to_nanos(team.max_budget_in_team, "max_budget_in_team")
-            member.limits.max_budget_usd_nanos = budget
-        await self._management.accounts.put_team_members(
-            pb.PutTeamMembersRequest(
-                request_id=self._parts.new_request_id(),
-                team_id=team.team_id,
-                members=[member],
-                changed_by=changed_by,
-            ),
-            timeout_s=LEDGER_TIMEOUT_S,
-        )
-
-    async def _first_key(self, body: NewUserRequest, user_id: str, changed_by: str) -> JsonObject:
+    def _first_key(self, body: NewUserRequest, user_id: str, secret: str) -> ledger_pb.Key:
         members = body.model_dump(include={"key_alias", "duration", "aliases", "team_id"}, exclude_unset=True)
-        secret = new_key(self._parts.random_bytes)
         asked = self._parts.key_rules.applied(GenerateKeyRequest(user_id=user_id, **members))
-        record = new_record(asked, secret, self._parts.clock.now_ns())
-        created = await self._parts.ledger.create_key(
-            ledger_pb.CreateKeyRequest(
-                request_id=self._parts.new_request_id(), key=record, changed_by=changed_by
-            ),
-            timeout_s=LEDGER_TIMEOUT_S,
-        )
-        return generated_json(created.key, secret)
+        return new_record(asked, secret, self._parts.clock.now_ns())
+
+
+def _membership(team: TeamOfUser) -> pb.TeamMember:
+    member = pb.TeamMember(team_id=team.team_id, role="admin" if team.user_role == "admin" else "user")
+    if team.max_budget_in_team is not None:
+        member.limits.max_budget_usd_nanos = usd_to_nanos(team.max_budget_in_team, "max_budget_in_team")
+    return member

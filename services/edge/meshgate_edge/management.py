@@ -85,14 +85,24 @@ class Management:
         account = await self.account(request, principal)
         return None if account.user_role in SEES_ALL else account
 
-    async def create(self, entity: pb.Entity, changed_by: str) -> pb.Entity:
-        answer = await self.accounts.create_entity(
+    async def create(
+        self,
+        entity: pb.Entity,
+        changed_by: str,
+        members: Sequence[pb.TeamMember] = (),
+        key: ledger_pb.Key | None = None,
+    ) -> pb.CreateEntityResponse:
+        """All of it, or nothing."""
+        return await self.accounts.create_entity(
             pb.CreateEntityRequest(
-                request_id=self.parts.new_request_id(), entity=entity, changed_by=changed_by
+                request_id=self.parts.new_request_id(),
+                entity=entity,
+                changed_by=changed_by,
+                members=members,
+                key=key,
             ),
             timeout_s=LEDGER_TIMEOUT_S,
         )
-        return answer.entity
 
     async def get(self, kind: "pb.EntityKind.ValueType", entity_id: str) -> pb.Entity:
         """Raises NOT_FOUND/ENTITY_NOT_FOUND."""

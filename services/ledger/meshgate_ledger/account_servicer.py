@@ -6,9 +6,10 @@ from meshgate_ledger import convert as ledger_convert
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import convert, key_convert
 from meshgate_ledger.entities.changes import Change
+from meshgate_ledger.entities.creation import Creation, NewEntity
 from meshgate_ledger.entities.entity_store import EntityStore
 from meshgate_ledger.entities.member_store import MemberStore
-from meshgate_ledger.entities.records import IDS_MAX, EntityFilter, KeyFilter
+from meshgate_ledger.entities.records import IDS_MAX, EntityFilter, EntityKind, KeyFilter
 from meshgate_ledger.entities.text import ids_from, text_from
 from meshgate_ledger.key_store import KeyStore, NewSecret
 from meshgate_protos.ledger.v1 import account_service_pb2 as pb
@@ -23,12 +24,24 @@ class AccountServicer(AccountServiceServicer):
         self._entities = entities
         self._members = members
         self._keys = keys
+        self._creation = Creation(entities, members, keys)
 
     async def create_entity(self, request: pb.CreateEntityRequest, call: Call) -> pb.CreateEntityResponse:
         entity = convert.entity_from(request.entity)
         change = _change(request.request_id, f"create {entity.kind}", request.changed_by)
-        state = await self._entities.create(change, entity, call.remaining_s())
-        return pb.CreateEntityResponse(entity=convert.entity_state_to(state))
+        if len(request.members) > IDS_MAX:
+            raise invalid_field("members", f"has more than {IDS_MAX} members")
+        for member in request.members:
+            owner = "team_id" if entity.kind is EntityKind.TEAM else "user_id"
+            setattr(member, owner, entity.entity_id)
+        key = key_convert.key_from(request.key) if request.HasField("key") else None
+        members = [convert.member_from(member) for member in request.members]
+        created = await self._creation.create(change, NewEntity(entity, members, key), call.remaining_s())
+        return pb.CreateEntityResponse(
+            entity=convert.entity_state_to(created.entity),
+            members=map(convert.member_state_to, created.members),
+            key=None if created.key is None else key_convert.key_to(created.key),
+        )
 
     async def get_entity(self, request: pb.GetEntityRequest, call: Call) -> pb.GetEntityResponse:
         kind = convert.kind_from(request.kind)

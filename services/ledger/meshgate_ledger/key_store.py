@@ -15,6 +15,7 @@ from meshgate_ledger.database import Database
 from meshgate_ledger.entities import belonging, entity_rows, key_rows
 from meshgate_ledger.entities.accounts import PlanChange, Rules, apply_changes, budget_plan, usages
 from meshgate_ledger.entities.changes import Change, Changes, Does, Work
+from meshgate_ledger.entities.draft import Draft
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan, over
 from meshgate_ledger.entities.records import EntityKind, KeyFilter, Page
 from meshgate_ledger.records import KeyRecord, KeyState, key_account_id, utc
@@ -26,6 +27,8 @@ ROLES = """
     LEFT JOIN ledger.accounts a ON a.account_id = 'user:' || e.entity_id
     WHERE e.kind = 'user' AND e.role <> '' AND NOT coalesce(a.blocked, false) AND e.entity_id = ANY ($1)
 """
+# The provider credentials that a key's owner brought go with the key.
+MOVE_CREDENTIALS = "UPDATE ledger.credentials SET account_id = $2 WHERE account_id = $1"
 ALIASES = "SELECT key_alias FROM ledger.keys WHERE key_hash = ANY ($1)"
 
 
@@ -76,12 +79,9 @@ class KeyStore:
         """
 
         async def does(work: Work) -> tuple[str, ...]:
-            existing = await key_rows.find(work.connection, key.key_hash, with_deleted=True)
-            before = NO_LIMITS if existing is None else existing[1]
-            account_id = key_account_id(key.key_hash) if existing is None else existing[0].account_id
-            made = replace(_with_budget(key), account_id=account_id, created_at=work.now)
-            made = await self._prepared(work, made, before)
-            await key_rows.insert(work, made, request_id)
+            draft = Draft(work, self.defaults)
+            await draft.add_key(_with_budget(key))
+            await draft.write(request_id)
             return (key.key_hash,)
 
         return await self._changed(Change(request_id, "create key", changed_by), does, timeout_s)
@@ -102,7 +102,7 @@ class KeyStore:
     async def regenerate(
         self, change: Change, key_hash: str, secret: NewSecret, changing: Changing, timeout_s: float
     ) -> KeyState:
-        """Gives a key another secret; the old one is dead at once, account and spend stay.
+        """Gives a key another secret; the old one is dead at once; account, spend and credentials stay.
 
         The old hash keeps its row as a deleted key, for the entries that name it. Raises as `update`, and
         ALREADY_EXISTS/KEY_EXISTS when the new secret is or was another key's.
@@ -122,6 +122,9 @@ class KeyStore:
             after = await self._prepared(work, after, plan)
             await key_rows.delete(work, [key_hash])
             await key_rows.insert(work, after, change.request_id)
+            await work.connection.execute(
+                MOVE_CREDENTIALS, key_account_id(key_hash), key_account_id(secret.key_hash)
+            )
             return (secret.key_hash,)
 
         return await self._changed(change, does, timeout_s)
@@ -200,12 +203,7 @@ class KeyStore:
         try:
             (key_hash,) = await self.changes.run(change, does, timeout_s)
         except asyncpg.UniqueViolationError:
-            raise MeshError(
-                Code.ALREADY_EXISTS,
-                "KEY_ALIAS_TAKEN",
-                "a key with this alias exists",
-                fields={"key.key_alias": "is taken"},
-            ) from None
+            raise alias_taken() from None
         state = await self.get(key_hash, timeout_s)
         if state is None:
             raise _unknown()  # a repeat, and it was deleted since
@@ -229,6 +227,12 @@ class KeyStore:
             )
             for key, plan in found
         ]
+
+
+def alias_taken() -> MeshError:
+    """Of a name that only one key may have."""
+    fields = {"key.key_alias": "is taken"}
+    return MeshError(Code.ALREADY_EXISTS, "KEY_ALIAS_TAKEN", "a key with this alias exists", fields=fields)
 
 
 def _with_rules(before: KeyRecord, changing: Changing) -> KeyRecord:

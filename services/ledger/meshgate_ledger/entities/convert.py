@@ -159,6 +159,7 @@ def member_from(member: pb.TeamMember) -> Member:
         role=role,
         budget_id=text_from("budget_id", member.budget_id, ID_CHARACTERS_MAX),
         limits=plan_from(member.limits),
+        user_email=text_from("user_email", member.user_email),
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import asyncpg
 
 from meshgate_chassis.clock import Clock
-from meshgate_chassis.errors import Code, MeshError
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import entity_rows, member_rows, removal
 from meshgate_ledger.entities.accounts import (
@@ -16,9 +15,10 @@ from meshgate_ledger.entities.accounts import (
     changes_of_budget,
     usages,
 )
-from meshgate_ledger.entities.belonging import Defaults, with_default
+from meshgate_ledger.entities.belonging import Defaults
 from meshgate_ledger.entities.changes import Change, Changes, Work
-from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan, over
+from meshgate_ledger.entities.draft import Draft, not_found
+from meshgate_ledger.entities.plan import LimitPlan, over
 from meshgate_ledger.entities.records import Entity, EntityFilter, EntityKind, EntityState, Page
 from meshgate_ledger.records import utc
 
@@ -44,14 +44,9 @@ class EntityStore:
         """Raises ALREADY_EXISTS/ENTITY_EXISTS, NOT_FOUND/BUDGET_NOT_FOUND."""
 
         async def does(work: Work) -> tuple[str, ...]:
-            if await entity_rows.find(work.connection, entity.kind, entity.entity_id) is not None:
-                raise MeshError(
-                    Code.ALREADY_EXISTS,
-                    "ENTITY_EXISTS",
-                    f"a {entity.kind} with the id {entity.entity_id!r} exists",
-                    fields={"entity.entity_id": "is taken"},
-                )
-            await make(work, with_default(entity, self._defaults))
+            draft = Draft(work, self._defaults)
+            await draft.add_entity(entity)
+            await draft.write(change.request_id)
             return (entity.entity_id,)
 
         await self._changes.run(change, does, timeout_s)
@@ -100,8 +95,9 @@ class EntityStore:
                 before, plan = found
                 await _change(work, before, plan, changing(before))
             elif allow_missing:
-                new = changing(Entity(asked.kind, asked.entity_id))
-                await make(work, with_default(new, self._defaults))
+                draft = Draft(work, self._defaults)
+                await draft.add_entity(changing(Entity(asked.kind, asked.entity_id)))
+                await draft.write(change.request_id)
             else:
                 raise not_found(asked.kind, asked.entity_id)
             return (asked.entity_id,)
@@ -135,16 +131,6 @@ class EntityStore:
         return [EntityState(entity, plan, used[entity.account_id]) for entity, plan in found]
 
 
-async def make(work: Work, entity: Entity) -> None:
-    """A new entity with its account."""
-    template = await budget_plan(work.connection, entity.budget_id)
-    if entity.kind is not EntityKind.BUDGET:
-        rules = Rules(entity.blocked, entity.models)
-        plan = over(entity.limits, template)
-        await apply_changes(work, [PlanChange(entity.account_id, NO_LIMITS, plan, rules)])
-    await entity_rows.write(work, entity)
-
-
 async def _change(work: Work, before: Entity, plan_before: LimitPlan, after: Entity) -> None:
     template = await budget_plan(work.connection, after.budget_id)
     changes = []
@@ -162,10 +148,3 @@ async def _change(work: Work, before: Entity, plan_before: LimitPlan, after: Ent
         await work.connection.execute(
             MOVE_KEYS, after.entity_id, before.organization_id, after.organization_id
         )
-
-
-def not_found(kind: EntityKind, entity_id: str) -> MeshError:
-    """The error for an entity that does not exist."""
-    return MeshError(
-        Code.NOT_FOUND, "ENTITY_NOT_FOUND", f"there is no {kind} {entity_id!r}", {"kind": kind.value}
-    )

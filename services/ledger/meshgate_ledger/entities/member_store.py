@@ -1,6 +1,7 @@
 """Members of teams in PostgreSQL."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import asyncpg
 
@@ -11,7 +12,7 @@ from meshgate_ledger.entities import belonging, entity_rows, member_rows
 from meshgate_ledger.entities.accounts import PlanChange, Rules, apply_changes, budget_plan, usages
 from meshgate_ledger.entities.belonging import Defaults
 from meshgate_ledger.entities.changes import Change, Changes, Work
-from meshgate_ledger.entities.entity_store import not_found
+from meshgate_ledger.entities.draft import not_found
 from meshgate_ledger.entities.plan import NO_LIMITS, over
 from meshgate_ledger.entities.records import Entity, EntityKind, Member, MemberState, Page
 from meshgate_ledger.records import utc
@@ -58,7 +59,8 @@ class MemberStore:
                 template = over(await budget_plan(work.connection, after.budget_id), team[0].member_limits)
                 changes.append(PlanChange(after.account_id, plan, over(after.limits, template), Rules()))
                 members.append(after)
-                users += await belonging.missing(work, {EntityKind.USER: user_id}, self._defaults)
+                new = await belonging.missing(work, {EntityKind.USER: user_id}, self._defaults)
+                users += [replace(user, email=after.user_email) for user in new]
             await self._write(work, members, users, changes)
             return tuple(changing)
 
