@@ -32,6 +32,7 @@ from meshgate_router.journey import Journey, RouteTask
 from meshgate_router.lease import Lease, Terms
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.providers.base import ErrorKind, ProviderError
+from meshgate_router.resume import journey_of, with_uncovered
 from meshgate_router.retry import Situation, Worth, pause_s, retries_max, worth_of
 from meshgate_router.retry_budget import RetryBudget
 from meshgate_router.selection import Selector, Wish
@@ -107,9 +108,12 @@ class AttemptLoop:
         group = self._parts.catalog.find(task.model)
         if group is None:
             raise model_not_found(task.model)
-        journey = Journey()
+        journey = journey_of(task.resume, self._parts.catalog) if task.resume else Journey()
         attempts = _Attempts(self._parts, task, action, journey)
-        served = await attempts.group(group, depth=0, following=())
+        if task.resume:
+            served = await attempts.fallbacks_of(list(journey.groups))
+        else:
+            served = await attempts.group(group, depth=0, following=())
         if served is None:
             raise _error(group, journey)
         return served
@@ -119,13 +123,10 @@ class AttemptLoop:
         were not tried. `broken` has failed already. The journey is the same. Raises as `run`."""
         journey = broken.journey
         attempts = _Attempts(self._parts, task, action, journey)
-        earlier = list(enumerate(journey.groups))
+        earlier = [name if name != broken.group.name else "" for name in journey.groups]
         depth = journey.counts.fallbacks
         served = await attempts.group(broken.group, depth=depth, following=(), without=[broken.deployment])
-        for depth, name in reversed(earlier):
-            group = self._parts.catalog.find(name)
-            if served is None and group is not None and group.name != broken.group.name:
-                served = await attempts.fallbacks(group, depth=depth, following=())
+        served = served or await attempts.fallbacks_of(earlier)
         if served is None:
             raise _error(broken.group, journey)
         return served
@@ -178,7 +179,7 @@ class _Attempts(Generic[T]):
         """The groups to turn to now that it is known what went wrong with this one."""
         targets = self._targets(group, depth)
         for position, target in enumerate(targets):
-            if target.name in self._journey.groups or not self._may_go_on():
+            if target.name in self._journey.groups or not self._may_go_on() or not self._covered(target):
                 continue
             log.warning(
                 "fallback", from_model=group.name, to_model=target.name, reason=_reason(self._journey)
@@ -189,6 +190,25 @@ class _Attempts(Generic[T]):
             if served is not None:
                 return served
         return None
+
+    async def fallbacks_of(self, names: Sequence[str]) -> Served[T] | None:
+        """Of groups that were tried, the last first; their places are their depths. "": none."""
+        for depth, name in reversed(list(enumerate(names))):
+            group = self._parts.catalog.find(name) if name else None
+            if group is not None:
+                served = await self.fallbacks(group, depth=depth, following=())
+                if served is not None:
+                    return served
+        return None
+
+    def _covered(self, target: ModelGroup) -> bool:
+        """Whether its price was granted; else it is noted."""
+        covered, noted = self._task.covered, self._journey.uncovered
+        if covered is None or target.name in covered:
+            return True
+        if target.name not in noted:
+            noted.append(target.name)
+        return False
 
     def _targets(self, group: ModelGroup, depth: int) -> Sequence[ModelGroup]:
         """The groups to turn to when this one fails, without those already tried."""
@@ -338,7 +358,11 @@ class _Attempts(Generic[T]):
 
 
 def _error(group: ModelGroup, journey: Journey) -> MeshError:
-    """Nothing helped: why."""
+    """Nothing helped: why, and what might still."""
+    return with_uncovered(_why(group, journey), journey)
+
+
+def _why(group: ModelGroup, journey: Journey) -> MeshError:
     if journey.failures:
         return error_of_failures(group.name, journey.failures, journey.counts)
     if journey.limited_s is not None:

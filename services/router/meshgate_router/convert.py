@@ -10,7 +10,7 @@ from meshgate_router.catalog import PublicModel
 from meshgate_router.journey import RouteTask
 from meshgate_router.legs import Leg
 from meshgate_router.prompt_size import estimated_tokens, output_tokens_max
-from meshgate_router.stream import Delta, Event, Started
+from meshgate_router.stream import Continued, Delta, Event, Started
 
 NUM_RETRIES_MAX = 10
 FALLBACKS_MAX = 10
@@ -53,6 +53,9 @@ def options_task(model: str, request_id: str, options: pb.RouteOptions, deadline
         fallbacks=tuple(options.fallbacks),
         request_id=request_id,
         tags=tuple(options.tags),
+        covered=frozenset(options.covered_models) if options.covered_only else None,
+        resume=options.resume,
+        extra_calls=not options.no_extra_calls,
         remaining_budget_usd_nanos=(
             options.remaining_budget_usd_nanos if options.HasField("remaining_budget_usd_nanos") else None
         ),
@@ -96,6 +99,10 @@ def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
         served = event.served
         told = served_by(served, served.value[0].headers, api_base)
         return pb.StreamChatResponse(started=pb.Started(served_by=told, usage=served.value[0].usage))
+    if isinstance(event, Continued):
+        served = event.served
+        told = served_by(served, served.value[0].headers, api_base)
+        return pb.StreamChatResponse(continued=pb.Continued(served_by=told))
     finished = pb.Finished(finish_reason=event.finish_reason)
     if event.served is not None:
         finished.served_by.CopyFrom(served_by(event.served, event.served.value[0].headers, api_base))

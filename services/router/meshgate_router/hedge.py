@@ -81,7 +81,8 @@ class Hedger:
         self, task: RouteTask, lease: Lease, call: Open[T], discard: Callable[[T], Received]
     ) -> tuple[T, Lease]:
         """The first answer of the lease's deployment or of a rival. Raises the lease's ProviderError."""
-        if not self._config.enabled or not (task.stream or self._config.whole_answers):
+        wanted = self._config.enabled and task.extra_calls
+        if not wanted or not (task.stream or self._config.whole_answers):
             return await call(lease), lease
         rate, start_s = self._rate(lease, stream=task.stream), self._clock.monotonic_s()
         delay_s = rate.called(start_s)

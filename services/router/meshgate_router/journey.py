@@ -1,6 +1,6 @@
 """One request on its way: what is asked for, and what happened so far. Values, no decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from meshgate_router.credentials import NONE, OwnCredentials
@@ -26,13 +26,17 @@ class RouteTask:
     prompt_tokens: int = 0
     output_tokens_max: int | None = None
     credentials: OwnCredentials = NONE  # the tenant's
+    covered: Collection[str] | None = None  # fallbacks that may be called; None: all
+    resume: str = ""  # see resume.py
+    extra_calls: bool = True  # hedges, and streams that are continued elsewhere
 
 
 @dataclass(slots=True)
 class Journey:
     """What happened to a request so far. `cooling_s`, `limited_s`: seconds until the first deployment that
     was skipped because of its cooldown, or of its limits, may be called. `not_permitted`, `too_long`: a group
-    had no deployment for the request's tags, or for its length. `legs`: calls besides that which answers."""
+    had no deployment for the request's tags, or for its length. `legs`: calls besides that which answers.
+    `uncovered`: fallbacks that might have helped, and whose price nobody has granted."""
 
     failures: list[Failure] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
@@ -43,6 +47,7 @@ class Journey:
     too_long: bool = False
     passed: list[Passed] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> Counts:

@@ -1,4 +1,4 @@
-"""A provider's stream -> Started, Delta..., Finished; one that breaks goes on elsewhere if that is possible.
+"""A provider's stream -> Started, Delta and Continued, Finished; one that breaks goes on elsewhere if it can.
 
 Chunks that came together leave together, at most DELTA_CHUNKS_MAX in one Delta; nothing waits for more,
 and the first chunks leave at once. While the reader is slow, more chunks come together by themselves.
@@ -65,7 +65,14 @@ class Finished:
     served: Served[Opened] | None = None
 
 
-Event = Started | Delta | Finished
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """The answer broke off, and `served` goes on with it."""
+
+    served: Served[Opened]
+
+
+Event = Started | Delta | Continued | Finished
 
 
 class Streams:
@@ -84,7 +91,8 @@ class Streams:
             return await self._hedger.open(task, lease, lambda one: self._open(task, one, chat), discard)
 
         served = await self._loop.run(task, first)
-        run = _Run(served, Told() if self._recovers and can_recover(chat) else None)
+        recovers = self._recovers and task.extra_calls and can_recover(chat)
+        run = _Run(served, Told() if recovers else None)
         try:
             yield Started(served)
             while True:
@@ -97,6 +105,7 @@ class Streams:
                     return  # noqa: TRY300 - the loop is for what broke
                 except ProviderError as error:
                     await self._go_on(run, error, task, chat)
+                    yield Continued(run.served)
         finally:
             run.close()
 

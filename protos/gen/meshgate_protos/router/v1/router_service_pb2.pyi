@@ -365,8 +365,8 @@ class RouteOptions(_message.Message):
     prompt_tokens: _builtins.int
     """As the caller counted them; absent: the router estimates. For limits, prices and context windows."""
     covered_only: _builtins.bool
-    """True: no other fallback may be called. When nothing else helps, the error tells the first that was left out
-    (`uncovered_fallback`), and `resume`, with which the request goes on once that one is covered.
+    """True: no other fallback may be called. When nothing else helps, the error tells those that were left out
+    (`uncovered_fallbacks`, a JSON list), and `resume`: with it the request goes on once one is covered.
     """
     resume: _builtins.str
     """As an error gave it: the groups named there have failed already."""
