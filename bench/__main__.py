@@ -1,13 +1,16 @@
 """`python -m bench run | compare BASE | profile`. See docs/performance.md."""
 
 import argparse
+import signal
 import sys
 
 from bench.compare import compare
 from bench.profile import profile
 from bench.run import run
 from bench.soak import soak
-from bench.streams import STREAMS, streams
+from bench.streams import STREAMS, Streaming, streams
+
+ENDED = 128 + signal.SIGTERM
 
 
 def main() -> int:
@@ -27,13 +30,16 @@ def main() -> int:
     streaming.add_argument("--quick", action="store_true", help="one minute")
     streaming.add_argument("--streams", type=int, default=STREAMS)
     streaming.add_argument("--minutes", type=float, default=0.0, help="default: 5")
+    streaming.add_argument("--gap-ms", type=float, default=0.0, help="between chunks; default: found")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that what was started is ended, too
     if asked.command == "run":
         return run(quick=asked.quick, only=asked.only)
     if asked.command == "compare":
         return compare(asked.base, quick=asked.quick)
     if asked.command == "streams":
-        return streams(count=asked.streams, minutes=asked.minutes, quick=asked.quick)
+        asking = Streaming(asked.streams, asked.minutes * 60, int(asked.gap_ms * 1e3))
+        return streams(asking, quick=asked.quick)
     if asked.command == "soak":
         return soak(requests=asked.requests, quick=asked.quick)
     return profile(quick=asked.quick)

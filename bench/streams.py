@@ -65,20 +65,32 @@ class Measured:
         return (self.ended_ns - self.began_ns) / 1e9
 
 
-def streams(*, count: int, minutes: float, quick: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """What is asked for. `seconds` 0: as long as usual. `gap_us` 0: the one that makes the machine busy."""
+
+    count: int = STREAMS
+    seconds: float = 0.0
+    gap_us: int = 0
+
+
+def streams(asked: Streaming, *, quick: bool) -> int:
     """Returns 1 when a verdict is no, else 0."""
-    minutes = minutes or (QUICK_MINUTES if quick else MINUTES)
-    whole = minutes + (CALIBRATIONS_MAX * (CALIBRATION_S + SETTLE_S) + START_S) / 60
-    print(f"{count} streams for {minutes:g} minutes; up to {whole + 1.5:.0f} minutes in all", flush=True)
+    seconds = asked.seconds or (QUICK_MINUTES if quick else MINUTES) * 60
+    whole_s = seconds + CALIBRATIONS_MAX * (CALIBRATION_S + SETTLE_S) + START_S + DRAIN_GRACE_S
+    print(
+        f"{asked.count} streams for {seconds / 60:g} minutes; up to {whole_s / 60:.0f} minutes in all",
+        flush=True,
+    )
     load_before = other_load()
     with workplace() as place, started(place, variant("meshgate")) as running:
-        run = StreamRun(running, place.provider, count)
-        found = uvloop.run(run.measured(minutes * 60))
+        run = StreamRun(running, place.provider, asked)
+        found = uvloop.run(run.measured(seconds))
         books = uvloop.run(read_books(running, variant("meshgate").python, run.seen.sent))
     slices = cut(run.seen, found, QUICK_SLICE_S if quick else SLICE_S)
     verdicts = judged(run.seen, books, slices)
     record = _record(run.seen, found, books, slices)
-    record |= {"streams": count, "cores_busy_before": round(load_before, 2)}
+    record |= {"streams": asked.count, "cores_busy_before": round(load_before, 2)}
     _show(record, slices)
     return show_verdicts(verdicts, write_alone("quick-streams" if quick else "streams", record, verdicts))
 
@@ -91,12 +103,13 @@ def variant(name: str, answer: Answer | None = None) -> Variant:
 
 
 class StreamRun:
-    """`count` clients; each asks for the next stream when its last is over."""
+    """Clients; each asks for the next stream when its last is over."""
 
-    def __init__(self, running: Running, provider: Provider, count: int, seed: int = 7) -> None:
+    def __init__(self, running: Running, provider: Provider, asked: Streaming, seed: int = 7) -> None:
         self._running = running
         self._provider = provider
-        self._count = count
+        self._count = asked.count
+        self._fixed_gap_us = asked.gap_us
         self._dice = random.Random(seed)  # noqa: S311 - lengths of streams, nothing secret
         self._made = {length: self._requests(length, place) for place, length in enumerate(LENGTHS)}
         self._ending = False
@@ -105,12 +118,12 @@ class StreamRun:
 
     async def measured(self, seconds: float) -> Measured:
         """Starts the clients, finds the pace, measures, and lets every stream come to its end."""
-        self._told_pace(FIRST_GAP_US)
+        self._told_pace(self._fixed_gap_us or FIRST_GAP_US)
         async with asyncio.TaskGroup() as clients:
             for number in range(self._count):
                 clients.create_task(self._client(number * START_S / self._count))
             await asyncio.sleep(START_S)
-            found = Measured(0, await self._calibrate())
+            found = Measured(0, [] if self._fixed_gap_us else await self._calibrate())
             found.gap_us = self._gap_us
             await self._measure(found, seconds)
             self._ending = True
