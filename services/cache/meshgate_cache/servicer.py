@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from meshgate_cache import convert
 from meshgate_cache.answer_cache import Answer, AnswerCache, ToKeep
 from meshgate_cache.canonical_chat import canonical_chat
@@ -17,11 +19,14 @@ from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceServicer
 from meshgate_protos.rpc import Call
 
+log = structlog.get_logger("meshgate.cache")
+
 TENANT_CHARACTERS_MAX = 256
 NAMESPACE_CHARACTERS_MAX = 256
 DEPLOYMENT_CHARACTERS_MAX = 256
 DELETE_KEYS_MAX = 10_000
 STORES_MAX = 256
+CARRIED_MAX = 64  # stores of one lookup
 CLAIMS_MAX = 10_000
 EMBEDDINGS_MAX = 2_048
 TOKEN_CHARACTERS_MAX = 64
@@ -44,6 +49,8 @@ class CacheServicer(CacheServiceServicer):
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
         if not request.HasField("chat"):
             raise invalid_field("chat", "is missing")
+        if request.stores:
+            await self._keep_carried(request.stores, call)
         key = self._cache.key(tenant_id, namespace, canonical_chat(request.chat))
         question = self._cache.question(tenant_id, namespace, request.chat)
         response = pb.LookupEntryResponse(cache_key=key, question=convert.question_to_proto(question))
@@ -97,12 +104,7 @@ class CacheServicer(CacheServiceServicer):
         if not 1 <= len(request.stores) <= STORES_MAX:
             raise invalid_field("stores", f"has not 1 to {STORES_MAX} entries")
         results = [pb.StoreEntryResponse(reason="FIELD_INVALID") for _ in request.stores]
-        items: dict[int, ToKeep] = {}
-        for at, store in enumerate(request.stores):
-            try:
-                items[at] = self._to_keep(store)
-            except MeshError:
-                self._metrics.stored("field_invalid")
+        items = self._all_to_keep(request.stores)
         for at, result in zip(items, await self._keep(list(items.values()), call), strict=True):
             results[at] = result
         return pb.StoreEntriesResponse(results=results)
@@ -255,6 +257,25 @@ class CacheServicer(CacheServiceServicer):
             raise invalid_field("question", "is not one that a lookup gave, with its vector")
         self._cache.check_question(request.tenant_id, question)
         return question
+
+    def _all_to_keep(self, stores: Sequence[pb.StoreEntryRequest]) -> dict[int, ToKeep]:
+        """By their places, without those that are invalid: these are counted."""
+        items: dict[int, ToKeep] = {}
+        for at, store in enumerate(stores):
+            try:
+                items[at] = self._to_keep(store)
+            except MeshError:
+                self._metrics.stored("field_invalid")
+        return items
+
+    async def _keep_carried(self, stores: Sequence[pb.StoreEntryRequest], call: Call) -> None:
+        """Answers that came with a question: their failure, which is counted, is none of the question's."""
+        if len(stores) > CARRIED_MAX:
+            raise invalid_field("stores", f"has more than {CARRIED_MAX} entries")
+        try:
+            await self._keep(list(self._all_to_keep(stores).values()), call)
+        except MeshError as error:
+            log.info("answers not kept", count=len(stores), error=error.reason)
 
     def _to_keep(self, request: pb.StoreEntryRequest) -> ToKeep:
         """Raises INVALID_ARGUMENT/FIELD_INVALID."""

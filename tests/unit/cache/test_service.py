@@ -63,6 +63,36 @@ async def test_an_answer_cannot_be_planted_at_another_tenant(subject: Subject) -
     assert not (await subject.look_up(chat(), "a")).HasField("entry")
 
 
+async def test_a_lookup_finds_what_it_carried(subject: Subject) -> None:
+    """Answers of earlier calls are kept before the lookup, for whomever they are; an invalid one, or one that
+    must not be kept, is counted and harms nobody else."""
+    mine, others = (
+        (await subject.look_up(chat(), "a")).cache_key,
+        (await subject.look_up(chat(), "b")).cache_key,
+    )
+    carried = [
+        pb.StoreEntryRequest(tenant_id="a", cache_key=mine, entry=pb.Entry(response=answer("mine"))),
+        pb.StoreEntryRequest(tenant_id="a", cache_key=others, entry=pb.Entry(response=answer("stolen"))),
+        pb.StoreEntryRequest(tenant_id="b", cache_key=others, entry=pb.Entry(response=answer("theirs"))),
+        pb.StoreEntryRequest(tenant_id="b", cache_key=others, entry=pb.Entry(response=answer(text=""))),
+    ]
+    found = await subject.look_up(chat(), "a", stores=carried)
+
+    assert "mine" == found.entry.response.choices[0].message.text
+    assert "theirs" == (await subject.look_up(chat(), "b")).entry.response.choices[0].message.text
+    assert 2 == subject.metric("meshgate_cache_stores_total", result="stored")
+    assert 1 == subject.metric("meshgate_cache_stores_total", result="field_invalid")
+    assert 1 == subject.metric("meshgate_cache_stores_total", result="empty")
+
+
+async def test_a_lookup_carries_no_more_than_it_may(subject: Subject) -> None:
+    """FIELD_INVALID."""
+    with pytest.raises(MeshError) as caught:
+        await subject.look_up(chat(), stores=[pb.StoreEntryRequest()] * 65)
+
+    assert ["stores"] == list(caught.value.fields)
+
+
 async def test_a_lookup_for_the_key_alone_reads_nothing(subject: Subject) -> None:
     """ "no-cache": the key comes, the entry does not, and nothing is counted."""
     await subject.store(chat(), answer())

@@ -58,6 +58,7 @@ class LookupEntryRequest(_message.Message):
     MAX_AGE_FIELD_NUMBER: _builtins.int
     KEY_ONLY_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Required, 1 to 256 characters: who may see the answer."""
     namespace: _builtins.str
@@ -72,6 +73,12 @@ class LookupEntryRequest(_message.Message):
     def max_age(self) -> _duration_pb2.Duration:
         """Accept only entries younger than this; absent = any age."""
 
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryRequest]:
+        """Answers of earlier calls, of any tenant, that are kept before the lookup: as StoreEntries, without an outcome
+        for each; what cannot be kept is counted, and no error. At most 64.
+        """
+
     def __init__(
         self,
         *,
@@ -81,10 +88,11 @@ class LookupEntryRequest(_message.Message):
         max_age: _duration_pb2.Duration | None = ...,
         key_only: _builtins.bool = ...,
         claim: _builtins.bool = ...,
+        stores: _abc.Iterable[Global___StoreEntryRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "claim", b"claim", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "claim", b"claim", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "stores", b"stores", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
