@@ -49,11 +49,11 @@ class CacheServicer(CacheServiceServicer):
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
         if not request.HasField("chat"):
             raise invalid_field("chat", "is missing")
-        if request.stores:
-            await self._keep_carried(request.stores, call)
+        kept = await self._keep_carried(request.stores, call) if request.stores else ()
         key = self._cache.key(tenant_id, namespace, canonical_chat(request.chat))
         question = self._cache.question(tenant_id, namespace, request.chat)
-        response = pb.LookupEntryResponse(cache_key=key, question=convert.question_to_proto(question))
+        told = convert.question_to_proto(question)
+        response = pb.LookupEntryResponse(cache_key=key, question=told, kept=kept)
         if request.key_only or not self._cache.enabled:
             if question is not None and not await self._cache.is_placed(
                 question, namespace, call.remaining_s()
@@ -103,11 +103,7 @@ class CacheServicer(CacheServiceServicer):
     async def store_entries(self, request: pb.StoreEntriesRequest, call: Call) -> pb.StoreEntriesResponse:
         if not 1 <= len(request.stores) <= STORES_MAX:
             raise invalid_field("stores", f"has not 1 to {STORES_MAX} entries")
-        results = [pb.StoreEntryResponse(reason="FIELD_INVALID") for _ in request.stores]
-        items = self._all_to_keep(request.stores)
-        for at, result in zip(items, await self._keep(list(items.values()), call), strict=True):
-            results[at] = result
-        return pb.StoreEntriesResponse(results=results)
+        return pb.StoreEntriesResponse(results=await self._keep_all(request.stores, call))
 
     async def await_entry(self, request: pb.AwaitEntryRequest, call: Call) -> pb.AwaitEntryResponse:
         checked_claim(request.tenant_id, request.cache_key, request.namespace)
@@ -258,24 +254,32 @@ class CacheServicer(CacheServiceServicer):
         self._cache.check_question(request.tenant_id, question)
         return question
 
-    def _all_to_keep(self, stores: Sequence[pb.StoreEntryRequest]) -> dict[int, ToKeep]:
-        """By their places, without those that are invalid: these are counted."""
+    async def _keep_all(
+        self, stores: Sequence[pb.StoreEntryRequest], call: Call
+    ) -> list[pb.StoreEntryResponse]:
+        """Those that are valid; an outcome for each."""
+        results = [pb.StoreEntryResponse(reason="FIELD_INVALID") for _ in stores]
         items: dict[int, ToKeep] = {}
         for at, store in enumerate(stores):
             try:
                 items[at] = self._to_keep(store)
             except MeshError:
                 self._metrics.stored("field_invalid")
-        return items
+        for at, result in zip(items, await self._keep(list(items.values()), call), strict=True):
+            results[at] = result
+        return results
 
-    async def _keep_carried(self, stores: Sequence[pb.StoreEntryRequest], call: Call) -> None:
-        """Answers that came with a question: their failure, which is counted, is none of the question's."""
+    async def _keep_carried(
+        self, stores: Sequence[pb.StoreEntryRequest], call: Call
+    ) -> list[pb.StoreEntryResponse]:
+        """Answers that came with a question: their failure is none of the question's."""
         if len(stores) > CARRIED_MAX:
             raise invalid_field("stores", f"has more than {CARRIED_MAX} entries")
         try:
-            await self._keep(list(self._all_to_keep(stores).values()), call)
+            return await self._keep_all(stores, call)
         except MeshError as error:
             log.info("answers not kept", count=len(stores), error=error.reason)
+            return [pb.StoreEntryResponse(reason=error.reason)] * len(stores)
 
     def _to_keep(self, request: pb.StoreEntryRequest) -> ToKeep:
         """Raises INVALID_ARGUMENT/FIELD_INVALID."""

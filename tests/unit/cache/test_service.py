@@ -79,6 +79,7 @@ async def test_a_lookup_finds_what_it_carried(subject: Subject) -> None:
     found = await subject.look_up(chat(), "a", stores=carried)
 
     assert "mine" == found.entry.response.choices[0].message.text
+    assert ["", "FIELD_INVALID", "", "EMPTY"] == [each.reason for each in found.kept]
     assert "theirs" == (await subject.look_up(chat(), "b")).entry.response.choices[0].message.text
     assert 2 == subject.metric("meshgate_cache_stores_total", result="stored")
     assert 1 == subject.metric("meshgate_cache_stores_total", result="field_invalid")

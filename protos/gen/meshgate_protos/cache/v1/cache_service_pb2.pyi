@@ -75,8 +75,8 @@ class LookupEntryRequest(_message.Message):
 
     @_builtins.property
     def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryRequest]:
-        """Answers of earlier calls, of any tenant, that are kept before the lookup: as StoreEntries, without an outcome
-        for each; what cannot be kept is counted, and no error. At most 64.
+        """Answers of earlier calls, of any tenant, that are kept before the lookup, as StoreEntries does; what cannot be
+        kept is no error of the lookup. At most 64.
         """
 
     def __init__(
@@ -108,6 +108,7 @@ class LookupEntryResponse(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     FLIGHT_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     cache_key: _builtins.str
     """Always set, also on a miss. 64 hex digits: 16 of the tenant, 48 of SHA-256 over the rest."""
     @_builtins.property
@@ -120,6 +121,10 @@ class LookupEntryResponse(_message.Message):
     def flight(self) -> Global___Flight:
         """Set iff it was claimed, and there is no entry."""
 
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryResponse]:
+        """Of `stores`: one for each, in order."""
+
     def __init__(
         self,
         *,
@@ -127,10 +132,11 @@ class LookupEntryResponse(_message.Message):
         entry: Global___Entry | None = ...,
         question: Global___Question | None = ...,
         flight: Global___Flight | None = ...,
+        kept: _abc.Iterable[Global___StoreEntryResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_flight", b"_flight", "_question", b"_question", "entry", b"entry", "flight", b"flight", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_flight", b"_flight", "_question", b"_question", "cache_key", b"cache_key", "entry", b"entry", "flight", b"flight", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entry", b"_entry", "_flight", b"_flight", "_question", b"_question", "cache_key", b"cache_key", "entry", b"entry", "flight", b"flight", "kept", b"kept", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__entry: _TypeAlias = _typing.Literal["entry"]  # noqa: Y015
     _WhichOneofArgType__entry: _TypeAlias = _typing.Literal["_entry", b"_entry"]  # noqa: Y015
@@ -473,7 +479,9 @@ class StoreEntryResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     stored: _builtins.bool
     reason: _builtins.str
-    """Why not: DISABLED, FINISH_REASON, EMPTY, TOO_LARGE; of StoreEntries also FIELD_INVALID."""
+    """Why not: DISABLED, FINISH_REASON, EMPTY, TOO_LARGE; of StoreEntries also FIELD_INVALID,
+    of LookupEntry also STORE_UNAVAILABLE.
+    """
     def __init__(
         self,
         *,
