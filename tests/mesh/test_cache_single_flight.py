@@ -73,6 +73,29 @@ async def test_one_call_for_all(two: Two) -> None:
     assert {charged} == {e["saved_nanos"] for e in entries if e["outcome"] == "cache_hit"}
 
 
+async def test_equal_calls_of_an_edge_ask_the_cache_once(two: Two) -> None:
+    """32 at one edge: one lookup, one store; the others wait where they are, and are hits with a saving."""
+    question = f"What is the capital of France? {SLOW}"
+    answers = await asyncio.gather(*(two[0].ask(question) for _ in range(32)))
+
+    assert {"MISS": 1, "HIT": 31} == Counter(answer.headers["x-cache-status"] for answer in answers)
+    assert 1 == len({answer.json["id"] for answer in answers})
+    assert 1 == len({answer.headers.get("x-litellm-cache-key") for answer in answers} - {None})
+    asked = {name: two.replicas.asked(name) for name in ("LookupEntry", "AwaitEntry", "StoreEntries")}
+    assert {"LookupEntry": 1, "AwaitEntry": 0, "StoreEntries": 1} == asked
+
+    async def posted() -> list[dict[str, Any]]:
+        entries = await two[0].entries()
+        return entries if len(entries) == 32 else []
+
+    entries = await eventually(posted, "all calls are on the books")
+    charged = next(entry["amount_nanos"] for entry in entries if entry["outcome"] == "success")
+    hits = [
+        (entry["amount_nanos"], entry["saved_nanos"]) for entry in entries if entry["outcome"] != "success"
+    ]
+    assert [(0, charged)] * 31 == hits
+
+
 async def test_a_leader_that_fails_is_followed_by_one(two: Two) -> None:
     """The provider fails once: who asked it gets the error, another asks again, the others wait."""
     fault = {"fault": "500", "count": 1}

@@ -27,15 +27,28 @@ from tests.support.running_mesh import free_port
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """One mesh for each edge, and the metrics of each cache."""
+    """One mesh for each edge, and the metrics of each cache and each edge."""
 
     meshes: list[InProcessMesh]
     caches: list[CollectorRegistry]
+    edges: list[CollectorRegistry]
 
     @property
     def waiting_count(self) -> float:
         """Calls that wait for the answer of another."""
-        return sum(each.get_sample_value("meshgate_cache_waiting") or 0.0 for each in self.caches)
+        at_caches = sum(each.get_sample_value("meshgate_cache_waiting") or 0.0 for each in self.caches)
+        return at_caches + sum(each.get_sample_value("meshgate_edge_waiting") or 0.0 for each in self.edges)
+
+    def asked(self, method: str) -> float:
+        """How many calls of a method of the cache there were."""
+        labels = {"grpc_service": "meshgate_protos.cache.v1.CacheService", "grpc_method": method}
+        return sum(
+            sample.value
+            for registry in self.caches
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == "grpc_server_handled_total" and labels.items() <= sample.labels.items()
+        )
 
 
 @contextlib.asynccontextmanager
@@ -51,6 +64,7 @@ async def mesh_replicas(
     addresses = {f"MESHGATE_{name.upper()}_ADDRESS": target for name, target in sockets.items()}
     meshes: list[InProcessMesh] = []
     caches: list[CollectorRegistry] = []
+    edges: list[CollectorRegistry] = []
     async with contextlib.AsyncExitStack() as stack:
         for root, settings, name in (
             (
@@ -82,6 +96,8 @@ async def mesh_replicas(
                 **addresses,
                 **common,
             )
-            await stack.enter_async_context(edge_service(edge, _runtime("edge", config)))
+            runtime = _runtime("edge", config)
+            edges.append(runtime.registry)
+            await stack.enter_async_context(edge_service(edge, runtime))
             meshes.append(InProcessMesh(f"http://127.0.0.1:{port}", edge.listen, MASTER_KEY, database_url))
-        yield Replicas(meshes, caches)
+        yield Replicas(meshes, caches, edges)

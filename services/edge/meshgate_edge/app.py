@@ -40,6 +40,7 @@ from meshgate_edge.deployment_metrics import register_deployment_metrics
 from meshgate_edge.early_lookup import TenantMemory
 from meshgate_edge.embedding_step import EmbeddingStep
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline, EmbeddingSteps
+from meshgate_edge.fallbacks import Fallbacks
 from meshgate_edge.flight import Flights
 from meshgate_edge.gateway_servicer import GatewayServicer
 from meshgate_edge.http_activity import ActivityEndpoints
@@ -62,10 +63,10 @@ from meshgate_edge.http_shapes import ChatShape
 from meshgate_edge.http_spend import SpendEndpoints
 from meshgate_edge.key_rules import KeyRules
 from meshgate_edge.lease import Lease
-from meshgate_edge.local_flight import LocalFlights
 from meshgate_edge.limit_metrics import LimitMetrics
-from meshgate_edge.meaning_step import MeaningParts, MeaningRules, MeaningStep
+from meshgate_edge.local_flight import LocalFlights, observe_local_flights
 from meshgate_edge.management import Management, ManagementParts
+from meshgate_edge.meaning_step import MeaningParts, MeaningRules, MeaningStep
 from meshgate_edge.metrics import CallMetrics
 from meshgate_edge.metrics_mesh import register_mesh_gauges
 from meshgate_edge.observer import CallObserver
@@ -145,34 +146,53 @@ class _Edge:
         self.reservations = Reservations(clients.ledger, ReservationLimits())
         edge_id = uuid.uuid4().hex
         self.lease = Lease(clients.ledger, edge_id, runtime.clock)
+        admission = Admission(self.reservations, limits.reserve_s, offline.outage, edge_id)
+        top_ups = TopUps(
+            clients.ledger,
+            self.top_ups,
+            runtime.clock,
+            limits.reserve_s,
+            allow_without_ledger=config.ledger.allow_without_ledger,
+        )
+        fallbacks = Fallbacks(top_ups, counter)
+        circuit = Circuit("cache for embeddings", runtime.clock)
+        embedding_cache = EmbeddingStep(clients.cache, config.cache, limits, self.stores, circuit)
+        self.embeddings = EmbeddingsPipeline(
+            EmbeddingSteps(admission, embedding_cache, clients.router, fallbacks), accounts, runtime.clock
+        )
+        self.meanings = TaskOwner("meanings", EMBEDDING_TASKS_MAX)
         steps = Steps(
-            admission=Admission(self.reservations, limits.reserve_s, offline.outage, edge_id),
+            admission=admission,
             cache=self._cache_step(settings, runtime, limits),
             compression=CompressionStep(
                 clients.compression, config.compression, limits.compress_s, runtime.clock
             ),
             router=clients.router,
-            top_ups=TopUps(
-                clients.ledger,
-                self.top_ups,
-                runtime.clock,
-                limits.reserve_s,
-                allow_without_ledger=config.ledger.allow_without_ledger,
-            ),
+            top_ups=top_ups,
+            fallbacks=fallbacks,
         )
         self.pipeline = Pipeline(steps, accounts, runtime.clock)
-        circuit = Circuit("cache for embeddings", runtime.clock)
-        embedding_cache = EmbeddingStep(clients.cache, config.cache, limits, self.stores, circuit)
-        self.embeddings = EmbeddingsPipeline(
-            EmbeddingSteps(steps.admission, embedding_cache, clients.router), accounts, runtime.clock
-        )
         self.catalog = Catalog(clients, limits)
 
     def _cache_step(self, settings: EdgeSettings, runtime: Runtime, limits: HopLimits) -> CacheStep:
         cache = self.clients.cache
         batch = StoreBatch(cache, self.stores, timeout_s=limits.store_s, waiting_max=settings.stores_max)
         circuit = Circuit("cache", runtime.clock)
-        parts = CacheParts(cache, circuit, self.flights, batch, self.requests, TenantMemory())
+        gateway = self.authenticator.gateway
+        meaning = MeaningParts(cache, self.embeddings, self.meanings, runtime.clock, gateway, _new_id)
+        rules = MeaningRules(wait_s=settings.embedding_timeout_s, lookup_s=limits.lookup_s)
+        local = LocalFlights()
+        observe_local_flights(local, runtime.registry)
+        parts = CacheParts(
+            cache,
+            circuit,
+            self.flights,
+            batch,
+            self.requests,
+            TenantMemory(),
+            MeaningStep(meaning, rules),
+            local,
+        )
         return CacheStep(parts, runtime.config.cache, limits.lookup_s)
 
 
@@ -189,6 +209,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
             log.warning("no master key: everyone who can connect may call", host=edge.host)
         stack.push_async_callback(edge.settlement.drain, settings.drain_grace_s)
         stack.push_async_callback(edge.stores.drain, 1.0)
+        stack.push_async_callback(edge.meanings.drain, 0.0)
         stack.push_async_callback(edge.top_ups.drain, 0.0)
         stack.push_async_callback(edge.reservations.drain, 0.0)
         stack.push_async_callback(edge.lease.release)

@@ -35,6 +35,13 @@ class Authenticator:
         """True without a master key."""
         return self._master_digest is None
 
+    @property
+    def gateway(self) -> Principal:
+        """Whose calls the gateway's own are: the operator's."""
+        if self._master_digest is None:
+            return Principal("open")
+        return Principal("master", self._master_digest.hex())
+
     def authenticate(self, headers: Mapping[str, str]) -> Principal:
         """Who calls, by lower-case header names. Raises UNAUTHENTICATED/KEY_MISSING or KEY_MALFORMED."""
         if self._master_digest is None:

@@ -6,8 +6,10 @@ asks the same at the same time (flight.py).
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -18,12 +20,32 @@ from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
 from meshgate_edge.early_lookup import EarlyLookup, TenantMemory
 from meshgate_edge.flight import Flights
+from meshgate_edge.local_flight import (
+    AGAIN,
+    ALONE,
+    LocalFlight,
+    LocalFlights,
+    LocalKey,
+    LocalLanding,
+    copied,
+    local_key,
+)
 from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 log = structlog.get_logger("meshgate.edge.cache")
+
+
+class Meanings(Protocol):
+    """Finds answers by vectors that the cache has to be given (meaning_step.py)."""
+
+    async def look_up(self, run: CallRun, answer: pb.LookupEntryResponse) -> pb.Entry | None:
+        """The answer to a question that means the same."""
+
+    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> None:
+        """Puts the vector with an answer that is about to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +58,8 @@ class CacheParts:
     stores: StoreBatch
     lookups: TaskOwner  # those beside reservations
     tenants: TenantMemory
+    meanings: Meanings
+    local: LocalFlights
 
 
 class CacheStep:
@@ -48,12 +72,20 @@ class CacheStep:
         self._stores = parts.stores
         self._lookups = parts.lookups
         self._tenants = parts.tenants
+        self._meanings = parts.meanings
+        self._local = parts.local
         self._config = config
         self._lookup_timeout_s = lookup_timeout_s
 
-    def flight(self, run: CallRun) -> AbstractContextManager[None]:
+    @contextmanager
+    def flight(self, run: CallRun) -> Iterator[None]:
         """For the block of a call: others who wait for its answer are freed at its end, whatever happens."""
-        return self._flights.open(run)
+        try:
+            with self._flights.open(run):
+                yield
+        finally:
+            if run.local_flight is not None and not run.local_flight.stored_later:
+                self._local.land(run.local_flight, AGAIN)
 
     @contextmanager
     def early(self, run: CallRun) -> Iterator[EarlyLookup | None]:
@@ -65,6 +97,7 @@ class CacheStep:
             if early is not None and not early.used:
                 if not run.held:
                     self._tenants.refused(run.call.principal)
+                self._local.land(early.flight, AGAIN)
                 self._drop(run, early)
 
     async def look_up(
@@ -77,29 +110,72 @@ class CacheStep:
         self._tenants.admitted(run.call.principal, tenant_id)
         if early is not None and early.tenant_id == tenant_id and early.chat is request:
             early.used = True
-            answer = await early.task
-        elif self._circuit.allows():
-            answer = await self._ask(self._lookup(run, request, tenant_id))
-        else:
-            answer = None
+            run.local_flight = early.flight
+            return await self._found(run, await early.task)
+        landing = await self._followed(run, self._local_key(run, request, tenant_id))
+        if landing is not None:
+            run.cache_key = landing.cache_key
+            return None if landing.entry is None else copied(landing.entry)
+        if not self._circuit.allows():
+            return await self._found(run, None)
+        return await self._found(run, await self._ask(self._lookup(run, request, tenant_id)))
+
+    async def _found(self, run: CallRun, answer: pb.LookupEntryResponse | None) -> pb.Entry | None:
+        """What the cache has, or will have; those who wait at this edge are told as well."""
         if answer is None:
+            self._local.land(run.local_flight, ALONE)
             return None
         run.cache_key = answer.cache_key
         run.question = answer.question if answer.HasField("question") else None
-        if answer.HasField("entry"):
-            return answer.entry
+        entry = answer.entry if answer.HasField("entry") else await self._made(run, answer)
+        if entry is not None:
+            self._local.land(run.local_flight, LocalLanding(entry, run.cache_key))
+            return copied(entry) if run.local_flight is not None else entry
+        if answer.flight.role == pb.FLIGHT_ROLE_ALONE:
+            self._local.land(run.local_flight, ALONE)  # waiting is in vain
+        return None
+
+    async def _made(self, run: CallRun, answer: pb.LookupEntryResponse) -> pb.Entry | None:
+        """An answer to a question that means the same, or one that another call makes now."""
+        if answer.question.embedding_model:
+            entry = await self._meanings.look_up(run, answer)
+            if entry is not None:
+                self._give_back(run.account.tenant_id, run.call.options.cache.namespace, answer)
+                return entry
         return await self._flights.join(run, answer.flight) if answer.HasField("flight") else None
+
+    async def _followed(self, run: CallRun, key: LocalKey | None) -> LocalLanding | None:
+        """What came of an equal call at this edge; None: this one asks, and others may wait for it."""
+        if key is None:
+            return None
+        for _ in range(self._local.leaders_max):
+            flight = self._local.find(key)
+            if flight is None:
+                run.local_flight = self._local.lead(key)
+                return None
+            landing = await self._local.wait(flight, self._flights.wait_s(run))
+            if not landing.again:
+                return landing
+        return None
+
+    def _local_key(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> LocalKey | None:
+        if not self._flights.wanted(run):
+            return None
+        return local_key(tenant_id, run.call.options.cache.namespace, request)
 
     def _started(self, run: CallRun) -> EarlyLookup | None:
         tenant_id = self._tenants.find(run.call.principal)
         if tenant_id is None or self._circuit.open or not wants_cache(self._config, run):
             return None
         chat = run.call.request
+        key = self._local_key(run, chat, tenant_id)
+        if key is not None and self._local.find(key) is not None:
+            return None  # its answer is on the way
         try:
             task = self._lookups.start(self._ask(self._lookup(run, chat, tenant_id)), "lookup")
         except MeshError:  # too many: it is done in its turn
             return None
-        return EarlyLookup(tenant_id, chat, task)
+        return EarlyLookup(tenant_id, chat, task, None if key is None else self._local.lead(key))
 
     def _drop(self, run: CallRun, early: EarlyLookup) -> None:
         """Nobody wants the answer; if the cache waits for this call to make one, it is told not to."""
@@ -107,17 +183,19 @@ class CacheStep:
 
         def dropped(task: "asyncio.Task[pb.LookupEntryResponse | None]") -> None:
             answer = None if task.cancelled() or task.exception() is not None else task.result()
-            if answer is not None and answer.flight.role == pb.FLIGHT_ROLE_LEADER:
-                self._flights.give_back(
-                    pb.FlightClaim(
-                        tenant_id=early.tenant_id,
-                        cache_key=answer.cache_key,
-                        namespace=namespace,
-                        token=answer.flight.token,
-                    )
-                )
+            if answer is not None:
+                self._give_back(early.tenant_id, namespace, answer)
 
         early.task.add_done_callback(dropped)
+
+    def _give_back(self, tenant_id: str, namespace: str, answer: pb.LookupEntryResponse) -> None:
+        """The claim of a call that makes no answer, if it has one."""
+        token = answer.flight.token
+        if answer.flight.role == pb.FLIGHT_ROLE_LEADER:
+            claim = pb.FlightClaim(
+                tenant_id=tenant_id, cache_key=answer.cache_key, namespace=namespace, token=token
+            )
+            self._flights.give_back(claim)
 
     def _lookup(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> pb.LookupEntryRequest:
         options = run.call.options.cache
@@ -161,12 +239,20 @@ class CacheStep:
         )
         if run.call.options.cache.ttl_s is not None:
             request.ttl.FromNanoseconds(int(run.call.options.cache.ttl_s * 1e9))
+        self._meanings.store(run, request)
+        flight = run.local_flight
         try:
-            self._stores.add(request)
+            self._stores.add(request, partial(self._stored, flight, run.cache_key, entry))
         except MeshError as error:
             log.info("answer not stored", error=error.reason)
+            self._local.land(flight, ALONE)
         else:
             self._flights.landed(run)
+            if flight is not None:
+                flight.stored_later = True
+
+    def _stored(self, flight: LocalFlight | None, cache_key: str, entry: pb.Entry, stored: bool) -> None:
+        self._local.land(flight, LocalLanding(entry, cache_key) if stored else ALONE)
 
 
 def wants_cache(config: CacheConfig, run: CallRun) -> bool:

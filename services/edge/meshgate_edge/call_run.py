@@ -1,12 +1,14 @@
 """The state of one call on its way through the pipeline."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.price import Cost
 from meshgate_edge.call import CallInfo, ChatCall
 from meshgate_edge.cost import has_room
+from meshgate_edge.local_flight import LocalFlight
 from meshgate_edge.rate_limits import limits_of
 from meshgate_edge.token_families import OPENAI, Family, family_of
 from meshgate_edge.tokens import TokenCounter
@@ -16,6 +18,7 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 CHOICES_MAX = 1_000
+TIGHT = 16  # less than so many holds are left of the budget
 
 
 @dataclass(slots=True)
@@ -42,12 +45,18 @@ class CallRun:
     chunks: ChunkAccumulator | None = None  # of a stream under way
     cache_key: str = ""
     question: cache_pb.Question | None = None  # what the cache needs to offer the answer to others
+    vector: "asyncio.Task[cache_pb.Vector | None] | None" = None  # the question's, on its way from a model
     flight_token: str = ""  # set while others wait for this call's answer
+    local_flight: LocalFlight | None = None  # the same, of others at this edge
     usage: chat_pb.Usage | None = None  # as the provider reported it at the end of a stream
     first_usage: chat_pb.Usage | None = None  # the same, as far as it was reported with the first chunks
     response_id: str = ""  # the answer's, as the client sees it
     family: Family = OPENAI  # of the model that answers
     legs: Sequence[router_pb.Leg] = ()  # further provider calls that have to be paid
+    covers_model_only: bool = False  # other models have to be paid for before they are called (fallbacks.py)
+    covered_models: list[str] = field(default_factory=list)  # those that are
+    fallbacks_refused: set[str] = field(default_factory=set)
+    resume: str = ""  # with which the router goes on
 
     def served(self, served_by: router_pb.ServedBy) -> None:
         """Notes which deployment answered."""
@@ -65,10 +74,14 @@ class CallRun:
 
     def prompt_tokens_as_served(self, counter: TokenCounter) -> int:
         """The prompt, counted for the model group that was asked for, as the model that answers counts it."""
+        return self.prompt_tokens_for(counter, self.family)
+
+    def prompt_tokens_for(self, counter: TokenCounter, family: Family) -> int:
+        """The same for any family."""
         counted_for = counter.group(self.call.request.model)
-        if counted_for.permille == self.family.permille:
+        if counted_for.permille == family.permille:
             return self.prompt_tokens
-        return -(-self.prompt_tokens * self.family.permille // counted_for.permille)
+        return -(-self.prompt_tokens * family.permille // counted_for.permille)
 
     def failed_at(self, metadata: Mapping[str, str]) -> None:
         """Notes which deployment failed last, as far as the router's error tells."""
@@ -101,6 +114,7 @@ class CallRun:
         self.covered_output_tokens = answer.covered_output_tokens
         self.held_usd_nanos = answer.held_usd_nanos
         self.prices = answer.prices
+        self.covers_model_only = answer.covers_model_only
         info = self.info
         info.limits = limits_of(answer.limits)
         if answer.HasField("remaining_budget_usd_nanos"):
@@ -110,6 +124,21 @@ class CallRun:
         info.key_spend_usd_nanos = account.spend_usd_nanos
         if account.HasField("max_budget_usd_nanos"):
             info.key_max_budget_usd_nanos = account.max_budget_usd_nanos
+
+    def covers_now(self, model: str, answer: ledger_pb.TopUpSpendResponse) -> None:
+        """Notes that the hold was raised for another model that may answer."""
+        more = max(0, answer.held_usd_nanos - self.held_usd_nanos)
+        self.model, self.prices = model, ()
+        self.covered_output_tokens = answer.covered_output_tokens
+        self.held_usd_nanos += more
+        if self.info.remaining_budget_usd_nanos is not None:
+            self.info.remaining_budget_usd_nanos = max(0, self.info.remaining_budget_usd_nanos - more)
+
+    @property
+    def is_near_budget_end(self) -> bool:
+        """Whether a few more calls like this one use the budget up."""
+        left = self.info.remaining_budget_usd_nanos
+        return left is not None and self.held_usd_nanos > 0 and left < TIGHT * self.held_usd_nanos
 
     @property
     def has_room(self) -> bool:

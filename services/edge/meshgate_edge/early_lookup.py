@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshgate_edge.call import Principal
+from meshgate_edge.local_flight import LocalFlight
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
@@ -18,11 +19,12 @@ TENANTS_MAX: Final = 10_000
 
 @dataclass(slots=True)
 class EarlyLookup:
-    """Under way, or done. `used`: by the call."""
+    """Under way, or done. `flight`: others at this edge wait for it. `used`: by the call."""
 
     tenant_id: str
     chat: chat_pb.ChatRequest
     task: "asyncio.Task[pb.LookupEntryResponse | None]"
+    flight: LocalFlight | None = None
     used: bool = False
 
 

@@ -70,7 +70,14 @@ class Flights:
             return False
         if run.call.request.stream and not config.single_flight_streams:
             return False
-        return self._wait_s(run) >= self._rules.wait_s_min
+        return self.wait_s(run) >= self._rules.wait_s_min
+
+    def wait_s(self, run: CallRun) -> float:
+        """Half of what the call has at most: the other half is for making the answer after all."""
+        limits = [self._rules.wait_s_max * 2]
+        left_s, timeout_s = remaining_s(), run.call.options.timeout_s
+        limits += [each for each in (left_s, timeout_s) if each is not None]
+        return min(limits) / 2
 
     @contextmanager
     def open(self, run: CallRun) -> Iterator[None]:
@@ -112,7 +119,7 @@ class Flights:
                 log.info("claims not renewed", count=len(self._held), error=error.reason)
 
     async def _follow(self, run: CallRun) -> pb.Entry | None:
-        end_s = self._clock.monotonic_s() + self._wait_s(run)
+        end_s = self._clock.monotonic_s() + self.wait_s(run)
         request = pb.AwaitEntryRequest(
             tenant_id=run.account.tenant_id,
             cache_key=run.cache_key,
@@ -160,10 +167,3 @@ class Flights:
                 await self._cache.end_flight(pb.EndFlightRequest(claim=claim))
         except MeshError as error:
             log.info("claim not given back: it ends with its lease", error=error.reason)
-
-    def _wait_s(self, run: CallRun) -> float:
-        """Half of what the call has at most: the other half is for making the answer after all."""
-        limits = [self._rules.wait_s_max * 2]
-        left_s, timeout_s = remaining_s(), run.call.options.timeout_s
-        limits += [each for each in (left_s, timeout_s) if each is not None]
-        return min(limits) / 2

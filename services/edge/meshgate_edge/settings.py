@@ -26,6 +26,7 @@ class EdgeSettings(ServiceSettings):
 
     request_timeout_s: float = Field(600.0, gt=0, le=86_400)
     lookup_timeout_s: float = Field(0.050, gt=0, le=5)  # what a call waits for the cache, at most
+    embedding_timeout_s: float = Field(0.3, gt=0, le=30)  # the same, for the vector of its question
     settlements_max: int = Field(20_000, ge=1)  # settlements under way at once
     stores_max: int = Field(1_000, ge=1)  # cache stores under way at once
     # Where closings wait that the ledger could not be told (spool.py); of all edges of one machine, on a disk

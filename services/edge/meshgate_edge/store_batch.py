@@ -5,6 +5,7 @@ waits is bounded by number and bytes, and what does not fit is not stored.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ LOST_REASONS: Final = frozenset({"CONNECTION_LOST", "SERVICE_UNREACHABLE"})
 class _Waiting:
     request: pb.StoreEntryRequest
     size_bytes: int
+    done: Callable[[bool], None]
 
 
 class StoreBatch:
@@ -45,27 +47,31 @@ class StoreBatch:
         self._waiting_bytes = 0
         self._running = False
 
-    def add(self, request: pb.StoreEntryRequest) -> None:
-        """Starts storing. Raises RESOURCE_EXHAUSTED/TASK_LIMIT when too much waits."""
+    def add(self, request: pb.StoreEntryRequest, done: Callable[[bool], None] = lambda _: None) -> None:
+        """Starts storing. `done` is told once whether the cache has the answer, unless this raises
+        RESOURCE_EXHAUSTED/TASK_LIMIT: too much waits."""
         size_bytes = request.ByteSize()
         if len(self._waiting) >= self._waiting_max or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "TASK_LIMIT", "too many answers wait to be stored")
         if not self._running:
             self._tasks.start(self._run(), "store")
             self._running = True
-        self._waiting.append(_Waiting(request, size_bytes))
+        self._waiting.append(_Waiting(request, size_bytes, done))
         self._waiting_bytes += size_bytes
 
     async def _run(self) -> None:
         """Sends until nothing waits."""
         try:
             while self._waiting:
-                await self._send(self._batch())
+                batch = self._batch()
+                stored = await self._send([each.request for each in batch])
+                for each, is_stored in zip(batch, stored, strict=True):
+                    each.done(is_stored)
         finally:
             self._running = False
 
-    def _batch(self) -> list[pb.StoreEntryRequest]:
-        batch: list[pb.StoreEntryRequest] = []
+    def _batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
         size_bytes = 0
         while self._waiting and len(batch) < BATCH_MAX:
             size_bytes += self._waiting[0].size_bytes
@@ -73,17 +79,21 @@ class StoreBatch:
                 break
             taken = self._waiting.popleft()
             self._waiting_bytes -= taken.size_bytes
-            batch.append(taken.request)
+            batch.append(taken)
         return batch
 
-    async def _send(self, batch: list[pb.StoreEntryRequest]) -> None:
+    async def _send(self, batch: list[pb.StoreEntryRequest]) -> list[bool]:
+        """Which of them the cache has now."""
         request = pb.StoreEntriesRequest(stores=batch)
         for left in reversed(range(ATTEMPTS_MAX)):
             try:
                 with detached_scope(self._timeout_s):
-                    await self._cache.store_entries(request)
+                    answer = await self._cache.store_entries(request)
             except MeshError as error:
                 if left and error.reason in LOST_REASONS:
                     continue
                 log.info("answers not stored", count=len(batch), error=error.reason)
-            return
+                break
+            if len(answer.results) == len(batch):
+                return [result.stored for result in answer.results]
+        return [False] * len(batch)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +17,7 @@ from meshgate_edge.circuit import DEFAULT_RULES, Circuit
 from meshgate_edge.clients import HopLimits
 from meshgate_edge.early_lookup import TenantMemory
 from meshgate_edge.flight import Flights
+from meshgate_edge.local_flight import LocalFlights
 from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
@@ -71,6 +73,16 @@ class ClaimedCache(SilentCache):
         return call
 
 
+class NoMeanings:
+    """Implements cache_step.Meanings: the cache has all vectors itself."""
+
+    async def look_up(self, run: CallRun, answer: pb.LookupEntryResponse) -> pb.Entry | None:
+        raise AssertionError("no vector is wanted")
+
+    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> None:
+        pass
+
+
 def cache_step(cache: SilentCache, clock: ManualClock, tasks: TaskOwner) -> CacheStep:
     client, config = CacheServiceClient(cache), CacheConfig(enabled=True)
     parts = CacheParts(
@@ -80,12 +92,16 @@ def cache_step(cache: SilentCache, clock: ManualClock, tasks: TaskOwner) -> Cach
         StoreBatch(client, tasks, timeout_s=1.0, waiting_max=10),
         tasks,
         TenantMemory(),
+        NoMeanings(),
+        LocalFlights(),
     )
     return CacheStep(parts, config, HopLimits().lookup_s)
 
 
-def run_of(tenant_id: str = "") -> CallRun:
-    call = ChatCall("id", Principal("open"), chat.ChatRequest(model="m"))
+def run_of(tenant_id: str = "", text: str = "") -> CallRun:
+    """Of a text that nobody else asks, unless one is given."""
+    request = chat.ChatRequest(model="m", messages=[chat.Message(role="user", text=text or uuid4().hex)])
+    call = ChatCall("id", Principal("open"), request)
     return CallRun(call, CallInfo("id", "m"), 1, 0, 0.0, ledger_pb.Account(tenant_id=tenant_id))
 
 
