@@ -7,6 +7,7 @@ import sys
 from bench.compare import compare
 from bench.profile import profile
 from bench.run import run
+from bench.sizes import SIZES, Sizing, sizes
 from bench.soak import soak
 from bench.streams import STREAMS, Streaming, streams
 
@@ -31,12 +32,19 @@ def main() -> int:
     streaming.add_argument("--streams", type=int, default=STREAMS)
     streaming.add_argument("--minutes", type=float, default=0.0, help="default: 5")
     streaming.add_argument("--gap-ms", type=float, default=0.0, help="between chunks; default: found")
+    sizing = commands.add_parser("sizes", help="cost by number of keys, cache entries, ledger entries")
+    sizing.add_argument("--quick", action="store_true", help="the smallest and 100,000, one round")
+    sizing.add_argument("--only", nargs="*", choices=tuple(SIZES), default=tuple(SIZES), help="which of them")
+    sizing.add_argument("--most", type=int, default=0, help="no size above this; default: ten million")
+    sizing.add_argument("--rounds", type=int, default=0, help="default: 3")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that what was started is ended, too
     if asked.command == "run":
         return run(quick=asked.quick, only=asked.only)
     if asked.command == "compare":
         return compare(asked.base, quick=asked.quick)
+    if asked.command == "sizes":
+        return sizes(Sizing(asked.only, asked.most, asked.rounds), quick=asked.quick)
     if asked.command == "streams":
         asking = Streaming(asked.streams, asked.minutes * 60, int(asked.gap_ms * 1e3))
         return streams(asking, quick=asked.quick)

@@ -18,9 +18,10 @@ from bench.peers import model_list
 from bench.prompts import Target
 from bench.provider import Answer
 from bench.running import answers, free_port, listens, running
-from bench.subject import MODELS, REDIS, Place, Subject
+from bench.subject import ALL_LOADS, MODELS, REDIS, Place, Subject
 
 MASTER_KEY = "sk-bench-master-key"
+FEW_LOADS = frozenset({"rate50"})
 BUDGET_USD = 1_000_000.0
 
 
@@ -35,7 +36,7 @@ class Variant:
     python: Path
     version: str
     redis: bool = True
-    whole: bool = True
+    loads: frozenset[str] = ALL_LOADS
     environment: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Answer] = field(default_factory=lambda: MODELS)
     settings: str = ""
@@ -48,7 +49,7 @@ class Variant:
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_TRACES_SAMPLER_ARG": str(ratio),
         }
-        return replace(self, name=name, whole=False, environment={**self.environment, **told})
+        return replace(self, name=name, loads=FEW_LOADS, environment={**self.environment, **told})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def mesh(place: Place, variant: Variant, prepare: Callable[[Path], None] | None 
             Target(running_mesh.port, model="bench-paced", key=running_mesh.key),
             running_mesh.roots,
             variant.version,
-            whole=variant.whole,
+            loads=variant.loads,
             has_cache=True,
             lookups=(lambda: _lookups(redis_port)) if variant.redis else None,
             start_s=running_mesh.start_s,

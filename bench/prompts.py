@@ -7,17 +7,23 @@ from dataclasses import dataclass
 MARK_DIGITS = 12
 EMBEDDINGS = "/v1/embeddings"
 _MARK = "#" * MARK_DIGITS
+KEY_MARK = "@" * MARK_DIGITS  # in Target.key: the number of a key
+KEY_STRIDE = 7_919  # a prime: one request after the other has another key, far away
 _WORDS = "The quick brown fox jumps over the lazy dog while seven wizards brew tea. "
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go. `key`: a bearer token, or empty. `path`: of the chat endpoint."""
+    """Where requests go. `key`: a bearer token, or empty. `path`: of the chat endpoint.
+
+    `keys`: how many keys there are; more than 0: `key` has KEY_MARK, and requests take turns with them all.
+    """
 
     port: int
     path: str = "/v1/chat/completions"
     model: str = "bench"
     key: str = ""
+    keys: int = 0
 
 
 def prompt(size_bytes: int) -> str:
@@ -45,8 +51,11 @@ def requests(
     if stream:
         fields["stream"] = True
     body = json.dumps(fields, separators=(",", ":")).encode()
-    before, after = (_head(target, len(body)) + body).split(_MARK.encode())
+    head = _head(target, len(body))
+    before, after = body.split(_MARK.encode())
     number = first
     while True:
-        yield before + b"%0*d" % (MARK_DIGITS, number) + after
+        key = b"%0*d" % (MARK_DIGITS, number * KEY_STRIDE % target.keys) if target.keys else b""
+        mine = head.replace(KEY_MARK.encode(), key) if key else head
+        yield mine + before + b"%0*d" % (MARK_DIGITS, number) + after
         number += 0 if same else 1

@@ -24,7 +24,7 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
         "commit": commit(),
         "machine": machine(),
         "noise": dict(noise),
-        "subjects": {subject: _result(result) for subject, result in results.items()},
+        "subjects": {subject: result_record(result) for subject, result in results.items()},
     }
     data, picture = folder / f"{name}.json", folder / f"{name}.svg"
     data.write_text(json.dumps(record, indent=1) + "\n")
@@ -48,7 +48,8 @@ def write_alone(name: str, content: Mapping[str, Any], verdicts: Sequence[Verdic
     return path
 
 
-def _result(result: Result) -> dict[str, Any]:
+def result_record(result: Result) -> dict[str, Any]:
+    """For JSON."""
     kept = asdict(replace(result, failures=Counter()))
     kept["failures"] = dict(result.failures)
     kept["figures"] = {

@@ -34,7 +34,7 @@ CALIBRATIONS_MAX = 6
 CALIBRATION_S, SETTLE_S = 5.0, 2.0
 FIRST_GAP_US, GAP_US_MIN, GAP_US_MAX = 1_000_000, 20_000, 8_000_000
 LENGTHS = (20, 40, 60, 80, 100, 120, 140, 160)  # chunks: streams of one length would stay in step
-START_S = 5.0  # over which the first streams begin
+START_S = 5.0  # over which the first 500 streams begin
 SLICE_S, QUICK_SLICE_S = 60.0, 10.0
 DRAIN_GRACE_S = 60.0  # beyond what the longest stream takes
 
@@ -121,8 +121,8 @@ class StreamRun:
         self._told_pace(self._fixed_gap_us or FIRST_GAP_US)
         async with asyncio.TaskGroup() as clients:
             for number in range(self._count):
-                clients.create_task(self._client(number * START_S / self._count))
-            await asyncio.sleep(START_S)
+                clients.create_task(self._client(number * START_S / STREAMS))
+            await asyncio.sleep(self._count * START_S / STREAMS)
             found = Measured(0, [] if self._fixed_gap_us else await self._calibrate())
             found.gap_us = self._gap_us
             await self._measure(found, seconds)

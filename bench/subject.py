@@ -11,11 +11,12 @@ PLAIN = Answer()
 PACED = Answer(delay_us=5_000, gap_us=10_000)
 MODELS = {"bench": PLAIN, "bench-paced": PACED}  # the name a client asks for -> how the provider answers
 REDIS = "redis"
+ALL_LOADS = frozenset({"rate50", "rate200", "hit", "streams", "sweep"})
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`roots`: name -> process id, as they are now. `whole`: all figures; else saturation alone.
+    """`roots`: name -> process id, as they are now. `loads`: what is asked of it besides saturation.
 
     `lookups`: how often its cache has been asked so far, as the cache's store counts; None: not known.
     """
@@ -25,7 +26,7 @@ class Subject:
     paced: Target
     roots: Callable[[], Mapping[str, int]]
     version: str
-    whole: bool = True
+    loads: frozenset[str] = ALL_LOADS
     has_cache: bool = False
     lookups: Callable[[], int] | None = None
     start_s: Mapping[str, float] = field(default_factory=dict)

@@ -47,7 +47,7 @@ def table(results: Mapping[str, Result]) -> str:
     """One row for each figure, one column for each subject."""
     rows = [["", *results]]
     rows += [
-        [title, *(_cell(one.figures.get(figure)) for one in results.values())]
+        [title, *(cell(one.figures.get(figure)) for one in results.values())]
         for title, figure in ROWS
         if any(figure in one.figures for one in results.values())
     ]
@@ -57,7 +57,7 @@ def table(results: Mapping[str, Result]) -> str:
         ["answered", *(str(one.answered) for one in results.values())],
         ["failed", *(str(one.failures.total()) for one in results.values())],
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def cpu_by_process(results: Mapping[str, Result], name: str) -> str:
@@ -74,7 +74,7 @@ def cpu_by_process(results: Mapping[str, Result], name: str) -> str:
     totals = [_plain(result.figures.get(f"{load}_cpu_us")) for load, _ in columns]
     sums = (_sum(result.memory_idle, 0), _sum(result.memory_after, 0), _sum(result.memory_after, 1))
     rows.append(["total", *totals, *(f"{size / 2**20:.0f}" for size in sums)])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def ratios(results: Mapping[str, Result], ours: str, others: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def ratios(results: Mapping[str, Result], ours: str, others: Sequence[str]) -> s
     rows.append(
         ["CPU/chunk", *(f"{mine_chunk / one.median:.2f}" if one and one.median else "-" for one in chunks)]
     )
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def changes(base: Mapping[str, Spread], now: Mapping[str, Spread], noticed: float) -> list[str]:
@@ -106,7 +106,8 @@ def changes(base: Mapping[str, Spread], now: Mapping[str, Spread], noticed: floa
     return told
 
 
-def _cell(spread: Spread | None) -> str:
+def cell(spread: Spread | None) -> str:
+    """The median; of several turns, with (minimum maximum)."""
     if spread is None:
         return "-"
     if len(spread.turns) == 1:
@@ -132,7 +133,8 @@ def _sum(memory: Mapping[str, tuple[int, int]], place: int) -> int:
     return sum(sizes[place] for sizes in memory.values())
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, all others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -78,13 +78,12 @@ class TurnRunner:
         await asyncio.sleep(SETTLE_S)
         await self._idle(subject, turn)
         await self._saturation(subject, turn)
-        if not subject.whole:
-            return turn
         await self._rates(subject, turn)
-        if subject.has_cache:
+        if subject.has_cache and "hit" in subject.loads:
             await self._hit(subject, turn)
-        await self._streams(subject, turn)
-        if sweep and seconds.sweep:
+        if "streams" in subject.loads:
+            await self._streams(subject, turn)
+        if sweep and seconds.sweep and "sweep" in subject.loads:
             await self._sweep(subject, turn)
         return turn
 
@@ -107,7 +106,7 @@ class TurnRunner:
 
     async def _rates(self, subject: Subject, turn: Turn) -> None:
         for rate in RATES_PER_S:
-            if turn.figures["saturation_per_s"] < rate * ROOM:
+            if f"rate{rate}" not in subject.loads or turn.figures["saturation_per_s"] < rate * ROOM:
                 continue
             async with self._cpu(subject, turn, f"rate{rate}") as counted:
                 sample = await open_loop(self._load(subject.plain), rate, self._durations.rates)
