@@ -15,6 +15,7 @@ from meshgate_cache.semantic.vocabulary import listed
 
 OPEN: Final = frozenset({"open"})
 YES_NO: Final = frozenset({"yes/no"})
+_PASSIVE = re.compile(r"\b(?:who|what) (?:is|are|was|were|has been|have been) (?:\w+ )?by (?!who|what|which)")
 _SENTENCE = re.compile(r"(?<=[?.!])\s+(?=\S*\w)")
 
 
@@ -135,8 +136,10 @@ def alike(a: frozenset[str], b: frozenset[str]) -> bool:
 
 
 def asks_for_the_doer(text: str) -> bool | None:
-    """True for "who calls her", False for "who does she call", None for what is neither."""
+    """True for "who calls her", False for "who does she call" and "who is called by her", else None."""
     words = re.findall(r"[a-z]+", text)
+    if _PASSIVE.search(text):
+        return False
     after = next(
         (words[at + 1] for at, word in enumerate(words[:-1]) if word in ("who", "whom", "what")), None
     )

@@ -39,6 +39,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"which (?:person|artist|author|writer|actor|scientist)": "who",
     r"free of charge": "free",
     r"how come": "why",
+    r"switch(?= (?:[\w']+ ){0,3}(?:on|off)\b)": "turn",
     r"(?:fail|fails|failed|failing|refuse|refuses|refused|refusing|forget|forgets|forgot|neglect|neglects"
     r"|neglected|decline|declines|declined|omit|omits|omitted) to": "not",
     r"(?:keep|keeps|kept|keeping|stop|stops|stopped|stopping|prevent|prevents|prevented|preventing)"

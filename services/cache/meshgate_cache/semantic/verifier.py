@@ -119,7 +119,7 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
         (not asking.alike(a.question, b.question), Difference.QUESTION),
         (("perform" in a.words) != ("perform" in b.words), Difference.ORDER),  # what does it do?
         (_order_differs(a, b), Difference.ORDER),
-        (not (left or right) and {a.doer, b.doer} == {True, False}, Difference.ORDER),
+        (_doers_differ(a, b, reworded=bool(left or right)), Difference.ORDER),
         (
             _small_word_exchanged(a.tokens, b.tokens) or _one_link_more(a.tokens, b.tokens),
             Difference.SMALL_WORD,
@@ -257,6 +257,11 @@ def _persons_differ(a: Facts, b: Facts, *, reworded: bool) -> bool:
 def _roles_differ(a: Facts, b: Facts) -> bool:
     """The same persons in another order: do I owe you, do you owe me."""
     return a.persons != b.persons and len(a.persons) > 1 and sorted(a.persons) == sorted(b.persons)
+
+
+def _doers_differ(a: Facts, b: Facts, *, reworded: bool) -> bool:
+    """One asks who does it, the other to whom it is done; reworded, only a passive is told for sure."""
+    return {a.doer, b.doer} == {True, False} and (not reworded or "by" in a.links ^ b.links)
 
 
 def _cases_differ(a: Facts, b: Facts) -> bool:
