@@ -1,1 +1,1 @@
-"""Answers to questions that mean the same. The service does not call this yet."""
+"""Answers to questions that mean the same."""
