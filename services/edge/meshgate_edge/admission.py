@@ -60,7 +60,8 @@ class Admission:
             self._outage.ask()
             answer, attempts = await self._ask(request)
         except MeshError as error:
-            return await self._outage.answer(caller, request, error), RESERVE_ATTEMPTS_MAX
+            answer = await self._outage.answer(caller, request, error, run.call.call_type)
+            return answer, RESERVE_ATTEMPTS_MAX
         self._outage.decided(caller, request, answer)
         return answer, attempts
 

@@ -30,6 +30,8 @@ def provider_was_called(run: CallRun, error: BaseException | None) -> bool:
     """False when it is certain that no provider was called: then the hold is released, not billed."""
     if not run.asked:
         return False
+    if run.legs:
+        return True
     if run.first_token_ns is not None or not isinstance(error, MeshError):
         return True
     return error.reason not in NOT_SENT_REASONS and error.metadata.get("upstream_calls") != "0"
@@ -86,6 +88,20 @@ def spend_legs(run: CallRun, counter: TokenCounter) -> list[pb.SpendLeg]:
     return [_spend_leg(leg, run, counter) for leg in run.legs[:LEGS_MAX]]
 
 
+def add_broken_legs(usage: chat_pb.Usage, legs: Sequence[pb.SpendLeg]) -> None:
+    """What a client is told of an answer that was continued elsewhere: the prompt of the first call, which is
+    its own, and all of the answer's tokens, as they are billed. The ledger has each call for itself."""
+    broken = [leg.tokens for leg in legs if leg.reason == STREAM_BROKEN]
+    if not broken:
+        return
+    usage.prompt_tokens = broken[0].prompt_tokens
+    usage.completion_tokens += sum(tokens.completion_tokens for tokens in broken)
+    usage.total_tokens = usage.prompt_tokens + usage.completion_tokens
+    usage.ClearField("prompt_tokens_details")
+    if broken[0].cached_tokens:
+        usage.prompt_tokens_details.cached_tokens = broken[0].cached_tokens
+
+
 def settle_request(
     run: CallRun,
     outcome: "pb.Outcome.ValueType",
@@ -137,15 +153,15 @@ def _audio_tokens(extra_json: bytes) -> int:
 
 
 def _counted(run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse) -> pb.TokenCounts:
-    """What was received of the answer, less what others had sent of it before their streams broke."""
+    """What was received of the answer, less what others had sent of it before their streams broke: that is
+    part of the prompt of who went on."""
     sent = counter.answer(response, run.family)
-    if sent:
-        sent -= sum(
-            counter.text(leg.received_text, run.family) for leg in run.legs if leg.reason == STREAM_BROKEN
-        )
-    sent = max(0, sent)
+    others = sum(
+        counter.text(leg.received_text, run.family) for leg in run.legs if leg.reason == STREAM_BROKEN
+    )
+    sent = max(0, sent - others)
     return pb.TokenCounts(
-        prompt_tokens=run.prompt_tokens_as_served(counter),
+        prompt_tokens=run.prompt_tokens_as_served(counter) + others,
         completion_tokens=sent,
         reasoning_tokens=min(sent, counter.reasoning(response, run.family)),
     )

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import MeshError
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
 from meshgate_edge.call import CallInfo, CallOptions, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.embedding_step import EmbeddingStep, Looked
+from meshgate_edge.fallbacks import Fallbacks
 from meshgate_edge.pipeline import route_options
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.embeddings.v1 import embeddings_pb2 as pb
@@ -55,6 +57,7 @@ class EmbeddingSteps:
     admission: Admission
     cache: EmbeddingStep
     router: RouterServiceClient
+    fallbacks: Fallbacks
 
 
 class EmbeddingsPipeline:
@@ -96,15 +99,23 @@ class EmbeddingsPipeline:
         run.asked = True
         legs = run.legs
         asked_s = self._clock.monotonic_s()
-        answer = await self._steps.router.create_embeddings(
-            router_pb.CreateEmbeddingsRequest(
-                request_id=run.call.call_id, embeddings=wanted, options=route_options(run)
-            )
-        )
+        answer = await self._routed(run, wanted)
         run.info.provider_duration_s += self._clock.monotonic_s() - asked_s
         run.served(answer.served_by)
         run.legs = [*legs, *run.legs]
         return answer.response
+
+    async def _routed(self, run: CallRun, wanted: pb.EmbeddingsRequest) -> router_pb.CreateEmbeddingsResponse:
+        """The router's answer, of the model or of a fallback that is paid for."""
+        told: MeshError | None = None
+        while True:
+            request = router_pb.CreateEmbeddingsRequest(
+                request_id=run.call.call_id, embeddings=wanted, options=route_options(run)
+            )
+            try:
+                return await self._steps.router.create_embeddings(request)
+            except MeshError as error:
+                told = await self._steps.fallbacks.cover(run, error, told)
 
     async def _hit(self, run: CallRun, looked: Looked) -> Embedded:
         """All of them were known: it costs nothing, and the ledger hears of it."""

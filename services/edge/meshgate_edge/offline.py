@@ -94,10 +94,11 @@ class Outage:
             self._memory.refused(principal)
 
     async def answer(
-        self, principal: Principal, request: pb.ReserveSpendRequest, error: MeshError
+        self, principal: Principal, request: pb.ReserveSpendRequest, error: MeshError, call_type: str
     ) -> pb.ReserveSpendResponse:
-        """In the ledger's place, when it did not answer. Raises what the client is to be told: `error`
-        itself, or UNAVAILABLE/LEDGER_UNAVAILABLE when it is certain that nothing is held."""
+        """In the ledger's place, when it did not answer. `call_type`: as its settlement will say. Raises what
+        the client is to be told: `error` itself, or UNAVAILABLE/LEDGER_UNAVAILABLE when it is certain that
+        nothing is held."""
         if error.reason != "LEDGER_UNAVAILABLE":
             self._circuit.ended(None if error.reason in OURS else error)
         if error.code not in AWAY_CODES or error.reason in OURS:
@@ -111,7 +112,7 @@ class Outage:
             raise refusal
         if not route_allowed(known.account.allowed_routes, request.route):
             raise refusal
-        await self._spool.intend(self._estimate(request, model))
+        await self._spool.intend(self._estimate(request, model, call_type))
         log.info("a call goes on without the ledger", request_id=request.request_id, reason=error.reason)
         return pb.ReserveSpendResponse(
             decision=pb.DECISION_GRANTED,
@@ -132,7 +133,7 @@ class Outage:
         hashes = {request.principal.key_hash, *(sha256(name.encode()).hexdigest() for name in names)}
         return not hashes.isdisjoint(self._rules.blocked)
 
-    def _estimate(self, request: pb.ReserveSpendRequest, model: str) -> pb.SettleSpendRequest:
+    def _estimate(self, request: pb.ReserveSpendRequest, model: str, call_type: str) -> pb.SettleSpendRequest:
         output_tokens = self._rules.default_output_tokens
         if request.HasField("max_output_tokens"):
             output_tokens = request.max_output_tokens
@@ -150,6 +151,7 @@ class Outage:
             end_user=request.end_user,
             tags=request.tags,
             offline=True,
+            call_type=call_type,
         )
         estimate.start_time.FromNanoseconds(self._clock.now_ns())
         estimate.end_time.CopyFrom(estimate.start_time)

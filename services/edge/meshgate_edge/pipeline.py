@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.chat.replay import chunks_of, usage_chunk
 from meshgate_chassis.clock import Clock
+from meshgate_chassis.errors import MeshError
 from meshgate_edge.accounts import Accounts
 from meshgate_edge.admission import Admission
-from meshgate_edge.bill import tokens_of_usage
+from meshgate_edge.bill import add_broken_legs, spend_legs, tokens_of_usage
 from meshgate_edge.cache_step import CacheStep
 from meshgate_edge.call import ChatCall, Chunks, Completed, Ended, Started, StreamEvent
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.compression_step import CompressionStep
+from meshgate_edge.fallbacks import Fallbacks
 from meshgate_edge.routed import RoutedStream
 from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
@@ -36,6 +38,7 @@ class Steps:
     compression: CompressionStep
     router: RouterServiceClient
     top_ups: TopUps
+    fallbacks: Fallbacks
 
 
 class Pipeline:
@@ -57,8 +60,7 @@ class Pipeline:
             request = await self._steps.compression.compress(run, request)
             run.asked = True
             asked_s = self._clock.monotonic_s()
-            ask = self._gathered if self._steps.top_ups.is_tight(run) else self._answered
-            response = await ask(run, request)
+            response = await self._asked(run, request)
             run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             await self._settle(run, response)
             self._steps.cache.store(run, response)
@@ -80,9 +82,15 @@ class Pipeline:
             run.asked = True
             run.chunks = ChunkAccumulator()
             asked_s = self._clock.monotonic_s()
-            async with aclosing(self._routed(run, request)) as events:
-                async for event in events:
-                    yield event
+            told: MeshError | None = None
+            while True:
+                try:
+                    async with aclosing(self._routed(run, request)) as events:
+                        async for event in events:
+                            yield event
+                    break
+                except MeshError as error:
+                    told = await self._steps.fallbacks.cover(run, error, told)
             run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             response = run.chunks.response()
             await self._settle(run, response)
@@ -99,6 +107,16 @@ class Pipeline:
         renamed.CopyFrom(request)
         renamed.model = model
         return renamed
+
+    async def _asked(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+        """The whole answer of the model, or of a fallback that is paid for."""
+        told: MeshError | None = None
+        while True:
+            ask = self._gathered if self._steps.top_ups.is_tight(run) else self._answered
+            try:
+                return await ask(run, request)
+            except MeshError as error:
+                told = await self._steps.fallbacks.cover(run, error, told)
 
     async def _answered(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
         """The router's whole answer."""
@@ -148,6 +166,8 @@ class Pipeline:
             response.usage.total_tokens = tokens.prompt_tokens + tokens.completion_tokens
         elif not response.HasField("usage") and usage is not None:
             response.usage.CopyFrom(usage)
+        if run.legs:
+            add_broken_legs(response.usage, spend_legs(run, self._accounts.counter))
         await self._accounts.settle(run, ledger_pb.OUTCOME_SUCCESS, tokens, estimated=counted)
 
 
@@ -165,6 +185,11 @@ def route_options(run: CallRun) -> router_pb.RouteOptions:
         route.num_retries = options.num_retries
     if options.timeout_s is not None:
         route.timeout.FromNanoseconds(int(options.timeout_s * 1e9))
+    if run.covers_model_only:
+        route.covered_only = True
+        route.covered_models.extend(run.covered_models)
+        route.resume = run.resume
+        route.no_extra_calls = run.is_near_budget_end
     if run.info.remaining_budget_usd_nanos is not None:
         # What is held already may be spent as well.
         route.remaining_budget_usd_nanos = run.info.remaining_budget_usd_nanos + run.held_usd_nanos

@@ -67,7 +67,11 @@ class RoutedStream:
             run.first_usage = event.started.usage if event.started.HasField("usage") else None
             self._cover = self._top_ups.cover(run, self._counter)
             return True
-        if event.HasField("finished"):
+        if event.HasField("continued"):
+            run.served(event.continued.served_by)
+            run.first_usage = None
+            self._cover = self._top_ups.continued(run, self._counter, self._cover)
+        elif event.HasField("finished"):
             self._finished = True
             if event.finished.HasField("usage"):
                 run.usage = event.finished.usage

@@ -29,7 +29,6 @@ STEP_TOKENS_MIN: Final = 256
 STEP_TOKENS_MAX: Final = 4_096
 ATTEMPTS_MAX: Final = 4  # of a top-up that the answer waits for
 BACKOFF_FIRST_S: Final = 0.1
-TIGHT: Final = 16  # less than so many holds are left of the budget
 UNLIMITED: Final = 1 << 62
 # The hold is no more: it has expired and was charged as estimated, and the settlement will correct that.
 HOLD_GONE_REASONS: Final = frozenset({"HOLD_UNKNOWN", "ALREADY_SETTLED", "ALREADY_VOIDED"})
@@ -57,8 +56,7 @@ class TopUps:
     def is_tight(self, run: CallRun) -> bool:
         """True when a budget may end within the answer of a call that is not streamed. It is then streamed
         as far as the edge: only so can it end in time."""
-        left = run.info.remaining_budget_usd_nanos
-        if left is None or run.held_usd_nanos == 0 or left >= TIGHT * run.held_usd_nanos:
+        if not run.is_near_budget_end:
             return False
         most = run.max_output_tokens
         return most is None or run.covered_output_tokens < most * run.choice_count
@@ -75,6 +73,16 @@ class TopUps:
             return None
         return Cover(self, run, counter, allowed, repriced=as_reserved)
 
+    def continued(self, run: CallRun, counter: TokenCounter, cover: "Cover | None") -> "Cover | None":
+        """Of an answer that another deployment goes on with: the hold has to pay for its prompt as well,
+        which is the first one and what was sent."""
+        if run.info.remaining_budget_usd_nanos is None or run.held_usd_nanos == 0:
+            return cover
+        allowed = None if run.max_output_tokens is None else run.max_output_tokens * run.choice_count
+        after = Cover(self, run, counter, allowed, repriced=False)
+        after.goes_on(cover)
+        return after
+
 
 class Cover:
     """What the hold of one stream pays for. `allowed`: tokens beyond which its provider will not go; None:
@@ -90,8 +98,25 @@ class Cover:
         self._allowed = allowed
         self._covered = run.covered_output_tokens if repriced else 0
         self._used_permilles = run.family.answer_tokens * run.choice_count * 1_000
+        self._earlier_prompt_tokens = 0  # of calls that broke off
         self._asking: asyncio.Task[None] | None = None
         self._refused: MeshError | None = None  # by the latest answer
+
+    def goes_on(self, before: "Cover | None") -> None:
+        """Of what was sent until now; `before`: what watched it."""
+        run, earlier = self._run, 0
+        if before is not None:
+            self._used_permilles, earlier = before.used
+        elif run.chunks is not None:
+            counted = self._counter.answer(run.chunks.response(), run.family)
+            self._used_permilles = max(self._used_permilles, counted * 1_000)
+        sent = self._used_permilles // 1_000
+        self._earlier_prompt_tokens = earlier + run.prompt_tokens_as_served(self._counter) + sent
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """Thousandths of output tokens, and prompt tokens of calls that broke off."""
+        return self._used_permilles, self._earlier_prompt_tokens
 
     @property
     def refused(self) -> MeshError:
@@ -159,7 +184,7 @@ class Cover:
             deployment_id=info.deployment_id,
             provider=info.provider,
             upstream_model=info.upstream_model,
-            prompt_tokens=run.prompt_tokens_as_served(self._counter),
+            prompt_tokens=run.prompt_tokens_as_served(self._counter) + self._earlier_prompt_tokens,
             output_tokens=output_tokens,
         )
         task = self._asking = self._top_ups.tasks.start(self._top_up(request), "top-up")

@@ -53,7 +53,8 @@ class Subject:
     async def offline(
         self, principal: Principal = KEY, model: str = "gpt", error: MeshError | None = None, **more: object
     ) -> pb.ReserveSpendResponse:
-        return await self.outage.answer(principal, request(principal, model, **more), error or away())
+        asked = request(principal, model, **more)
+        return await self.outage.answer(principal, asked, error or away(), "aembedding")
 
     async def refused(self, principal: Principal = KEY, model: str = "gpt", **more: object) -> str:
         with pytest.raises(MeshError) as caught:
@@ -85,6 +86,7 @@ async def test_whom_the_ledger_admitted_goes_on_and_it_is_noted_first() -> None:
     noted = subject.spool.intents[0]
     assert (True, True, "EDGE_LOST") == (noted.offline, noted.estimated, noted.error_reason)
     assert (10, 100) == (noted.tokens.prompt_tokens, noted.tokens.completion_tokens)
+    assert "aembedding" == noted.call_type
 
 
 async def test_deny_refuses_everybody_with_a_clear_error() -> None:
