@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.machine import REPOSITORY, commit
 from bench.mesh import Variant, mesh, redis_program
-from bench.run import direct, measured, ours, show
+from bench.report import report
+from bench.run import direct, measured, ours
 from bench.session import Result
 from bench.table import changes
 from bench.turn import FULL, QUICK
@@ -32,7 +33,7 @@ def compare(base: str, *, quick: bool) -> int:
             lambda place: mesh(place, ours("meshgate", redis=redis)),
         ]
         results = measured(starts, QUICK if quick else FULL, 1 if quick else ROUNDS)
-    show(results)
+    print("\n" + report(results))
     print("\n" + _told(results))
     if quick:
         print("one short round: below 40 % it may be noise; without QUICK=1 there are three")

@@ -23,8 +23,11 @@ def machine() -> dict[str, object]:
 
 def commit(folder: Path = REPOSITORY) -> str:
     """Short hash; "+" when what runs is not exactly that commit."""
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "services", "protos")
-    return _git(folder, "rev-parse", "--short=9", "HEAD") + ("+" if changed else "")
+    try:
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "services", "protos")
+        return _git(folder, "rev-parse", "--short=9", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # no git, or no repository
 
 
 def fixed_work_ms() -> float:

@@ -37,14 +37,27 @@ http {{
 """
 
 
+class PeerMissingError(Exception):
+    """It can not be had on this machine; the message says why."""
+
+
 def install(tools: Path, name: str, requirement: str) -> Path:
-    """The `bin` of a venv that holds it; made once. What it needs comes from PyPI."""
+    """The `bin` of a venv that holds it; made once. What it needs comes from PyPI.
+
+    Raises PeerMissingError.
+    """
     folder = tools / name
     stamp = folder / f".{requirement.replace('[', '-').replace(']', '')}"
     if not stamp.exists():
         print(f"installing {requirement} into {folder} (once)", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin/pip", "install", "--quiet", requirement], check=True)
+        for command in (
+            [sys.executable, "-m", "venv", folder],
+            [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", requirement],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                told = (done.stderr or done.stdout).strip()[-600:]
+                raise PeerMissingError(f"{requirement} could not be installed from PyPI:\n{told}")
         stamp.touch()
     return folder / "bin"
 

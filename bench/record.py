@@ -1,6 +1,7 @@
 """Keeps a run: JSON with everything, and a plot for the eye."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -8,29 +9,44 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.goals import reached
 from bench.machine import REPOSITORY, commit, machine
 from bench.plot import plot
+from bench.report import report
 from bench.session import Result
 from bench.verdict import Verdict
 
+_NUMBERS = re.compile(r"\[\n([\d\s.,e+-]+)\]")
 RESULTS = REPOSITORY / "docs" / "benchmarks"
 
 
 def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping[str, Any]) -> list[Path]:
-    """`name`.json and `name`.svg: the newest run of its kind; git keeps the older ones."""
+    """`name`.json, `name`.svg and `name`.txt: the newest run of its kind; git keeps the older ones."""
     folder.mkdir(parents=True, exist_ok=True)
+    found = machine()
     record = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": machine(),
+        "machine": found,
         "noise": dict(noise),
+        "goals": [asdict(one) for one in reached(results)],
         "subjects": {subject: result_record(result) for subject, result in results.items()},
     }
-    data, picture = folder / f"{name}.json", folder / f"{name}.svg"
-    data.write_text(json.dumps(record, indent=1) + "\n")
-    told = f"{record['commit']}, {machine()['cores']} cores, {record['at']}"
+    data, picture, text = (folder / f"{name}.{kind}" for kind in ("json", "svg", "txt"))
+    data.write_text(_json(record))
+    told = f"commit {record['commit']}, {record['at'][:10]}, {found['cores']} cores ({found['cpu']}),"
+    told += f" {noise['rounds']} rounds"
     picture.write_text(plot(results, told))
-    return [data, picture]
+    busy = f"cores busy with something else: {noise['cores_busy_before']:.2f} before, "
+    busy += f"{noise['cores_busy_after']:.2f} after"
+    text.write_text(f"{told}: median (minimum maximum)\n{busy}\n\n{report(results)}\n")
+    return [data, picture, text]
+
+
+def _json(record: Mapping[str, Any]) -> str:
+    """Indented, but each list of numbers on one line."""
+    text = json.dumps(record, indent=1)
+    return _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text) + "\n"
 
 
 def write_alone(name: str, content: Mapping[str, Any], verdicts: Sequence[Verdict]) -> Path:
@@ -44,7 +60,7 @@ def write_alone(name: str, content: Mapping[str, Any], verdicts: Sequence[Verdic
         **content,
     }
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    path.write_text(_json(record))
     return path
 
 

@@ -12,15 +12,17 @@ import uvloop
 
 from bench.machine import REPOSITORY, commit, other_load
 from bench.mesh import Variant, mesh, redis_program
-from bench.peers import litellm, nginx, our_version
+from bench.peers import PeerMissingError, litellm, nginx, our_version
 from bench.provider import provider
 from bench.record import RESULTS, write
+from bench.report import report
+from bench.running import NotReadyError
 from bench.session import DIRECT, Result, measure
 from bench.subject import Place, Subject, same_for_all
-from bench.table import cpu_by_process, ratios, table
 from bench.turn import FULL, QUICK, Durations
 
 ROUNDS = 3
+PEERS = ("nginx", "litellm")
 TOOLS = REPOSITORY / ".bench"
 
 Start = Callable[[Place], AbstractContextManager[Subject]]
@@ -29,41 +31,45 @@ Start = Callable[[Place], AbstractContextManager[Subject]]
 def run(*, quick: bool, only: Sequence[str]) -> int:
     """Returns 1 when an answer was wrong or missing, else 0."""
     began_s = time.monotonic()
+    told = "2 minutes" if quick else "14 minutes"
+    print(f"about {told}; the first run installs nginx and LiteLLM before", flush=True)
     load_before = other_load()
     print(f"cores busy with something else before we began: {load_before:.2f}", flush=True)
     wanted = {name: start for name, start in _subjects(quick=quick).items() if not only or name in only}
     rounds = 1 if quick else ROUNDS
-    results = measured(list(wanted.values()), QUICK if quick else FULL, rounds)
-    noise = {"cores_busy_before": load_before, "cores_busy_after": other_load(), "rounds": rounds}
+    peers = [start for name, start in wanted.items() if name.startswith(PEERS)]
+    results = measured(list(wanted.values()), QUICK if quick else FULL, rounds, may_miss=peers)
+    noise = {
+        "cores_busy_before": round(load_before, 2),
+        "cores_busy_after": round(other_load(), 2),
+        "rounds": rounds,
+        "left_out": [name for name in wanted if name not in results],
+    }
     if not only:
         written = write(RESULTS, "quick" if quick else "full", results, noise)
         print("written:", ", ".join(str(path.relative_to(REPOSITORY)) for path in written))
-    show(results)
+    print("\n" + report(results))
     print(f"\n{time.monotonic() - began_s:.0f} s in all")
     return 1 if any(one.failures for one in results.values()) else 0
 
 
-def show(results: dict[str, Result]) -> None:
-    """Tables, and what failed."""
-    print("\n" + table(results))
-    for name in results:
-        if name.startswith("meshgate") and "stream_chunk_cpu_us" in results[name].figures:
-            print(f"\n{name} ({results[name].version})\n" + cpu_by_process(results, name))
-    ours = next((name for name in results if name.startswith("meshgate")), None)
-    others = [name for name in results if not name.startswith("meshgate") and name != DIRECT]
-    if ours is not None and others:
-        print("\n" + ratios(results, ours, others))
-    for name, one in results.items():
-        for failure, count in one.failures.most_common(5):
-            print(f"FAILED {name}: {count} x {failure}")
+def measured(
+    starts: Sequence[Start], durations: Durations, rounds: int, *, may_miss: Sequence[Start] = ()
+) -> dict[str, Result]:
+    """Starts the subjects, one after the other, and measures them side by side.
 
-
-def measured(starts: Sequence[Start], durations: Durations, rounds: int) -> dict[str, Result]:
-    """Starts the subjects, one after the other, and measures them side by side."""
+    `may_miss`: those without which the run goes on, when they can not be had here.
+    """
     with workplace() as place, ExitStack() as stack:
         subjects = []
         for start in starts:
-            subjects.append(stack.enter_context(start(place)))
+            try:
+                subjects.append(stack.enter_context(start(place)))
+            except (PeerMissingError, NotReadyError) as missing:
+                if start not in may_miss:
+                    raise
+                print(f"\nLEFT OUT, the run goes on without it: {missing}\n", flush=True)
+                continue
             told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in subjects[-1].start_s.items())
             print(f"  started {subjects[-1].name}  {told}", flush=True)
         results = uvloop.run(measure(subjects, durations, rounds))

@@ -42,7 +42,7 @@ class Durations:
     sweep: float  # each prompt size; 0: none
 
 
-FULL = Durations(warm_up=1.5, saturation=6, rates=9, hit=4, stream=4, sweep=1.5)
+FULL = Durations(warm_up=1.5, saturation=6, rates=8, hit=4, stream=4, sweep=1.5)
 QUICK = Durations(warm_up=1.5, saturation=3, rates=4, hit=2, stream=2, sweep=0)
 
 
