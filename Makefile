@@ -69,6 +69,20 @@ lock: .venv/.dev ## resolve requirements/*.in again (ARGS=--upgrade for newer ve
 bench: .venv/.dev ## measure the mesh beside nginx and LiteLLM, at most 15 minutes (QUICK=1: two)
 	@$(BIN)/python -m bench run $(if $(QUICK),--quick)
 
+.PHONY: bench-soak
+bench-soak: .venv/.dev ## 100,000 mixed requests: memory flat, books right (REQUESTS=100000 QUICK=1)
+	@$(BIN)/python -m bench soak $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(QUICK),--quick)
+
+.PHONY: bench-streams
+bench-streams: .venv/.dev ## 500 paced streams at once, 70 % busy (STREAMS=500 MINUTES=5 GAP_MS=found QUICK=1)
+	@$(BIN)/python -m bench streams $(if $(STREAMS),--streams $(STREAMS)) \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(GAP_MS),--gap-ms $(GAP_MS)) $(if $(QUICK),--quick)
+
+.PHONY: bench-sizes
+bench-sizes: .venv/.dev ## cost by number of keys, cache and ledger entries (ONLY=keys MOST=10000000 QUICK=1)
+	@$(BIN)/python -m bench sizes $(if $(ONLY),--only $(ONLY)) $(if $(MOST),--most $(MOST)) \
+	  $(if $(QUICK),--quick)
+
 .PHONY: bench-compare
 bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn (BASE=commit QUICK=1)
 	@$(BIN)/python -m bench compare "$(BASE)" $(if $(QUICK),--quick)
