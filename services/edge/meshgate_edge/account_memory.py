@@ -15,7 +15,6 @@ from meshgate_edge.call import Principal
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 MODELS_MAX: Final = 100  # of one caller
-NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

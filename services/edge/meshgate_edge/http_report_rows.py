@@ -1,6 +1,5 @@
 """Reports as LiteLLM's JSON. Amounts are decimals, exact to the nano-USD. Pure."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -147,11 +146,6 @@ def key_row_json(account: pb.AccountSpend) -> JsonObject:
         "metadata": loads(account.metadata_json) if account.metadata_json else {},
         "created_at": iso(account.create_time) if account.HasField("create_time") else None,
     }
-
-
-def sums_by(rows: Mapping[str, pb.SpendSums]) -> list[tuple[str, pb.SpendSums]]:
-    """Most spent first."""
-    return sorted(rows.items(), key=lambda item: (-item[1].spend_usd_nanos, item[0]))
 
 
 def short_day(day: str) -> str:

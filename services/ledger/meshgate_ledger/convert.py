@@ -34,9 +34,7 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 REQUEST_ID_CHARACTERS_MAX = 64
 NAME_CHARACTERS_MAX = 256  # models, aliases, users, tags
-TEAM_CHARACTERS_MAX = 200
 DOCUMENT_BYTES_MAX = 256 * 1024  # metadata and settings of a key
-NAMES_MAX = 1_000  # models or aliases of a key
 TAGS_MAX = 64
 LEGS_MAX = 32
 LIMITS_MAX = 64

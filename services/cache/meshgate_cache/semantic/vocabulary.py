@@ -43,9 +43,6 @@ YES_NO: Final = frozenset(
         """
     )
 )
-HOW_MEASURES: Final = frozenset(
-    listed("many much long often far old tall big large fast deep high heavy wide hot cold")
-)
 
 NUMBER_WORDS: Final[Mapping[str, int]] = {
     word: value
