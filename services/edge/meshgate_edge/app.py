@@ -31,6 +31,7 @@ from meshgate_edge.authentication import Authenticator
 from meshgate_edge.cache_step import CacheParts, CacheStep
 from meshgate_edge.call import CallInfo
 from meshgate_edge.call_log import CallLog
+from meshgate_edge.call_rules import CallRules
 from meshgate_edge.catalog_step import Catalog
 from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits, MeshClients
@@ -40,6 +41,7 @@ from meshgate_edge.deployment_metrics import register_deployment_metrics
 from meshgate_edge.early_lookup import TenantMemory
 from meshgate_edge.embedding_step import EmbeddingStep
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline, EmbeddingSteps
+from meshgate_edge.entity_rules import EntityRules
 from meshgate_edge.fallbacks import Fallbacks
 from meshgate_edge.flight import Flights
 from meshgate_edge.gateway_servicer import GatewayServicer
@@ -121,7 +123,11 @@ class _Edge:
         master_key = None if config.master_key is None else config.master_key.value
         self.clients = clients
         self.host = settings.bind_host(has_master_key=bool(master_key))
-        self.authenticator = Authenticator(master_key, open_management=is_loopback(f"{self.host}:0"))
+        self.authenticator = Authenticator(
+            master_key,
+            open_management=is_loopback(f"{self.host}:0"),
+            key_header=config.access.key_header,
+        )
         self.metrics = CallMetrics(
             runtime.registry, [each.model_group for each in config.deployments], runtime.clock
         )
@@ -303,8 +309,7 @@ def _gateway(edge: _Edge, runtime: Runtime) -> GatewayServicer:
 def _http_parts(
     edge: _Edge, settings: EdgeSettings, runtime: Runtime, watch: MeshWatch, deployments: RouterWatch
 ) -> HttpParts:
-    release = version("meshgate-edge")
-
+    release, access = version("meshgate-edge"), runtime.config.access
     register_mesh_gauges(runtime.registry, watch)
     register_deployment_metrics(runtime.registry, deployments.state)
     calls = CallParts(
@@ -317,6 +322,7 @@ def _http_parts(
         body_limits=BodyLimits(
             size_bytes_max=runtime.config.request_bytes_max, json_type_required=edge.authenticator.open
         ),
+        rules=CallRules(user_required=access.user_required, required=access.required_params),
         request_timeout_s=settings.request_timeout_s,
     )
     management = ManagementParts(
@@ -327,6 +333,7 @@ def _http_parts(
         secrets.token_bytes,
         _new_id,
         KeyRules(runtime.config.entity_defaults.key, runtime.config.entity_defaults.key_upper_bounds),
+        EntityRules(runtime.config.entity_defaults.user, runtime.config.entity_defaults.team),
     )
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
     credentials = CredentialParts(edge.clients.credentials, Management(management).admin, sealer, _new_id)
@@ -345,6 +352,7 @@ def _http_parts(
         telemetry=runtime.telemetry,
         version=release,
         caught_up=partial(edge.settlement.caught_up, POSTINGS_WAIT_S),
+        metrics_guard=Management(management).known if access.metrics_need_key else None,
     )
 
 

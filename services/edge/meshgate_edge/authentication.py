@@ -5,7 +5,7 @@ Invariants: a credential is compared and kept only as its SHA-256 digest; it is 
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import Principal
@@ -24,9 +24,13 @@ def key_hash(key: str) -> str:
 
 
 class Authenticator:
-    """`master_key` None: open mode, everyone may call; and manage keys, too, if `open_management`."""
+    """`master_key` None: open mode, everyone may call; and manage keys, too, if `open_management`.
+    `key_header`: one that is looked at before the usual ones."""
 
-    def __init__(self, master_key: str | None, *, open_management: bool = False) -> None:
+    def __init__(
+        self, master_key: str | None, *, open_management: bool = False, key_header: str = ""
+    ) -> None:
+        self._headers = (*((key_header.lower(),) if key_header else ()), *CREDENTIAL_HEADERS)
         self._open_management = open_management
         self._master_digest = None if not master_key else hashlib.sha256(master_key.encode()).digest()
 
@@ -46,7 +50,7 @@ class Authenticator:
         """Who calls, by lower-case header names. Raises UNAUTHENTICATED/KEY_MISSING or KEY_MALFORMED."""
         if self._master_digest is None:
             return Principal("open")
-        credential = _credential(headers)
+        credential = _credential(headers, self._headers)
         # Header values come as Latin-1; a key is the bytes that were sent.
         digest = hashlib.sha256(credential.encode("latin-1", "replace"))
         if hmac.compare_digest(digest.digest(), self._master_digest):
@@ -66,8 +70,8 @@ class Authenticator:
         return principal
 
 
-def _credential(headers: Mapping[str, str]) -> str:
-    for name in CREDENTIAL_HEADERS:
+def _credential(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    for name in names:
         value = headers.get(name, "").strip()
         if not value:
             continue

@@ -25,6 +25,7 @@ from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_chassis.telemetry import Telemetry
+from meshgate_edge.http_addresses import AddressGuard
 from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_body import BodyLimits
 from meshgate_edge.http_cache import CacheEndpoints
@@ -73,6 +74,9 @@ async def nothing_waits() -> None:
     """For who posts nothing behind an answer."""
 
 
+MetricsGuard = Callable[[Request], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class HttpParts:
     """The endpoints, already built, and what all of them share."""
@@ -91,6 +95,7 @@ class HttpParts:
     reports: tuple[APIRouter, ...] = ()
     credentials: CredentialEndpoints | None = None
     caught_up: Callable[[], Awaitable[None]] = nothing_waits  # see Settlement.caught_up
+    metrics_guard: MetricsGuard | None = None  # raises for who may not see /metrics; None: everybody may
 
 
 def build_http_app(parts: HttpParts) -> ASGIApp:
@@ -120,7 +125,7 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
             *(Route(path, parts.embeddings, methods=["POST"], name="embeddings") for path in EMBEDDING_PATHS),
             *parts.models.routes(),
             *parts.health.routes(),
-            *_MetricsEndpoint(parts.registry).routes(),
+            *_MetricsEndpoint(parts.registry, parts.metrics_guard).routes(),
             Route("/", _Home(parts.version).show, methods=["GET"]),
         ],
     )
@@ -136,7 +141,10 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
         for path in paths
         if "{" not in path
     }
-    served = _HotPaths(app, hot)
+    served: ASGIApp = _HotPaths(app, hot)
+    access = parts.config.access
+    if access.allowed_ips:
+        served = AddressGuard(served, access.allowed_ips, behind_proxy=access.behind_proxy)
     return TracingMiddleware(served, parts.telemetry) if parts.telemetry.enabled else served
 
 
@@ -180,13 +188,16 @@ class _Home:
 class _MetricsEndpoint:
     """Always the classic text format: in OpenMetrics a counter and its twin would collide."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, guard: MetricsGuard | None) -> None:
         self._registry = registry
+        self._guard = guard
 
     def routes(self) -> list[Route]:
         return [Route(path, self.show, methods=["GET"]) for path in ("/metrics", "/metrics/")]
 
-    async def show(self, _request: Request) -> Response:
+    async def show(self, request: Request) -> Response:
+        if self._guard is not None:
+            await self._guard(request)
         # Thousands of series take their time; calls go on meanwhile.
         text = await asyncio.to_thread(generate_latest, self._registry)
         return Response(text, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})

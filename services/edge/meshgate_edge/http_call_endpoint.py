@@ -16,6 +16,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import CallInfo, CallOptions, Principal
+from meshgate_edge.call_rules import CallRules
 from meshgate_edge.http_body import BodyLimits, read_json_object
 from meshgate_edge.http_call_headers import error_headers
 from meshgate_edge.http_messages import headers_of, send_error
@@ -44,6 +45,7 @@ class CallParts:
     new_call_id: Callable[[], str]
     version: str
     body_limits: BodyLimits
+    rules: CallRules
     request_timeout_s: float = 600.0
 
 
@@ -103,6 +105,7 @@ class CallEndpoint(Generic[Call]):
             if model:
                 body["model"] = model
             members, options = split_options(body, headers)
+            parts.rules.check(body, options)
             client = scope.get("client")
             address = "" if client is None else str(client[0])
             return self._handler.call_of(Received(call_id, principal, members, options, address))

@@ -62,6 +62,7 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "KEY_EXPIRED": ErrorRow(401, "expired_key", "ProxyException", "key"),
     "KEY_BLOCKED": ErrorRow(401, AUTH, "ProxyException", "key"),
     "KEY_NOT_OWN": ErrorRow(403, AUTH, "ProxyException", "key"),
+    "ADDRESS_NOT_ALLOWED": ErrorRow(403, AUTH, "ProxyException", retried=False),
     "ROUTE_NOT_ALLOWED": ErrorRow(403, AUTH, "ProxyException", "allowed_routes", retried=False),
     "ADMIN_ONLY": ErrorRow(401, AUTH, "ProxyException", "None"),
     "MODEL_NOT_ALLOWED": ErrorRow(403, "key_model_access_denied", "ProxyException", "model"),

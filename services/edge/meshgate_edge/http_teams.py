@@ -51,7 +51,7 @@ class TeamEndpoints:
     async def new(self, request: Request, body: NewTeamRequest | None = None) -> Response:
         """Makes a team and its members, or nothing; users that do not exist are made."""
         changed_by = await self._management.admin(request)
-        body = body or NewTeamRequest()
+        body = self._management.parts.entity_rules.team(body or NewTeamRequest())
         team_id = body.team_id or self._management.parts.new_request_id()
         entity, _ = _team(body, team_id)
         entity.settings_json = body.settings_json()

@@ -68,7 +68,7 @@ class UserEndpoints:
     async def new(self, request: Request, body: NewUserRequest | None = None) -> Response:
         """Makes a user, its memberships, and a key unless auto_create_key is false: all of it, or nothing."""
         changed_by = await self._management.admin(request)
-        body = body or NewUserRequest()
+        body = self._parts.entity_rules.user(body or NewUserRequest())
         user_id = body.user_id or self._parts.new_request_id()
         teams = [TeamOfUser(team_id=each) if isinstance(each, str) else each for each in body.teams or ()]
         secret = new_key(self._parts.random_bytes)

@@ -13,6 +13,7 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.authentication import ADMIN_ONLY_MESSAGE, Authenticator
 from meshgate_edge.call import Principal
 from meshgate_edge.callers import ADMIN_ROLE, SEES_ALL, account_of
+from meshgate_edge.entity_rules import EntityRules
 from meshgate_edge.http_members import NOT_ENFORCED_HEADER
 from meshgate_edge.http_messages import headers_of
 from meshgate_edge.key_rules import KeyRules
@@ -42,6 +43,7 @@ class ManagementParts:
     random_bytes: RandomBytes
     new_request_id: Callable[[], str]
     key_rules: KeyRules
+    entity_rules: EntityRules
 
 
 class Management:
@@ -70,6 +72,12 @@ class Management:
     async def account(self, request: Request, principal: Principal) -> ledger_pb.Account:
         """What the ledger knows of a caller. Raises for a denial, also of this path to this key."""
         return await account_of(self.parts.ledger, request, principal)
+
+    async def known(self, request: Request) -> None:
+        """Raises for who shows no valid credential, or a key that may not call this path."""
+        principal = self.principal(request)
+        if principal.kind == "virtual_key":
+            await self.account(request, principal)
 
     async def reader(self, request: Request) -> None:
         """Of everything. Raises UNAUTHENTICATED/ADMIN_ONLY for who may see their own only."""

@@ -112,6 +112,14 @@ async def make_account(connection: asyncpg.Connection, account_id: str) -> bool:
     return told == "INSERT 0 1"
 
 
+async def make_part(connection: asyncpg.Connection, account_id: str) -> None:
+    """Makes an account, or the part of one for a model, unless it exists; without rules. Its whole exists."""
+    owner, mark, model = account_id.partition(MODEL_MARK)
+    if mark:
+        await connection.execute(NAME_PART, owner, model)
+    await make_account(connection, account_id)
+
+
 async def upsert_account(
     connection: asyncpg.Connection, account_id: str, *, blocked: bool = False, models: Sequence[str] = ()
 ) -> None:

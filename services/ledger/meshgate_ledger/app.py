@@ -92,7 +92,7 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         keys = KeyStore(database, clock, changes=changes, defaults=defaults)
         policy = _policy(runtime)
         records = RecordStore(database, _defaults(runtime), clock)
-        await records.configure_gateway(settings.start_timeout_s)
+        await records.configure(settings.start_timeout_s)
         memories = Memories(
             KeyMemory(settings.keys_remembered_max),
             AccountMemory(settings.accounts_remembered_max),
@@ -166,6 +166,8 @@ def _defaults(runtime: Runtime) -> AccountDefaults:
         {kind: _specs(configured) for kind, configured in kinds.items()},
         _specs(limits.gateway),
         limits.time_zone,
+        {tag: _specs(configured) for tag, configured in limits.tags.items()},
+        limits.customer_budget_id,
     )
 
 

@@ -4,16 +4,25 @@ An account that has no limits, but whose kind has default limits, gets them when
 that nobody made comes to be then.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
+import structlog
 
 from meshgate_chassis.clock import Clock
-from meshgate_ledger.account_ids import GATEWAY, account_kind
-from meshgate_ledger.account_store import lock_accounts, make_account, read_limits, set_limits
+from meshgate_ledger.account_ids import GATEWAY, account_kind, tag_account
+from meshgate_ledger.account_store import (
+    lock_accounts,
+    make_account,
+    make_part,
+    read_limits,
+    set_limits,
+)
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import key_rows
+from meshgate_ledger.entities.plan import LimitPlan, account_limits, plan_from_json
 from meshgate_ledger.errors import REFUSALS, value_refused
 from meshgate_ledger.limits import LimitSpec
 from meshgate_ledger.records import AccountRecord, KeyRecord, utc
@@ -26,6 +35,26 @@ READ_ACCOUNTS = """
     FROM ledger.accounts a WHERE a.account_id = ANY ($1)
 """
 
+CUSTOMER = "customer"
+# Configured tags that nobody manages, and tags that were configured once.
+TAGS = """
+    SELECT t.tag FROM (
+        SELECT unnest($1::text[]) AS tag
+        UNION
+        SELECT substr(a.account_id, 5) FROM ledger.accounts a
+        WHERE a.kind = 'tag' AND EXISTS (SELECT FROM ledger.limits l WHERE l.account_id = a.account_id)
+    ) t
+    WHERE NOT EXISTS (SELECT FROM ledger.entities e WHERE e.kind = 'tag' AND e.entity_id = t.tag)
+"""
+BUDGET = "SELECT limits FROM ledger.entities WHERE kind = 'budget' AND entity_id = $1 FOR SHARE"
+GIVE_BUDGET = """
+    INSERT INTO ledger.entities AS e (kind, entity_id, budget_id, created_at, updated_at)
+    VALUES ('customer', $1, $2, $3, $3)
+    ON CONFLICT (kind, entity_id) DO UPDATE SET budget_id = excluded.budget_id WHERE e.budget_id = ''
+"""
+
+log = structlog.get_logger("meshgate.ledger")
+
 
 @dataclass(frozen=True, slots=True)
 class AccountDefaults:
@@ -34,6 +63,8 @@ class AccountDefaults:
     limits: Mapping[str, Sequence[LimitSpec]] = field(default_factory=dict)
     gateway: Sequence[LimitSpec] = ()
     timezone: str = "UTC"
+    tags: Mapping[str, Sequence[LimitSpec]] = field(default_factory=dict)
+    customer_budget_id: str = ""  # before the limits of their kind; none of this name: those
 
 
 class RecordStore:
@@ -58,9 +89,7 @@ class RecordStore:
             rows = await connection.fetch(READ_ACCOUNTS, list(account_ids))
             limited = {row["account_id"] for row in rows if row["has_limits"]}
             wanted = sorted(
-                each
-                for each in account_ids
-                if each not in limited and self._defaults.limits.get(account_kind(each))
+                each for each in account_ids if each not in limited and self._has_default(account_kind(each))
             )
             if wanted:
                 await self._give_defaults(connection, wanted)
@@ -73,28 +102,71 @@ class RecordStore:
         except REFUSALS as error:
             raise value_refused(error) from error
 
-    async def configure_gateway(self, timeout_s: float) -> None:
-        """Makes the whole gateway's limits those of the configuration."""
+    async def configure(self, timeout_s: float) -> None:
+        """Makes the limits of the whole gateway, and of tags that nobody manages, what is configured."""
 
         async def work(connection: asyncpg.Connection) -> None:
             async with connection.transaction():
-                if self._defaults.gateway:
-                    await make_account(connection, GATEWAY)
-                await lock_accounts(connection, [GATEWAY])
-                await self._set(connection, GATEWAY, self._defaults.gateway)
+                limits = dict(await self._tag_limits(connection))
+                limits[GATEWAY] = self._defaults.gateway
+                for account_id in sorted(limits):
+                    if limits[account_id]:
+                        await make_account(connection, account_id)
+                await lock_accounts(connection, limits)
+                for account_id, each in limits.items():
+                    await self._set(connection, account_id, each)
 
         await self._database.use(work, timeout_s)
+
+    def _has_default(self, kind: str) -> bool:
+        return bool(self._defaults.limits.get(kind)) or (
+            kind == CUSTOMER and bool(self._defaults.customer_budget_id)
+        )
+
+    async def _tag_limits(self, connection: asyncpg.Connection) -> Mapping[str, Sequence[LimitSpec]]:
+        """By account, without those that are managed; none for one that is not configured any more."""
+        rows = await connection.fetch(TAGS, list(self._defaults.tags))
+        return {tag_account(row["tag"]): self._defaults.tags.get(row["tag"], ()) for row in rows}
 
     async def _give_defaults(self, connection: asyncpg.Connection, account_ids: Sequence[str]) -> None:
         """In the order of their ids, as always; nothing where somebody else was quicker."""
         async with connection.transaction():
+            budget = await self._customer_budget(connection, account_ids)
             for account_id in account_ids:
                 await make_account(connection, account_id)
             await lock_accounts(connection, account_ids)
             limited = await read_limits(connection, account_ids, utc(self._clock.now_ns()))
             for account_id in account_ids:
-                if account_id not in limited:
-                    await self._set(connection, account_id, self._defaults.limits[account_kind(account_id)])
+                if account_id in limited:
+                    continue
+                if budget is not None and account_kind(account_id) == CUSTOMER:
+                    await self._give_budget(connection, account_id, budget)
+                else:
+                    default = self._defaults.limits.get(account_kind(account_id), ())
+                    await self._set(connection, account_id, default)
+
+    async def _customer_budget(
+        self, connection: asyncpg.Connection, account_ids: Sequence[str]
+    ) -> LimitPlan | None:
+        """Of customers without limits; it does not change until the transaction ends."""
+        budget_id = self._defaults.customer_budget_id
+        if not budget_id or all(account_kind(each) != CUSTOMER for each in account_ids):
+            return None
+        stored = await connection.fetchval(BUDGET, budget_id)
+        if stored is None:
+            log.warning("max_end_user_budget_id names no budget: customers are not limited", id=budget_id)
+            return None
+        return plan_from_json(json.loads(stored))
+
+    async def _give_budget(self, connection: asyncpg.Connection, account_id: str, budget: LimitPlan) -> None:
+        """As if somebody had given it by hand: a later change of the budget is theirs, too."""
+        parts = account_limits(account_id, budget)
+        for each in sorted(parts):
+            await make_part(connection, each)
+        for each, limits in parts.items():
+            await self._set(connection, each, limits)
+        budget_id, now = self._defaults.customer_budget_id, utc(self._clock.now_ns())
+        await connection.execute(GIVE_BUDGET, account_id.partition(":")[2], budget_id, now)
 
     async def _set(
         self, connection: asyncpg.Connection, account_id: str, limits: Sequence[LimitSpec]

@@ -19,7 +19,9 @@ from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import CallInfo, ChatCall, Chunks, Completed, Ended, Principal, Started, StreamEvent
+from meshgate_edge.call_rules import CallRules
 from meshgate_edge.catalog_step import ModelEntry
+from meshgate_edge.entity_rules import EntityRules
 from meshgate_edge.http_admin import ManagementEndpoints
 from meshgate_edge.http_app import HttpParts, build_http_app
 from meshgate_edge.http_body import BodyLimits
@@ -227,6 +229,7 @@ def parts_of(rim: Rim) -> HttpParts:
         return f"call-{next(numbers)}"
 
     calls = CallParts(
+        rules=CallRules(),
         authenticator=authenticator,
         observer=metrics,
         in_flight=metrics.in_flight,
@@ -243,6 +246,7 @@ def parts_of(rim: Rim) -> HttpParts:
         lambda count: bytes(range(count)),
         new_id,
         KeyRules({}, {}),
+        EntityRules(),
     )
     return HttpParts(
         chat=CallEndpoint(calls, ChatHandler(rim.pipeline, ChatShape(), calls)),

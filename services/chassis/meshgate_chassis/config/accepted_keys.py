@@ -94,15 +94,15 @@ LITELLM_SETTINGS = words(
     apply_search_free_tier argilla_* audit_log_callbacks autorouter_presets_url aws_sqs_callback_params
     azure_key banned_keywords_list baseten_key batch_line_item_callbacks
     bedrock_neutralize_orphaned_tool_blocks bedrock_request_metadata_fields
-    block_requests_for_models_without_pricing blog_posts_url budget_alerts
+    blog_posts_url budget_alerts
     budget_exceeded_status_code budget_exceeded_throttle_percentage budget_reset_time budget_rollover
     bytez_key cache_params callback_settings callbacks check_provider_endpoint clarifai_key
     cloudflare_api_key cohere_key cold_storage_custom_logger cometapi_key cost_discount_config
     cost_margin_config credential_list custom_prometheus_metadata_labels custom_prometheus_tags
     custom_provider_map databricks_key datadog_* datarobot_key default_in_memory_ttl
-    default_internal_user_params default_key_max_budget_alert_emails
+    default_key_max_budget_alert_emails
     default_redis_batch_cache_expiry default_redis_ttl
-    default_soft_budget default_team_params default_team_settings disable_add_prefix_to_prompt
+    default_team_settings disable_add_prefix_to_prompt
     disable_add_transform_inline_image_block disable_add_user_agent_to_request_tags
     disable_aiohttp_transport disable_aiohttp_trust_env disable_anthropic_gemini_context_caching_transform
     disable_copilot_system_to_assistant disable_end_user_cost_tracking
@@ -114,7 +114,7 @@ LITELLM_SETTINGS = words(
     enable_gemini_default_thinking_level_low enable_json_schema_validation
     enable_key_alias_format_validation enable_loadbalancing_on_batch_endpoints
     enable_model_config_credential_overrides enable_preview_features enable_redis_auth_cache
-    enforced_params expose_router_debug_in_errors extra_spend_tag_headers failure_callback
+    expose_router_debug_in_errors extra_spend_tag_headers failure_callback
     filter_invalid_headers force_ipv4 force_redis_hash_tag_grouping forward_client_headers_to_llm_api
     forward_llm_provider_auth_headers forward_traceparent_to_llm_provider gcs_* gdc_api_base gdc_key
     gemini_include_thoughts_default gemini_live_defer_setup generic_* gigachat_key global_bitbucket_config
@@ -124,7 +124,7 @@ LITELLM_SETTINGS = words(
     infinity_key input_callback key_alias_pattern key_generation_settings
     langfuse_* langsmith_* lemonade_key llama_api_key llamaguard_* llm_guard_mode
     log_auth_failure_key_identity log_client_error_tracebacks logged_real_time_event_types
-    longer_context_model_fallback_dict lowest_latency_buffer maritalk_key max_end_user_budget_id
+    longer_context_model_fallback_dict lowest_latency_buffer maritalk_key
     max_fallbacks max_retries max_tokens max_ui_session_budget mcp_* model_alias_map model_cost_map_url
     model_fallbacks model_group_settings model_list nebius_key network_mock newrelic_params nlp_cloud_key
     novita_api_key num_retries_per_request ollama_key openai_key openai_like_key
@@ -136,13 +136,13 @@ LITELLM_SETTINGS = words(
     public_agent_groups public_mcp_hub_strict_whitelist public_mcp_servers public_model_groups
     public_model_groups_links public_skills_index reasoning_auto_summary reasoning_effort_rounding
     redact_messages_in_exceptions redact_user_api_key_info replicate_key request_correlation_in_logs
-    require_auth_for_metrics_endpoint require_managed_files retry return_response_headers
+    require_managed_files retry return_response_headers
     route_all_chat_openai_to_responses s3_* safe_memory_mode sap_service_key secret_manager_client
     service_callback skill_search_embedding_model skip_system_message_in_guardrail
     skip_tool_message_in_guardrail snowflake_key sse_keepalive_ping_interval_seconds ssl_certificate
     ssl_ecdh_curve ssl_security_level ssl_verify standard_logging_payload_excluded_fields store_audit_logs
     strip_anthropic_total_tokens success_callback suppress_debug_info suppress_startup_output
-    tag_budget_config team_settings telemetry togetherai_api_key token_rate_limit_type
+    team_settings telemetry togetherai_api_key token_rate_limit_type
     turn_off_message_logging ui_theme_config use_aiohttp_transport
     use_chat_completions_url_for_anthropic_messages use_litellm_proxy user_url_allowed_hosts
     user_url_validation validate_end_user_id_in_db vector_store_index_registry vector_store_registry
@@ -157,7 +157,7 @@ GENERAL_SETTINGS = words(
     agent_access_default_deny alert_to_webhook_url alert_type_config alert_types alerting alerting_args
     allow_cli_sso_verification_uri_complete allow_client_side_credentials
     allow_public_health_readiness_details allow_unmanaged_response_ids
-    allow_user_auth allowed_file_extensions allowed_ips allowed_routes always_include_stream_usage
+    allow_user_auth allowed_file_extensions allowed_routes always_include_stream_usage
     apply_user_budget_to_team_keys auto_redirect_ui_login_to_sso background_health_check_model_groups
     background_health_checks blocked_file_extensions budget_alert_ttl cancel_on_disconnect
     claude_code_gateway_managed_settings claude_code_marketplace_auth_required completion_model
@@ -174,12 +174,12 @@ GENERAL_SETTINGS = words(
     drain_endpoint_token embedding_model enable_claude_code_gateway enable_drain_endpoint
     enable_health_check_routing enable_jwt_auth enable_mcp_registry enable_oauth2_auth
     enable_oauth2_proxy_auth enable_openai_websocket_passthrough enable_public_model_hub
-    enforce_fallback_model_access enforce_rbac enforce_user_param enforced_params
+    enforce_fallback_model_access enforce_rbac
     expose_fallback_errors_to_caller fail_closed_budget_enforcement fail_closed_rate_limit_enforcement
     failed_login_* failure_callback forward_client_headers_to_llm_api forward_llm_provider_auth_headers
     forward_openai_org_id google_kms health_check_* hide_default_credentials_hint http_proxy https_proxy
     image_generation_model include_call_id_in_error_body infer_model_from_keys key_generation_settings
-    key_management_settings key_management_system langfuse_* litellm_jwtauth litellm_key_header_name
+    key_management_settings key_management_system langfuse_* litellm_jwtauth
     litellm_license litellm_salt_key max_batch_file_records max_batch_file_size_mb
     max_batch_file_uploads_per_day max_failed_login_* max_file_downloads_per_minute max_file_size_mb
     max_in_flight_requests_per_worker max_queued_requests_per_worker maximum_* mcp_* missing_session_id
@@ -196,7 +196,7 @@ GENERAL_SETTINGS = words(
     track_unmanaged_batch_cost transcribe_media_buckets trusted_proxy_ranges ui_access_mode
     use_azure_key_vault use_chat_completions_url_for_anthropic_messages use_google_kms
     use_redis_transaction_buffer use_shared_health_check use_spend_logs_partitioning
-    use_team_public_model_name use_x_forwarded_for user_api_key_cache_max_size user_api_key_cache_ttl
+    use_team_public_model_name user_api_key_cache_max_size user_api_key_cache_ttl
     user_header_mappings user_header_name user_mcp_management_mode user_url_allowed_hosts
     user_url_validation vector_store_deny_by_default vertex_ai_pass_through_drop_anthropic_betas
     webhook_url

@@ -7,6 +7,7 @@ because `os.environ/NAME` always gives text. No message carries the value: it ma
 import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from ipaddress import ip_network
 from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -182,6 +183,17 @@ def names(node: Node) -> tuple[str, ...]:
             raise KindError(f"must be a name, not {named(item)}", node=item)
         found.append(item.value)
     return tuple(found)
+
+
+def networks(node: Node) -> tuple[str, ...]:
+    """Addresses or networks of the internet: 10.0.0.1, 10.0.0.0/8, ::1."""
+    found = names(node)
+    for each in found:
+        try:
+            ip_network(each, strict=False)
+        except ValueError:
+            raise KindError(f"{each!r} is neither an address nor a network") from None
+    return found
 
 
 def words(node: Node) -> tuple[str, ...]:

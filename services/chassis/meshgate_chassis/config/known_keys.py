@@ -20,6 +20,7 @@ from meshgate_chassis.config.kinds import (
     mapping_or_names,
     name_list,
     names,
+    networks,
     number,
     port,
     postgres_address,
@@ -296,6 +297,14 @@ LITELLM_SETTINGS: Table = {
     "internal_user_budget_duration": seconds,
     "default_key_generate_params": json_object,
     "upperbound_key_generate_params": json_object,
+    "max_end_user_budget_id": text,
+    "default_soft_budget": amount,
+    "tag_budget_config": mapping,
+    "default_internal_user_params": json_object,
+    "default_team_params": json_object,
+    "block_requests_for_models_without_pricing": flag,
+    "require_auth_for_metrics_endpoint": flag,
+    "enforced_params": names,
 }
 
 GENERAL_SETTINGS: Table = {
@@ -320,6 +329,11 @@ GENERAL_SETTINGS: Table = {
     "litellm_key_budget_duration": seconds,
     "default_key_generate_params": json_object,
     "upperbound_key_generate_params": json_object,
+    "litellm_key_header_name": text,
+    "enforce_user_param": flag,
+    "enforced_params": names,
+    "allowed_ips": networks,
+    "use_x_forwarded_for": flag,
 }
 
 LOGS: Table = {
@@ -360,6 +374,16 @@ BUDGETS: Table = {
     "soft_budget_limit": amount,
     "soft_budget": amount,
     **accepted(("enabled", "alerts", "alerting")),
+}
+
+TAG_BUDGET: Table = {
+    "max_budget": amount,
+    "soft_budget": amount,
+    "budget_duration": seconds,
+    "rpm": count,
+    "tpm": count,
+    "max_parallel_requests": count,
+    **accepted(("description",)),
 }
 
 RATE_LIMIT: Table = {

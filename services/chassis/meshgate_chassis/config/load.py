@@ -14,6 +14,7 @@ from meshgate_chassis.config.model import ConfigProblem, Deployment, GatewayConf
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
+from meshgate_chassis.config.sections.access import read_access
 from meshgate_chassis.config.sections.cache import read_cache
 from meshgate_chassis.config.sections.deployments import DeploymentReader, router_defaults
 from meshgate_chassis.config.sections.entity_defaults import read_entity_defaults
@@ -97,11 +98,12 @@ def _build(
         cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
         ledger=read_ledger(
-            general,
+            {"require_pricing": litellm.get("block_requests_for_models_without_pricing"), **general},
             (*blocked, *litellm.get("blocked_user_list", ())),
             read_limits(sections, litellm, general, problems),
         ),
         entity_defaults=read_entity_defaults(sections, general, litellm),
+        access=read_access(general, litellm),
         master_key=general.get("master_key") or _secret(environ, "LITELLM_MASTER_KEY"),
         database_url=general.get("database_url") or database_url(environ),
         request_bytes_max=round(size_mb * BYTES_PER_MB) if size_mb else defaults.request_bytes_max,

@@ -227,6 +227,8 @@ class ConfiguredLimits:
     gateway: Sequence[ConfiguredLimit] = ()
     user: Sequence[ConfiguredLimit] = ()
     customer: Sequence[ConfiguredLimit] = ()
+    customer_budget_id: str = ""  # max_end_user_budget_id: of customers without limits; comes first
+    tags: Mapping[str, Sequence[ConfiguredLimit]] = field(default_factory=dict)  # tag_budget_config
     time_zone: str = "UTC"  # where the days of budgets begin at midnight
 
 
@@ -245,11 +247,24 @@ class LedgerConfig:
 
 @dataclass(frozen=True, slots=True)
 class EntityDefaults:
-    """By LiteLLM's names: limits of keys and users that are made without any, and how far a key's may go."""
+    """By LiteLLM's names: what keys, users and teams get that are made without, and how far a key may go."""
 
     key: Mapping[str, object] = field(default_factory=dict)  # members of /key/generate
     key_upper_bounds: Mapping[str, object] = field(default_factory=dict)
-    user: Mapping[str, object] = field(default_factory=dict)  # max_budget, budget_duration
+    user: Mapping[str, object] = field(default_factory=dict)  # members of /user/new
+    team: Mapping[str, object] = field(default_factory=dict)  # members of /team/new
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Who may reach the gateway, and what a request has to say."""
+
+    key_header: str = ""  # litellm_key_header_name, lower case: looked at first
+    user_required: bool = False  # enforce_user_param: calls name their end user
+    required_params: Sequence[str] = ()  # enforced_params of calls; "metadata.x" is within
+    allowed_ips: Sequence[str] = ()  # addresses or networks; empty: everybody
+    behind_proxy: bool = False  # use_x_forwarded_for: its last address is the caller's
+    metrics_need_key: bool = False  # require_auth_for_metrics_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +277,7 @@ class GatewayConfig:
     compression: CompressionConfig = field(default_factory=CompressionConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     entity_defaults: EntityDefaults = field(default_factory=EntityDefaults)
+    access: AccessConfig = field(default_factory=AccessConfig)
     master_key: Secret | None = None
     database_url: Secret | None = None
     request_bytes_max: int = 8 * 1024 * 1024  # general_settings.max_request_size_mb

@@ -45,12 +45,6 @@ class NotYet:
 
 NOT_YET: tuple[NotYet, ...] = (
     # Budgets
-    NotYet("litellm_settings.max_end_user_budget_id", KEY_BUDGETS_ONLY),
-    NotYet("litellm_settings.default_soft_budget", NOBODY_TOLD),
-    NotYet("litellm_settings.tag_budget_config", KEY_BUDGETS_ONLY),
-    NotYet(
-        "litellm_settings.block_requests_for_models_without_pricing", "use general_settings.require_pricing"
-    ),
     NotYet("litellm_settings.cost_*_config", "calls are charged at the provider's price"),
     NotYet("router_settings.provider_budget_config", KEY_BUDGETS_ONLY),
     NotYet("model_list[].litellm_params.max_budget", KEY_BUDGETS_ONLY),
@@ -67,17 +61,12 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("model_list[].litellm_params.cost_per_*", TOKENS_ALONE),
     # Rates
     NotYet("litellm_settings.priority_reservation*", NO_RATE_LIMITS),
-    NotYet("general_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("general_settings.max_response_size_mb", "MESHGATE_ROUTER_RESPONSE_BYTES_MAX limits an answer"),
     NotYet("router_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),
     # Access
     NotYet("*_settings.key_generation_settings", NEW_KEYS),
-    NotYet("litellm_settings.default_team_*", NEW_KEYS),
-    NotYet("litellm_settings.default_internal_user_params", NEW_KEYS),
-    NotYet("*_settings.enforced_params", ANY_REQUEST),
-    NotYet("general_settings.enforce_user_param", ANY_REQUEST),
-    NotYet("general_settings.allowed_ips", "calls are accepted from any address"),
+    NotYet("litellm_settings.default_team_settings", METRICS_ONLY),
     NotYet("general_settings.allowed_routes", ANY_ROUTE),
     NotYet("general_settings.admin_*_routes", ANY_ROUTE),
     NotYet("general_settings.enforce_rbac", ANY_ROUTE),
@@ -85,8 +74,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("general_settings.enable_jwt_auth", OWN_KEYS),
     NotYet("general_settings.enable_oauth2_*auth", OWN_KEYS),
     NotYet("general_settings.custom_auth", OWN_KEYS),
-    NotYet("general_settings.litellm_key_header_name", "keys are read from the usual headers"),
-    NotYet("litellm_settings.require_auth_for_metrics_endpoint", "/metrics answers anybody"),
     NotYet("model_list[].litellm_params.access_windows", ALL_ELIGIBLE),
     NotYet("model_list[].model_info.team_id", "every team may use the entry; limit it by the models of keys"),
     # Content

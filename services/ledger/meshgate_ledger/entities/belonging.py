@@ -30,15 +30,21 @@ def with_default(entity: Entity, defaults: Defaults) -> Entity:
 
 def configured_defaults(config: EntityDefaults) -> Defaults:
     """Raises FAILED_PRECONDITION/SETTINGS_INVALID for a period that there is not."""
-    amount = config.user.get("max_budget")
+    plans = {EntityKind.USER: _budget(config.user, "user"), EntityKind.TEAM: _budget(config.team, "team")}
+    return {kind: plan for kind, plan in plans.items() if plan != NO_LIMITS}
+
+
+def _budget(members: Mapping[str, object], kind: str) -> LimitPlan:
+    amount = members.get("max_budget")
     if amount is None:
-        return {}
-    period = normal_period(str(config.user.get("budget_duration", "")))
-    if period is None and "budget_duration" in config.user:
-        message = "internal_user_budget_duration is no period: 1h, 1d, 30d, 1mo"
+        return NO_LIMITS
+    written = members.get("budget_duration")
+    period = WHOLE_LIFE if written is None else normal_period(str(written))
+    if period is None:
+        message = f"budget_duration of a {kind}'s default is no period: 1h, 1d, 30d, 1mo"
         raise MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", message)
     nanos = int((Decimal(str(amount)) * NANOS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
-    return {EntityKind.USER: LimitPlan(max_budget_nanos=nanos, budget_period=period or WHOLE_LIFE)}
+    return LimitPlan(max_budget_nanos=nanos, budget_period=period)
 
 
 async def missing(work: Work, wanted: Mapping[EntityKind, str], defaults: Defaults) -> list[Entity]:

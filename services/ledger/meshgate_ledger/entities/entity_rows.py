@@ -57,6 +57,12 @@ async def find(connection: asyncpg.Connection, kind: EntityKind, entity_id: str)
     return None if row is None else _found(row)
 
 
+async def lock(connection: asyncpg.Connection, kind: EntityKind, entity_id: str) -> None:
+    """Until the transaction ends nobody else writes it, or reads it to go by it."""
+    statement = "SELECT FROM ledger.entities WHERE kind = $1 AND entity_id = $2 FOR UPDATE"
+    await connection.execute(statement, kind, entity_id)
+
+
 async def page_of(
     connection: asyncpg.Connection, wanted: EntityFilter, page: Page
 ) -> tuple[list[Found], int]:

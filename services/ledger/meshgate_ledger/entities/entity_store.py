@@ -135,6 +135,7 @@ async def _change(work: Work, before: Entity, plan_before: LimitPlan, after: Ent
     template = await budget_plan(work.connection, after.budget_id)
     changes = []
     if after.kind is EntityKind.BUDGET:
+        await entity_rows.lock(work.connection, after.kind, after.entity_id)  # nobody begins to use it now
         changes = await changes_of_budget(work.connection, after.entity_id, before.limits, after.limits)
     else:
         plan = over(after.limits, template)

@@ -53,9 +53,14 @@ EVERYTHING_ACTED_ON = """\
        json_logs: true, allowed_origins: [x], callbacks: [prometheus], success_callback: prometheus,
        blocked_user_list: [x], guardrails: [], max_budget: 1, budget_duration: 1d, rpm: 1, tpm: 1,
        max_parallel_requests: 1, global_max_parallel_requests: 1, max_user_budget: 1, max_end_user_budget: 1,
-       timezone: UTC}
+       timezone: UTC, max_end_user_budget_id: b, default_soft_budget: 1,
+       tag_budget_config: {"a:b": {max_budget: 1, budget_duration: 1d}}, enforced_params: [user],
+       default_internal_user_params: {max_budget: 1}, default_team_params: {max_budget: 1},
+       block_requests_for_models_without_pricing: true, require_auth_for_metrics_endpoint: true}
     general_settings:
-      {master_key: x, database_url: "postgresql://x", max_request_size_mb: 1, default_output_tokens: 1,
+      {max_parallel_requests: 1, litellm_key_header_name: X-Key, enforce_user_param: true,
+       allowed_ips: [127.0.0.1, 10.0.0.0/8], use_x_forwarded_for: true, enforced_params: [user],
+       master_key: x, database_url: "postgresql://x", max_request_size_mb: 1, default_output_tokens: 1,
        hold_duration: 1, require_pricing: true, alerting: []}
     compression_settings: {enabled: true}
     blocked_users: [x]
@@ -90,9 +95,8 @@ def test_a_row_is_about_a_key_that_is_known(row: NotYet) -> None:
 
 LIMITS = words(
     """
-    litellm_settings.max_end_user_budget_id general_settings.max_parallel_requests
-    general_settings.max_response_size_mb
-    general_settings.allowed_ips general_settings.allowed_routes general_settings.admin_only_routes
+    general_settings.max_response_size_mb litellm_settings.default_team_settings
+    general_settings.allowed_routes general_settings.admin_only_routes
     general_settings.enable_jwt_auth router_settings.provider_budget_config
     router_settings.redis_cluster_nodes router_settings.optional_pre_call_checks
     """

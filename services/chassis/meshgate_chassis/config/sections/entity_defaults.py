@@ -1,5 +1,7 @@
-"""What new keys and users get: `default_key_generate_params` and `upperbound_key_generate_params` of either
-settings, `default_budget` and its like of two reference deployments, and the budget of internal users."""
+"""What new keys, users and teams get: `default_key_generate_params` and `upperbound_key_generate_params` of
+either settings, `default_budget` and its like of two reference deployments, `default_soft_budget` and
+`max_parallel_requests` of a key, the budget of internal users, `default_internal_user_params` and
+`default_team_params`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +24,10 @@ def read_entity_defaults(
     for name in KEY_DURATIONS:
         if name in general:
             key["budget_duration"] = _written(sections, "general_settings", name)
+    if "default_soft_budget" in litellm:
+        key["soft_budget"] = litellm["default_soft_budget"]
+    if "max_parallel_requests" in general:
+        key["max_parallel_requests"] = general["max_parallel_requests"]
     user: dict[str, object] = {}
     for name in USER_BUDGETS:
         if name in litellm:
@@ -32,7 +38,8 @@ def read_entity_defaults(
     return EntityDefaults(
         key={**key, **both.get("default_key_generate_params", {})},
         key_upper_bounds=both.get("upperbound_key_generate_params", {}),
-        user=user,
+        user={**user, **litellm.get("default_internal_user_params", {})},
+        team=litellm.get("default_team_params", {}),
     )
 
 

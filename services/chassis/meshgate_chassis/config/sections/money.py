@@ -8,7 +8,7 @@ all of them are each user's, as the reference deployment that writes them so mea
 from collections.abc import Mapping
 from typing import Any
 
-from meshgate_chassis.config.known_keys import BUDGETS, RATE_LIMIT
+from meshgate_chassis.config.known_keys import BUDGETS, RATE_LIMIT, TAG_BUDGET
 from meshgate_chassis.config.model import ConfiguredLimit, ConfiguredLimits
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
@@ -48,8 +48,19 @@ def read_limits(
         gateway=tuple(gateway.values()),
         user=tuple(users.values()),
         customer=tuple(customers.values()),
+        customer_budget_id=litellm.get("max_end_user_budget_id", ""),
+        tags=_tags(litellm.get("tag_budget_config", {}), problems),
         time_zone=litellm.get("timezone", "UTC"),
     )
+
+
+def _tags(written: Mapping[str, Node], problems: Problems) -> dict[str, tuple[ConfiguredLimit, ...]]:
+    found = {}
+    for name, node in written.items():
+        limits = read_table(node, TAG_BUDGET, problems)
+        rates = {**_rates(limits), **_parallel(limits.get("max_parallel_requests"))}
+        found[name] = tuple({**_budget(limits, limits.get("soft_budget")), **rates}.values())
+    return {name: limits for name, limits in found.items() if limits}
 
 
 def period_of(duration_s: float | None) -> str:

@@ -53,7 +53,7 @@ def read_ledger(general: Mapping[str, Any], blocked: Sequence[str], limits: Conf
     return LedgerConfig(
         default_output_tokens=general.get("default_output_tokens", defaults.default_output_tokens),
         hold_duration_s=round(general.get("hold_duration", defaults.hold_duration_s)),
-        require_pricing=general.get("require_pricing", defaults.require_pricing),
+        require_pricing=general["require_pricing"],
         allow_without_ledger=general.get("allow_requests_on_db_unavailable", defaults.allow_without_ledger),
         entries_kept_s=general.get("maximum_spend_logs_retention_period", defaults.entries_kept_s),
         blocked=blocked_hashes(blocked),
