@@ -83,11 +83,6 @@ READ_LIMITS = """
     ORDER BY l.account_id, l.metric, l.period
 """
 
-SET_USED = """
-    UPDATE ledger.limits l SET base = a.posted_nanos - $2
-    FROM ledger.accounts a WHERE a.account_id = l.account_id AND l.account_id = $1 AND l.metric = 'spend'
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
@@ -169,11 +164,6 @@ async def set_all_limits(
         timezone,
     )
     return [row["account_id"] for row in changed]
-
-
-async def set_used_spend(connection: asyncpg.Connection, account_id: str, used_nanos: int) -> None:
-    """Makes all spend limits of the account count from this; entries and balances are untouched."""
-    await connection.execute(SET_USED, account_id, used_nanos)
 
 
 async def read_limits(

@@ -10,7 +10,6 @@ from meshgate_ledger.account_store import (
     read_accounts,
     read_limits,
     set_limits,
-    set_used_spend,
     upsert_account,
 )
 from meshgate_ledger.limits import LimitSpec
@@ -79,8 +78,6 @@ async def test_a_budget_in_other_words_goes_on(connection: asyncpg.Connection) -
     assert {"30d": 10, "1h": 0} == {
         use.spec.period: use.used for use in (await read_limits(connection, [TEAM], NOW))[TEAM]
     }
-    await set_used_spend(connection, TEAM, 42)
-    assert [42, 42] == [use.used for use in (await read_limits(connection, [TEAM], NOW))[TEAM]]
 
 
 @pytest.mark.parametrize(
