@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 
 from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
@@ -41,16 +42,14 @@ class AdmissionPolicy:
     blocked: Collection[str] = frozenset()  # SHA-256 of keys and of user ids that the configuration refuses
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """What a decision needs besides rules. `usual_output_tokens(key_hash, model)`: None: nothing learned."""
 
     now: datetime
     usual_output_tokens: Callable[[str, str], int | None] = lambda _key_hash, _model: None
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What will be held if the limits allow it. `least_*`: what will do when they do not; None: nothing."""
 
     resolved_model: str

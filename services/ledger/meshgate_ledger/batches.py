@@ -117,8 +117,7 @@ async def run_reserve(
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """An item and its scopes by number."""
 
     item: ReserveItem

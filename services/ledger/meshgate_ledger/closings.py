@@ -60,16 +60,14 @@ class CloseRow(NamedTuple):
     first_token_time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CloseItem:
+class CloseItem(NamedTuple):
     """What ends a hold: the call that answered, and its legs."""
 
     main: CloseRow
     legs: tuple[CloseRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """The state of a request's hold (None: it has none) and its charge with all legs, when it has one.
 
     `is_new`: this is what charged it.

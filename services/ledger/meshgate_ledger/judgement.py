@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from meshgate_chassis.clock import Clock
 from meshgate_ledger.account_memory import AccountMemory
@@ -37,8 +38,7 @@ from meshgate_ledger.scopes import Scope, base_accounts, budget_applies, with_mo
 RULINGS_MAX = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """The row, and what it was made of. `prompt_rates`: None for a denial or an unknown price."""
 
     item: ReserveItem

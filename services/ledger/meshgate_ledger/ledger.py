@@ -5,7 +5,7 @@ it was judged by, and is judged again when PostgreSQL has others.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -253,7 +253,7 @@ class Ledger:
             end_user=command.end_user,
             tags=command.tags,
         )
-        return replace(item, main=main)
+        return item._replace(main=main)
 
     def _learn(self, command: SettleCommand) -> None:
         if command.outcome is Outcome.SUCCESS and command.tokens.completion > 0:

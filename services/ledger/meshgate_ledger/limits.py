@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Metric = Literal["spend", "requests", "tokens", "parallel"]
 
@@ -32,8 +32,7 @@ class LimitUse:
     ends_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LimitNow:
+class LimitNow(NamedTuple):
     """A limit as a decision left it. `used`: with what is held. `maximum` None: only soft."""
 
     account_id: str

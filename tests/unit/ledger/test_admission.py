@@ -218,7 +218,7 @@ def test_whom_the_configuration_blocks(blocked: str, expected: DenialReason | No
     command = ReserveCommand("r", principal(1), "paid", end_user="end user")
 
     assert expected is reason(judge(command, owned, (), rules, Moment(NOW)))
-    assert reason(judge(replace(command, end_user=""), key(), (), rules, Moment(NOW))) is (
+    assert reason(judge(command._replace(end_user=""), key(), (), rules, Moment(NOW))) is (
         DenialReason.KEY_BLOCKED if blocked == key_hash(1) else None
     )
 
@@ -229,7 +229,7 @@ def test_whom_the_configuration_blocks_without_a_key() -> None:
     for caller in (MASTER, OPEN):
         command = ReserveCommand("r", caller, "paid", end_user="end user")
         assert DenialReason.KEY_BLOCKED is reason(judge(command, None, (), rules, Moment(NOW)))
-        assert reason(judge(replace(command, end_user="other"), None, (), rules, Moment(NOW))) is None
+        assert reason(judge(command._replace(end_user="other"), None, (), rules, Moment(NOW))) is None
     rules = replace(POLICY, blocked=frozenset({MASTER.key_hash}))
     assert DenialReason.KEY_BLOCKED is reason(
         judge(ReserveCommand("r", MASTER, "paid"), None, (), rules, Moment(NOW))
