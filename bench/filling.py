@@ -125,7 +125,7 @@ def _batches(count: int) -> Iterator[int]:
         yield min(PIPELINE, count - first)
 
 
-def _stored(redis: "Redis[bytes]", target: Target) -> tuple[str, CacheEntry]:
+def _stored(redis: Redis, target: Target) -> tuple[str, CacheEntry]:
     """An answer that came through the mesh, once it is in Redis."""
     message = {"role": "user", "content": prompt(1_000)}
     body = json.dumps({"model": target.model, "messages": [message], "max_tokens": 200})

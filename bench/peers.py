@@ -50,10 +50,11 @@ def install(tools: Path, name: str, requirement: str) -> Path:
     stamp = folder / f".{requirement.replace('[', '-').replace(']', '')}"
     if not stamp.exists():
         print(f"installing {requirement} into {folder} (once)", flush=True)
-        for command in (
+        commands: tuple[list[str | Path], ...] = (
             [sys.executable, "-m", "venv", folder],
             [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", requirement],
-        ):
+        )
+        for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 told = (done.stderr or done.stdout).strip()[-600:]

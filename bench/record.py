@@ -24,7 +24,7 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
     """`name`.json, `name`.svg and `name`.txt: the newest run of its kind; git keeps the older ones."""
     folder.mkdir(parents=True, exist_ok=True)
     found = machine()
-    record = {
+    record: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": found,
