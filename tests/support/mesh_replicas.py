@@ -92,6 +92,7 @@ async def mesh_replicas(
                 MESHGATE_EDGE_PORT=port,
                 MESHGATE_CACHE_ADDRESS=cache.listen,
                 lookup_timeout_s=1.0,  # all in one event loop, and many calls at the same time
+                embedding_timeout_s=2.0,
                 spool_dir=folder / f"spool{number}",
                 **addresses,
                 **common,

@@ -1,0 +1,196 @@
+"""The semantic cache with vectors of a model of the configuration: what hits, who pays, what may fail."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+from meshgate_cache.semantic.model import packaged_files
+from tests.mesh.subject import CONFIG, Answer, Subject
+from tests.support.demo_provider import demo_provider
+from tests.support.eventually import eventually
+from tests.support.mesh_replicas import Replicas, mesh_replicas
+from tests.support.redis_server import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
+
+pytestmark = pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
+
+MODELS = """model_list:
+  - model_name: words
+    litellm_params:
+      model: openai/embed-words
+      api_base: {url}/v1
+      api_key: sk-provider-secret
+      input_cost_per_token: 0.0000001
+"""
+CACHE = "type: redis, url: '{redis}', similarity_threshold: 0.8, redis_semantic_cache_embedding_model: words,"
+CAPITAL = "What is the capital of France?"
+CAPITAL_CITY = "What is the capital city of France?"
+TRAP = "What is the capital of Germany?"
+EMBEDDINGS = "/v1/embeddings"
+
+
+class Two(list[Subject]):
+    """Two edges with a cache each; what they have in common."""
+
+    replicas: Replicas
+
+    def of(self, replicas: Replicas) -> Self:
+        self.replicas = replicas
+        return self
+
+    async def embedded(self) -> list[str]:
+        """The texts that the provider was asked the vectors of."""
+        asked = [request for request in await self[0].served() if request["path"] == EMBEDDINGS]
+        return [text for request in asked for text in request["body"]["input"]]
+
+    async def fault(self, name: str | None) -> None:
+        """Of every request for vectors from now on; None: none."""
+        fault = {"faults": [] if name is None else [{"fault": name, "model": "embed-words"}]}
+        async with self[0].session.put(f"{self[0].provider.url}/demo/faults", json=fault) as done:
+            assert done.status < 300, await done.text()
+
+    async def stored(self, text: str, key: str | None = None) -> Answer:
+        """Asks, and waits until the answer is in the cache and the question is known to both."""
+        known = [await _questions(each) for each in self]
+        answer = await self[0].ask(text, key)
+
+        async def is_known() -> bool:
+            return all([await _questions(each) > before for each, before in zip(self, known, strict=True)])
+
+        await eventually(is_known, "both replicas know the question")
+        return answer
+
+
+async def _questions(subject: Subject) -> int:
+    return int((await subject.get("/cache/stats")).json["semantic"]["questions"])
+
+
+def config_of(redis: str, cache: str = CACHE) -> str:
+    """The mesh's, with a model of vectors."""
+    text = CONFIG.replace("model_list:\n", MODELS, 1)
+    return text.replace("type: local,", cache.replace("{redis}", redis))
+
+
+@pytest.fixture
+async def two(postgres_dsn: str, redis_url: str) -> AsyncIterator[Two]:
+    """Two edges in front of the same provider."""
+    folder = Path(tempfile.mkdtemp(prefix="mg"))
+    try:
+        async with demo_provider() as provider, aiohttp.ClientSession() as session:
+            config = config_of(redis_url).format(url=provider.url)
+            async with mesh_replicas(config, folder, postgres_dsn) as replicas:
+                yield Two(Subject(mesh, provider, session) for mesh in replicas.meshes).of(replicas)
+    finally:
+        shutil.rmtree(folder)
+
+
+def status(answer: Answer) -> str:
+    """HIT or MISS."""
+    assert 200 == answer.status, answer.body
+    return str(answer.headers["x-cache-status"])
+
+
+async def test_other_words_hit_and_traps_do_not(two: Two) -> None:
+    """On either replica; the similarity is that of the configured model. Each text is embedded once."""
+    miss = await two.stored(CAPITAL)
+    hits = [await two[number].ask(CAPITAL_CITY) for number in (0, 1, 0)]
+    trap = await two[1].ask(TRAP)
+
+    assert ["MISS", "HIT", "HIT", "HIT", "MISS"] == [status(each) for each in (miss, *hits, trap)]
+    assert {miss.json["id"]} == {hit.json["id"] for hit in hits}
+    assert {0.926} == {round(float(hit.headers["x-litellm-semantic-similarity"]), 3) for hit in hits}
+    assert [CAPITAL, CAPITAL_CITY, TRAP] == await two.embedded()
+
+
+async def test_the_operator_pays_for_vectors(two: Two) -> None:
+    """As an entry of its own, with a tag; who asked pays for the answer only, and nothing for a hit."""
+    key = await two[0].new_key(max_budget=1.0)
+    await two.stored(CAPITAL, key)
+    hit = await two[0].ask(CAPITAL_CITY, key)
+
+    async def posted() -> list[dict[str, Any]]:
+        entries = await two[0].entries()
+        return entries if len(entries) == 4 else []
+
+    assert 0 == float(hit.headers["x-litellm-response-cost"])
+    entries = await eventually(posted, "all calls are on the books")
+    vectors = [entry for entry in entries if entry["call_type"] == "aembedding"]
+    chats = [entry for entry in entries if entry["call_type"] == "acompletion"]
+    assert [700, 800] == sorted(entry["amount_nanos"] for entry in vectors)
+    assert {"meshgate-semantic-cache"} == {tag for entry in vectors for tag in entry["tags"]}
+    assert {"success", "cache_hit"} == {str(entry["outcome"]) for entry in chats}
+    spent = (await two[0].get("/key/info", key)).json["info"]["spend"]
+    assert sum(entry["amount_nanos"] for entry in chats) == round(spent * 1e9)
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "slow_drip:30", "401"])
+async def test_a_model_that_fails_or_is_late_is_a_miss(two: Two, fault: str) -> None:
+    """No error, and no wait beyond the limit; when it is back, the rest is found again."""
+    await two.stored(CAPITAL)
+    await two.fault(fault)
+    async with asyncio.timeout(20):  # of the provider's 30 s
+        missed = await two[0].ask(CAPITAL_CITY)
+    await two.fault(None)
+
+    assert "MISS" == status(missed)
+    # The other edge has not seen it fail.
+    assert "HIT" == status(await two[1].ask("what is the capital city of france"))
+
+
+async def test_a_vector_that_is_late_is_learned_from(two: Two) -> None:
+    """The answer is stored at once, for equal requests; the question is known when its vector comes."""
+    await two.fault("slow_drip:0.8")
+    await two.stored(CAPITAL)
+    await two.fault(None)
+
+    assert "HIT" == status(await two[1].ask(CAPITAL_CITY))
+    assert [CAPITAL, CAPITAL_CITY] == await two.embedded()
+
+
+async def test_no_tenant_finds_the_vectors_of_another(two: Two) -> None:
+    """Nor their answers: the same text is embedded for each."""
+    one, other = [await two[0].new_key(team_id=name) for name in ("one", "other")]
+    await two.stored(CAPITAL, one)
+    same = await two.stored(CAPITAL, other)
+    third = await two[0].ask(CAPITAL_CITY, await two[0].new_key(team_id="third"))
+
+    assert ("MISS", "MISS") == (status(same), status(third))
+    assert [CAPITAL, CAPITAL, CAPITAL_CITY] == await two.embedded()
+
+
+async def test_equal_texts_at_the_same_time_are_embedded_once(two: Two) -> None:
+    """By an edge; all get the answer to the question that means the same."""
+    await two.stored(CAPITAL)
+    await two.fault("slow_drip:0.1")
+    calls = [two[0].ask(CAPITAL_CITY, stream=number % 2 == 0) for number in range(16)]
+    answers = await asyncio.gather(*calls)
+
+    assert {"HIT"} == {status(answer) for answer in answers}
+    assert [CAPITAL, CAPITAL_CITY] == await two.embedded()
+
+
+async def test_another_model_starts_anew(postgres_dsn: str, redis_url: str) -> None:
+    """Under the same name: its vectors are compared with none of the old ones, on the same Redis."""
+    folder = Path(tempfile.mkdtemp(prefix="mg"))
+    statuses = []
+    try:
+        async with demo_provider() as provider, aiohttp.ClientSession() as session:
+            for number, model in enumerate(("embed-words", "other-words", "embed-words")):
+                config = config_of(redis_url).format(url=provider.url).replace("embed-words", model)
+                (folder / str(number)).mkdir()
+                async with mesh_replicas(config, folder / str(number), postgres_dsn) as replicas:
+                    two = Two(Subject(mesh, provider, session) for mesh in replicas.meshes).of(replicas)
+                    if not number:
+                        await two.stored(CAPITAL)
+                    statuses.append(status(await two[1].ask(CAPITAL_CITY, cache={"no-store": True})))
+    finally:
+        shutil.rmtree(folder)
+
+    assert ["HIT", "MISS", "HIT"] == statuses
