@@ -6,6 +6,7 @@ dearest price of that model, or refuses; then the router goes on where it was. S
 dearer fallback, and no model without a price is called where one is required.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -51,7 +52,8 @@ class Fallbacks:
             run.fallbacks_refused.add(name)
             refused = refused or refusal
         if refused is not None and told.metadata.get("upstream_calls") == "0":
-            raise refused from told  # nobody was called at all: the price is what stands in the way
+            # Nobody was called at all: the price is what stands in the way.
+            raise replace(refused, metadata={**refused.metadata, "upstream_calls": "0"}) from told
         raise told
 
     async def _refusal(self, run: CallRun, model: str) -> MeshError | None:
