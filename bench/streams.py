@@ -36,6 +36,7 @@ FIRST_GAP_US, GAP_US_MIN, GAP_US_MAX = 1_000_000, 20_000, 8_000_000
 LENGTHS = (20, 40, 60, 80, 100, 120, 140, 160)  # chunks: streams of one length would stay in step
 START_S = 5.0  # over which the first 500 streams begin
 SLICE_S, QUICK_SLICE_S = 60.0, 10.0
+DRAIN_STEP_S = 0.5
 DRAIN_GRACE_S = 60.0  # beyond what the longest stream takes
 
 
@@ -113,6 +114,7 @@ class StreamRun:
         self._dice = random.Random(seed)  # noqa: S311 - lengths of streams, nothing secret
         self._made = {length: self._requests(length, place) for place, length in enumerate(LENGTHS)}
         self._ending = False
+        self._active = 0
         self._gap_us = FIRST_GAP_US
         self.seen = Seen()
 
@@ -126,9 +128,17 @@ class StreamRun:
             found = Measured(0, [] if self._fixed_gap_us else await self._calibrate())
             found.gap_us = self._gap_us
             await self._measure(found, seconds)
-            self._ending = True
             print("  waiting for the last streams to end", flush=True)
+            await self._drain()
         return found
+
+    async def _drain(self) -> None:
+        """No new streams; those that are left go faster, so that the machine stays as busy as it was."""
+        self._ending = True
+        gap_us = self._gap_us
+        while self._active:
+            self._told_pace(max(GAP_US_MIN, gap_us * self._active // self._count))
+            await asyncio.sleep(DRAIN_STEP_S)
 
     async def _calibrate(self) -> list[dict[str, float]]:
         """Changes the pace until the machine is as busy as it should be; tells every step."""
@@ -163,6 +173,7 @@ class StreamRun:
         found.cpu_s = {name: after[name] - before[name] for name in after}
 
     async def _client(self, delay_s: float) -> None:
+        self._active += 1
         await asyncio.sleep(delay_s)
         connection: Connection | None = None
         while not self._ending:
@@ -179,6 +190,7 @@ class StreamRun:
                 connection = None
             else:
                 self.seen.whole += 1
+        self._active -= 1
         if connection is not None:
             connection.close()
 
