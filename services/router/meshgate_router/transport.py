@@ -6,25 +6,22 @@ and no header.
 """
 
 import asyncio
-import contextlib
 import math
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meshgate_router.http_connection import (
-    HttpConnection,
-    NotHttpError,
-    request_head,
-)
-from meshgate_router.http_pool import Address, HttpPool, Origin, address_of
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
 from meshgate_router.providers.base import ErrorKind, ProviderError, UpstreamRequest, senseless
 
+HEADER_BYTES_MAX: Final = 64 * 1024  # of one response header
+HEADERS_MAX: Final = 256
+READ_BUFFER_BYTES: Final = 128 * 1024  # waiting bytes beyond it stop the provider from sending more
 CONNECT_SHARE_MAX: Final = 0.9  # of the time until the first byte: then it is certain what was (not) sent
 DRAIN_S: Final = 0.05  # for the few bytes that end a finished stream and set its connection free
-OWN_HEADERS: Final = (("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("user-agent", "meshgate"))
-ALPN: Final = ("http/1.1",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,117 +63,109 @@ class CancelledBeforeSentError(asyncio.CancelledError):
     """The call was cancelled while there was no connection: the provider knows nothing of it."""
 
 
+class _Body(aiohttp.BytesPayload):
+    """Knows whether it is on its way."""
+
+    begun = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.begun = True
+        await super().write_with_length(writer, content_length)
+
+
 class Transport:
     """Sends requests. Needs a running event loop; close it with `close`."""
 
     def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
-        self._pools: dict[Origin, HttpPool] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def open(self, request: UpstreamRequest, timeouts: CallTimeouts) -> "UpstreamResponse":
         """The response, as soon as its headers are there. Close it. Raises ProviderError, and
         CancelledBeforeSentError instead of CancelledError when nothing was sent."""
-        start_s = asyncio.get_running_loop().time()
+        url, body = URL(request.url, encoded=True), _Body(request.body)
+        end_s = asyncio.get_running_loop().time() + timeouts.total_s
         first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
+        connect_s = min(timeouts.connect_s, first_byte_s * CONNECT_SHARE_MAX)
         try:
-            address = address_of(request.url)
-            head = request_head(request.method, address.target, _headers(request, address))
-            pool = self._pool(address.origin)
-        except ValueError as error:
-            message = "the deployment's address cannot be used"
-            raise ProviderError(ErrorKind.OTHER, message, 500, sent=False) from error
-        connection = await _connection(pool, min(timeouts.connect_s, first_byte_s * CONNECT_SHARE_MAX))
-        response = UpstreamResponse(connection, pool, self._limits, timeouts, start_s + timeouts.total_s)
-        begun = False
-        try:
-            connection.send(head, request.body)
-            await connection.head(start_s + first_byte_s)
-            begun = True
+            async with asyncio.timeout(first_byte_s):
+                response = await self._session(url).request(
+                    request.method,
+                    url,
+                    data=body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        connect=connect_s,
+                        sock_connect=connect_s,
+                        sock_read=None,
+                        ceil_threshold=math.inf,
+                    ),
+                )
+        except asyncio.CancelledError as error:
+            if body.begun:
+                raise
+            raise CancelledBeforeSentError from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise late(f"no connection to the provider within {connect_s:g} s", sent=False) from error
         except TimeoutError as error:
             raise late(f"the provider did not begin to answer within {first_byte_s:g} s") from error
-        except (OSError, NotHttpError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _error_of(error) from error
-        finally:
-            if not begun:
-                response.close()
-        response.begin()
-        return response
+        return UpstreamResponse(response, self._limits, timeouts, end_s)
 
     async def close(self) -> None:
         """Closes every connection."""
-        pools, self._pools = list(self._pools.values()), {}
-        for pool in pools:
-            pool.close()
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            await session.close()
 
-    def _pool(self, origin: Origin) -> HttpPool:
-        pool = self._pools.get(origin)
-        if pool is None:
-            if len(self._pools) >= self._limits.hosts_max:
+    def _session(self, url: URL) -> aiohttp.ClientSession:
+        origin = f"{url.scheme}://{url.raw_authority}"
+        session = self._sessions.get(origin)
+        if session is None:
+            if len(self._sessions) >= self._limits.hosts_max:
                 raise ValueError("too many upstream hosts")
-            tls = self._tls_context() if origin.scheme == "https" else None
-            pool = HttpPool(origin, self._limits.connections_max, self._limits.idle_s, tls)
-            self._pools[origin] = pool
-        return pool
+            session = self._sessions[origin] = self._new_session()
+        return session
 
-    def _tls_context(self) -> ssl.SSLContext:
-        """With the system's certificates; made once, because reading them takes a while."""
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(ALPN)
-        return self._tls
-
-
-async def _connection(pool: HttpPool, connect_s: float) -> HttpConnection:
-    """Raises ProviderError, and CancelledBeforeSentError instead of CancelledError."""
-    try:
-        async with asyncio.timeout(connect_s):
-            return await pool.take()
-    except asyncio.CancelledError as error:
-        raise CancelledBeforeSentError from error
-    except TimeoutError as error:
-        raise late(f"no connection to the provider within {connect_s:g} s", sent=False) from error
-    except (OSError, UnicodeError) as error:  # a name that is none, too
-        message = f"no connection to the provider ({type(error).__name__})"
-        raise ProviderError(ErrorKind.UNAVAILABLE, message, 500, sent=False) from error
-
-
-def _headers(request: UpstreamRequest, address: Address) -> list[tuple[str, str]]:
-    """The request's, and what HTTP needs; the request's own word counts."""
-    given = {name.lower() for name in request.headers}
-    headers = [("host", address.host_header), *request.headers.items()]
-    headers += [each for each in OWN_HEADERS if each[0] not in given]
-    if address.authorization and "authorization" not in given:
-        headers.append(("authorization", address.authorization))
-    if request.body or request.method != "GET":
-        headers.append(("content-length", str(len(request.body))))
-    return headers
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._limits.connections_max,
+                limit_per_host=0,
+                keepalive_timeout=self._limits.idle_s,
+                ttl_dns_cache=30,
+                ssl=True,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"accept-encoding": "gzip, deflate"},
+            auto_decompress=True,
+            trust_env=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=HEADER_BYTES_MAX,
+            max_field_size=HEADER_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+        )
 
 
 class UpstreamResponse:
     """One response. `headers` have lower-case names; of repeated ones the first counts."""
 
     def __init__(
-        self,
-        connection: HttpConnection,
-        pool: HttpPool,
-        limits: TransportLimits,
-        timeouts: CallTimeouts,
-        end_s: float,
+        self, response: aiohttp.ClientResponse, limits: TransportLimits, timeouts: CallTimeouts, end_s: float
     ) -> None:
-        self._connection = connection
-        self._pool = pool
+        self._response = response
         self._limits = limits
         self._timeouts = timeouts
         self._end_s = end_s
         self._size_bytes = 0
-        self._closed = False
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-
-    def begin(self) -> None:
-        """The head is there."""
-        self.status, self.headers = self._connection.status, self._connection.headers
+        self.status = response.status
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        self.headers: Mapping[str, str] = headers
 
     async def read_some(self, limit: Limit = UNLIMITED, *, begun: bool = True) -> bytes:
         """All bytes that are waiting, at least one; b"" at the proper end. Raises ProviderError.
@@ -187,10 +176,11 @@ class UpstreamResponse:
         silent_at_s = now_s + self._timeouts.between_reads_s if begun else math.inf
         at_s = min(silent_at_s, self._end_s, limit.at_s)
         try:
-            data = await self._connection.read_some(at_s)
+            async with asyncio.timeout_at(at_s):
+                data = await self._response.content.readany()
         except TimeoutError as error:
             raise late(self._passed(at_s, limit)) from error
-        except (OSError, NotHttpError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _error_of(error) from error
         self._size_bytes += len(data)
         if self._size_bytes > self._limits.response_bytes_max:
@@ -226,18 +216,19 @@ class UpstreamResponse:
 
     async def finish(self) -> None:
         """After the last event: sets the connection free if the body ends now, else closes it."""
-        with contextlib.suppress(OSError, NotHttpError):  # then the connection is of no further use
-            await self._connection.read_some(asyncio.get_running_loop().time() + DRAIN_S)
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass  # Then the connection is of no further use.
         self.close()
 
     def close(self) -> None:
         """Gives the connection back if the body was read to its end; else ends it at once."""
-        if self._closed:
-            return
-        self._closed = True
-        if not self._connection.is_read:
-            self._connection.close()
-        self._pool.leave(self._connection)
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
 
 def late(message: str, *, sent: bool = True) -> ProviderError:
@@ -245,8 +236,13 @@ def late(message: str, *, sent: bool = True) -> ProviderError:
     return ProviderError(ErrorKind.TIMEOUT, message, 408, sent=sent)
 
 
-def _error_of(error: OSError | NotHttpError) -> ProviderError:
-    """The connection's failure in our words; the system's would tell addresses."""
-    if isinstance(error, NotHttpError):
+def _error_of(error: Exception) -> ProviderError:
+    """The connection's failure in our words; aiohttp's would tell addresses."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        message = f"no connection to the provider ({type(error.os_error).__name__})"
+        return ProviderError(ErrorKind.UNAVAILABLE, message, 500, sent=False)
+    if isinstance(error, aiohttp.InvalidURL | ValueError):
+        return ProviderError(ErrorKind.OTHER, "the deployment's address cannot be used", 500, sent=False)
+    if isinstance(error, aiohttp.ClientResponseError):
         return senseless("it is not proper HTTP")
     return ProviderError(ErrorKind.UNAVAILABLE, "the connection to the provider broke", 500)
