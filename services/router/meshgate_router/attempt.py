@@ -15,24 +15,14 @@ import structlog
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Deployment, RouterConfig
 from meshgate_chassis.config.names import ModelGroup
-from meshgate_chassis.errors import MeshError
 from meshgate_router.catalog import Catalog
 from meshgate_router.deadline_split import share_s
-from meshgate_router.failures import (
-    Failure,
-    Passed,
-    cooling_down,
-    error_of_failures,
-    limits_reached,
-    model_not_found,
-    not_permitted,
-    too_late,
-)
+from meshgate_router.failures import Failure, Passed, model_not_found
 from meshgate_router.journey import Journey, RouteTask
 from meshgate_router.lease import Lease, Terms
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.providers.base import ErrorKind, ProviderError
-from meshgate_router.resume import journey_of, with_uncovered
+from meshgate_router.resume import journey_of
 from meshgate_router.retry import Situation, Worth, pause_s, retries_max, worth_of
 from meshgate_router.retry_budget import RetryBudget
 from meshgate_router.selection import Selector, Wish
@@ -45,11 +35,10 @@ from meshgate_router.timing import (
     configured_s,
     rules_for,
 )
+from meshgate_router.unanswered import error_of, last_reason, skip_reason
 
 ATTEMPTS_MAX: Final = 32  # calls for one request, whatever the configuration says
-PATIENCE_S_MAX: Final = (
-    30.0  # waiting for one of max_parallel_requests to end, where nobody else can be asked
-)
+PATIENCE_S_MAX: Final = 30.0  # for one of max_parallel_requests to end, where nobody else can be asked
 HOLD_MARGIN_S: Final = 5.0  # a call that did not report its end this long after its deadline has ended
 
 T = TypeVar("T")
@@ -115,7 +104,7 @@ class AttemptLoop:
         else:
             served = await attempts.group(group, depth=0, following=())
         if served is None:
-            raise _error(group, journey)
+            raise error_of(group, journey)
         return served
 
     async def resume(self, task: RouteTask, broken: Lease, action: Action[T]) -> Served[T]:
@@ -128,7 +117,7 @@ class AttemptLoop:
         served = await attempts.group(broken.group, depth=depth, following=(), without=[broken.deployment])
         served = served or await attempts.fallbacks_of(earlier)
         if served is None:
-            raise _error(broken.group, journey)
+            raise error_of(broken.group, journey)
         return served
 
     async def alternative(
@@ -182,7 +171,7 @@ class _Attempts(Generic[T]):
             if target.name in self._journey.groups or not self._may_go_on() or not self._covered(target):
                 continue
             log.warning(
-                "fallback", from_model=group.name, to_model=target.name, reason=_reason(self._journey)
+                "fallback", from_model=group.name, to_model=target.name, reason=last_reason(self._journey)
             )
             self._parts.metrics.fallback()
             after = [*targets[position + 1 :], *following]
@@ -287,7 +276,7 @@ class _Attempts(Generic[T]):
             error = ProviderError(ErrorKind.CONTEXT_WINDOW_EXCEEDED, message, 400, sent=False)
             self._journey.failures.append(Failure(group.name, where, error))
         elif not called:
-            self._journey.passed.append(Passed(group.name, where.provider, _skipped(self._journey)))
+            self._journey.passed.append(Passed(group.name, where.provider, skip_reason(self._journey)))
 
     async def lease(
         self,
@@ -355,34 +344,3 @@ class _Attempts(Generic[T]):
 
     def _left_s(self) -> float:
         return self._task.deadline_s - self._parts.clock.monotonic_s()
-
-
-def _error(group: ModelGroup, journey: Journey) -> MeshError:
-    """Nothing helped: why, and what might still."""
-    return with_uncovered(_why(group, journey), journey)
-
-
-def _why(group: ModelGroup, journey: Journey) -> MeshError:
-    if journey.failures:
-        return error_of_failures(group.name, journey.failures, journey.counts)
-    if journey.limited_s is not None:
-        waits = [wait_s for wait_s in (journey.limited_s, journey.cooling_s) if wait_s is not None]
-        return limits_reached(group.name, min(waits))
-    if journey.cooling_s is not None:
-        return cooling_down(group.name, journey.cooling_s)
-    if journey.not_permitted:
-        return not_permitted(group.name)
-    return too_late(group.name)
-
-
-def _reason(journey: Journey) -> str:
-    return journey.failures[-1].error.kind.value if journey.failures else _skipped(journey)
-
-
-def _skipped(journey: Journey) -> str:
-    """Why nobody was called."""
-    if journey.limited_s is not None:
-        return "DEPLOYMENT_LIMITS_REACHED"
-    if journey.cooling_s is not None:
-        return "DEPLOYMENTS_COOLING_DOWN"
-    return "DEPLOYMENTS_NOT_PERMITTED" if journey.not_permitted else "DEADLINE_TOO_CLOSE"
