@@ -89,3 +89,46 @@ async def test_the_mesh_is_told_when_it_goes_and_when_it_comes(own_postgres_serv
         await asyncio.to_thread(own_postgres_server.start)
         await eventually(lambda: len(reports) > 1, "it is told that PostgreSQL came")
     assert [False, True] == reports
+
+
+async def test_connections_are_kept_for_a_while(postgres_dsn: str) -> None:
+    """Uses one after another share one, at once there are as many as allowed; what is idle for long ends."""
+
+    async def process_id(connection: asyncpg.Connection) -> int:
+        return int(await connection.fetchval("SELECT pg_backend_pid() FROM pg_sleep(0.05)"))
+
+    async def backends() -> set[int]:
+        connection = await asyncpg.connect(postgres_dsn)
+        try:
+            rows = await connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name = 'meshgate-ledger'"
+            )
+            return {row["pid"] for row in rows}
+        finally:
+            await connection.close()
+
+    options = DatabaseOptions(connections_max=3, idle_lifetime_s=0.2)
+    async with Database(postgres_dsn, options, SystemClock()) as database:
+        alone = {await database.use(process_id) for _ in range(3)}
+        together = set(await asyncio.gather(*(database.use(process_id) for _ in range(9))))
+
+        async def others_ended() -> bool:
+            kept = await database.use(process_id)
+            return await backends() == {kept}
+
+        assert 1 == len(alone)
+        assert 3 == len(together)
+        await eventually(others_ended, "what is not needed ends")
+
+
+async def test_a_connection_that_ended_meanwhile_is_not_used(postgres_dsn: str) -> None:
+    """Nobody is told of a backend that was ended while it was idle."""
+    async with Database(postgres_dsn, OPTIONS, SystemClock()) as database:
+        process_id = await database.use(lambda connection: connection.fetchval("SELECT pg_backend_pid()"))
+        other = await asyncpg.connect(postgres_dsn)
+        await other.execute("SELECT pg_terminate_backend($1, 5000)", process_id)
+        await other.close()
+        for _ in range(3):  # what the server had sent is read
+            await asyncio.sleep(0)
+        assert 1 == await database.use(lambda connection: connection.fetchval("SELECT 1"))
