@@ -9,6 +9,7 @@ Invariant: symmetric in the two texts.
 from dataclasses import dataclass
 from typing import Final
 
+import numkong
 import numpy as np
 import numpy.typing as npt
 
@@ -50,7 +51,7 @@ def aligned(a: WordVectors, b: WordVectors) -> Alignment:
     """A text without words has no like for any."""
     if not len(a.rows) or not len(b.rows):
         return Alignment(0.0, float(a.weights.sum() + b.weights.sum()), 0.0)
-    cosines = (a.rows.astype(np.float32) @ b.rows.astype(np.float32).T) / (SCALE * SCALE)
+    cosines = np.asarray(numkong.cdist(a.rows, b.rows, metric="inner")) / (SCALE * SCALE)
     of_a, of_b = cosines.max(axis=1), cosines.max(axis=0)
     fewer, more = sorted((float(a.weights @ (1 - of_a)), float(b.weights @ (1 - of_b))))
     content_a, content_b = a.weights > CONTENT_WEIGHT_MIN, b.weights > CONTENT_WEIGHT_MIN

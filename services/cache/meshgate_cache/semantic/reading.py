@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -18,6 +19,8 @@ from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 from meshgate_cache.semantic.word_pairs import SYNONYMS
 
 CHARACTERS_MAX: Final = 600  # about 100 words; the vector of a longer one takes longer than a lookup may
+WORDS_KEPT_MAX: Final = 8_192
+TEXTS_KEPT_MAX: Final = 512  # with about 6 kB each: what is known is compared again and again
 DIGITS_MAX: Final = 15  # longer ones are names of things: compared as they are written
 
 _APOSTROPHE = re.compile("[\u2018\u2019]")
@@ -89,6 +92,7 @@ class Facts:
     readable: bool
 
 
+@lru_cache(TEXTS_KEPT_MAX)
 def read(text: str) -> Facts:
     """The facts of a user's text."""
     readable = len(text) <= CHARACTERS_MAX
@@ -154,6 +158,7 @@ def stem(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
+@lru_cache(WORDS_KEPT_MAX)
 def canonical(token: str) -> str:
     """The word that stands for a token: of its synonyms, of a country's people, else its stem."""
     if token in v.COUNTRY_OF:
