@@ -7,7 +7,7 @@ from statistics import median
 from bench.statistics import percentile
 
 DRIFT = {"p50": 0.25, "p99": 0.50}  # of the first half's median: more is a drift
-DRIFT_MS_MIN = {"p50": 1.0, "p99": 5.0}  # less than that is none, however small the delays are
+DRIFT_MS_MIN = {"p50": 2.0, "p99": 10.0}  # less than that is none, however small the delays are
 
 
 @dataclass(frozen=True, slots=True)
