@@ -153,6 +153,8 @@ class CacheStep:
             if flight is None:
                 run.local_flight = self._local.lead(key)
                 return None
+            if flight.stored_later:
+                self._stores.hurry()
             landing = await self._local.wait(flight, self._flights.wait_s(run))
             if not landing.again:
                 return landing
@@ -211,8 +213,12 @@ class CacheStep:
         return lookup
 
     async def _ask(self, lookup: pb.LookupEntryRequest) -> pb.LookupEntryResponse | None:
+        """Takes along what waits to be stored."""
         try:
-            answer = await self._cache.lookup_entry(lookup, timeout_s=self._lookup_timeout_s)
+            with self._stores.carried() as carried:
+                lookup.stores.extend(carried.requests)
+                answer = await self._cache.lookup_entry(lookup, timeout_s=self._lookup_timeout_s)
+                carried.results = answer.kept
         except MeshError as error:
             self._circuit.ended(error)
             log.info("lookup failed: a miss", error=error.reason)
@@ -250,6 +256,8 @@ class CacheStep:
             self._flights.landed(run)
             if flight is not None:
                 flight.stored_later = True
+                if flight.waiting:
+                    self._stores.hurry()
 
     def _stored(self, flight: LocalFlight | None, cache_key: str, entry: pb.Entry, stored: bool) -> None:
         self._local.land(flight, LocalLanding(entry, cache_key) if stored else ALONE)

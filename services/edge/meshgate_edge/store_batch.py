@@ -1,12 +1,19 @@
-"""Answers on their way to the cache: what waits while one store is under way goes out together.
+"""Answers on their way to the cache: with the next lookup, or together on their own.
 
-Invariants: a store never waits for others to come, only for the one before it; at most one is under way; what
-waits is bounded by number and bytes, and what does not fit is not stored.
+Each RPC costs more than what it carries, so a store waits COMPANY_S at most for a lookup to take it along;
+the cache keeps it before it looks, so nobody misses what this edge has just answered. What no lookup took
+goes out together.
+
+Invariants: at most one batch is under way; what waits is bounded by number and bytes, and what does not fit
+is not stored; a store that a lookup lost goes out once more, on its own.
 """
 
+import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -23,14 +30,28 @@ BATCH_MAX: Final = 64  # stores of one call
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # of one call, unless a single one is larger
 WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
 ATTEMPTS_MAX: Final = 2  # a replica of the cache that is lost costs one; a repeat is harmless
+COMPANY_S: Final = 0.03
+CARRIED_MAX: Final = 16  # of one lookup; the contract allows 64
+CARRIED_BYTES_MAX: Final = 64 * 1024  # a lookup has little time
 LOST_REASONS: Final = frozenset({"CONNECTION_LOST", "SERVICE_UNREACHABLE"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
+    """`alone`: no lookup may take it along."""
+
     request: pb.StoreEntryRequest
     size_bytes: int
     done: Callable[[bool], None]
+    alone: bool = False
+
+
+@dataclass(slots=True)
+class Carried:
+    """What a lookup takes along. `results`: what the cache said of each; None: the lookup was lost."""
+
+    requests: Sequence[pb.StoreEntryRequest]
+    results: Sequence[pb.StoreEntryResponse] | None = None
 
 
 class StoreBatch:
@@ -46,6 +67,7 @@ class StoreBatch:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._running = False
+        self._hurried = asyncio.Event()
 
     def add(self, request: pb.StoreEntryRequest, done: Callable[[bool], None] = lambda _: None) -> None:
         """Starts storing. `done` is told once whether the cache has the answer, unless this raises
@@ -53,34 +75,77 @@ class StoreBatch:
         size_bytes = request.ByteSize()
         if len(self._waiting) >= self._waiting_max or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "TASK_LIMIT", "too many answers wait to be stored")
+        self._start()
+        # The cache needs time to learn a question by its meaning: no lookup waits for that.
+        alone = request.HasField("question") or size_bytes > CARRIED_BYTES_MAX
+        self._waiting.append(_Waiting(request, size_bytes, done, alone))
+        self._waiting_bytes += size_bytes
+
+    def hurry(self) -> None:
+        """Somebody waits: what is here goes out now."""
+        self._hurried.set()
+
+    @contextmanager
+    def carried(self) -> Iterator[Carried]:
+        """For the block of a lookup: what it takes along, and what came of it."""
+        taken = self._taken(CARRIED_MAX, CARRIED_BYTES_MAX, alone=False)
+        carried = Carried([each.request for each in taken])
+        try:
+            yield carried
+        finally:
+            if taken:
+                self._told(taken, carried.results)
+
+    def _told(self, taken: Sequence[_Waiting], results: Sequence[pb.StoreEntryResponse] | None) -> None:
+        if results is not None and len(results) == len(taken):
+            for each, result in zip(taken, results, strict=True):
+                each.done(result.stored)
+            return
+        self._waiting.extendleft(replace(each, alone=True) for each in reversed(taken))
+        self._waiting_bytes += sum(each.size_bytes for each in taken)
+        try:
+            self._start()
+        except MeshError as error:  # the next store starts it
+            log.info("answers wait to be stored", count=len(taken), error=error.reason)
+
+    def _start(self) -> None:
         if not self._running:
             self._tasks.start(self._run(), "store")
             self._running = True
-        self._waiting.append(_Waiting(request, size_bytes, done))
-        self._waiting_bytes += size_bytes
 
     async def _run(self) -> None:
         """Sends until nothing waits."""
         try:
             while self._waiting:
-                batch = self._batch()
-                stored = await self._send([each.request for each in batch])
+                await self._company()
+                batch = self._taken(BATCH_MAX, BATCH_BYTES_MAX)
+                stored = await self._send([each.request for each in batch]) if batch else []
                 for each, is_stored in zip(batch, stored, strict=True):
                     each.done(is_stored)
         finally:
             self._running = False
 
-    def _batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    async def _company(self) -> None:
+        """Gives lookups the time to take along what may go with them."""
+        if len(self._waiting) >= BATCH_MAX or all(each.alone for each in self._waiting):
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMPANY_S):
+                await self._hurried.wait()
+        self._hurried.clear()
+
+    def _taken(self, count_max: int, bytes_max: int, *, alone: bool = True) -> list[_Waiting]:
+        """The first of them, as many as fit, at least one. `alone`: also those that may not go along."""
+        taken: list[_Waiting] = []
         size_bytes = 0
-        while self._waiting and len(batch) < BATCH_MAX:
-            size_bytes += self._waiting[0].size_bytes
-            if batch and size_bytes > BATCH_BYTES_MAX:
+        while self._waiting and len(taken) < count_max:
+            first = self._waiting[0]
+            size_bytes += first.size_bytes
+            if (taken and size_bytes > bytes_max) or (first.alone and not alone):
                 break
-            taken = self._waiting.popleft()
-            self._waiting_bytes -= taken.size_bytes
-            batch.append(taken)
-        return batch
+            self._waiting_bytes -= first.size_bytes
+            taken.append(self._waiting.popleft())
+        return taken
 
     async def _send(self, batch: list[pb.StoreEntryRequest]) -> list[bool]:
         """Which of them the cache has now."""
