@@ -113,9 +113,10 @@ bench-compression: .venv/.dev ## quality, ratio and latency of prompt compressio
 
 POINTS ?= 1000
 SEED ?= 1
+ROUNDS ?= 2
 .PHONY: torture
-torture: .venv/.dev ## kill -9 services at 1,000 random points, compare all books (POINTS=25 SEED=1)
-	@$(BIN)/python -m tools.torture --points $(POINTS) --seed $(SEED)
+torture: .venv/.dev ## kill -9 services at 1,000 random points, compare all books (POINTS=50 SEED=1)
+	@$(BIN)/python -m tools.torture --points $(POINTS) --seed $(SEED) --rounds $(ROUNDS)
 
 ##@ Tidy up
 .PHONY: clean
