@@ -14,8 +14,8 @@
  *
  * Each chunk's content begins with "tok" and 19 digits: CLOCK_MONOTONIC in nanoseconds when it was sent, so
  * that the other end, on the same machine, knows how long that very chunk was under way.
- * .../embeddings is answered with one vector. Any other POST is answered with an empty 200: that makes it an OTLP/HTTP sink too. Prompts are read, never
- * parsed.
+ * .../embeddings is answered with one vector. Any other POST is answered with an empty 200: that makes it an
+ * OTLP/HTTP sink too. Prompts are read, never parsed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -138,7 +138,8 @@ static int send_chunk(connection *c) {
 }
 
 static int refuse(connection *c) {
-    static const char body[] = "{\"error\":{\"message\":\"asked for by the path\",\"type\":\"server_error\"}}";
+    static const char body[] = "{\"error\":{\"message\":\"asked for by the path\","
+                               "\"type\":\"server_error\"}}";
     size_t length = sprintf(refusal, "HTTP/1.1 %ld Asked for\r\ncontent-type: application/json\r\n"
                             "content-length: %zu\r\n\r\n%s", c->error, sizeof body - 1, body);
     return put(c, refusal, length);
@@ -302,14 +303,15 @@ int main(int argc, char **argv) {
     if (argc != 2) { fprintf(stderr, "usage: provider PORT\n"); return 2; }
     static char body[1200];
     size_t n = sprintf(body, "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\","
-        "\"created\":1700000000,\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"tok ");
+        "\"created\":1700000000,\"model\":\"bench\",\"choices\":[{\"index\":0,"
+        "\"message\":{\"role\":\"assistant\",\"content\":\"tok ");
     while (n < 800) body[n] = n % 6 ? 'b' : ' ', n++;
     n += sprintf(body + n, "\"},\"finish_reason\":\"stop\"}],"
         "\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":150,\"total_tokens\":350}}");
     answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         "content-length: %zu\r\n\r\n%s", n, body);
-    static const char vectors[] = "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
-        "[0.5,-0.25,0.125,0.75,-0.5,0.25,-0.125,0.375]}],\"model\":\"bench\","
+    static const char vectors[] = "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
+        "\"embedding\":[0.5,-0.25,0.125,0.75,-0.5,0.25,-0.125,0.375]}],\"model\":\"bench\","
         "\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}";
     vector_length = sprintf(vector, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         "content-length: %zu\r\n\r\n%s", sizeof vectors - 1, vectors);

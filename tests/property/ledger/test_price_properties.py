@@ -71,8 +71,8 @@ def test_a_hold_is_never_less_than_the_cost(price: Price, tokens: TokenCounts) -
 def test_a_prompt_that_was_counted_too_low_still_fits_its_tier(
     price: Price, tokens: TokenCounts, more: int
 ) -> None:
-    """The hold was made by what the edge counted. A provider that counts an eighth more may charge by the next
-    tier, and the hold has its rates."""
+    """The hold was made by what the edge counted. A provider that counts an eighth more may charge by the
+    next tier, and the hold has its rates."""
     counted = consistent(tokens).prompt
     charged = price.rates_for(counted + min(more, counted // TIER_MARGIN))
     between = charged not in price.rates_near(counted)  # a tier narrower than what is uncertain

@@ -83,7 +83,12 @@ class LocalVectors:
     def ask_for(self) -> str:
         return ""
 
-    async def of(self, question: Question, namespace: str, remaining_s: float) -> Placed | None:  # noqa: ARG002
+    async def of(
+        self,
+        question: Question,
+        namespace: str,  # noqa: ARG002 - it needs no other replica's
+        remaining_s: float,  # noqa: ARG002
+    ) -> Placed | None:
         return Placed(self._embedding.model_name, (await self._embedding.of(question.text)).whole)
 
     async def keep(self, question: Question, namespace: str, remaining_s: float) -> None:

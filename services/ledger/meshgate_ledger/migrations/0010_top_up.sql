@@ -90,7 +90,8 @@ BEGIN
             UPDATE ledger.holds h
             SET amount_nanos = total, input_nanos = least(item.input_nanos, total),
                 tokens = greatest(h.tokens, item.tokens),
-                output_tokens = greatest(h.output_tokens, CASE WHEN denial_limit IS NULL THEN item.output_tokens
+                output_tokens = greatest(h.output_tokens, CASE
+                    WHEN denial_limit IS NULL THEN item.output_tokens
                     WHEN item.amount_nanos > item.input_nanos AND total > item.input_nanos
                     THEN (item.output_tokens::numeric * (total - item.input_nanos)
                         / (item.amount_nanos - item.input_nanos))::bigint END),

@@ -306,9 +306,11 @@ def test_a_list_of_blocked_users_that_cannot_be_read_is_an_error(folder: Folder,
     assert ["must be a list, not text"] == [each.message for each in folder.check(text)]
 
 
-@pytest.mark.parametrize(("named", "used", "warned"), [("e", "e", 0), ("any/x", "any/x", 0), ("other", "", 1)])
+@pytest.mark.parametrize(
+    ("named", "used", "warned"), [("e", "e", 0), ("any/x", "any/x", 0), ("other", "", 1)]
+)
 def test_whose_vectors_the_cache_compares(folder: Folder, named: str, used: str, warned: int) -> None:
-    """Those of a model of the configuration, patterns included; the local ones, with a warning, of no other."""
+    """Those of a model of the configuration, patterns included; the local ones, with a warning, else."""
     config = folder.load(
         "model_list: [{model_name: e, litellm_params: {model: openai/e}},"
         " {model_name: any/*, litellm_params: {model: openai/*}}]\n"
