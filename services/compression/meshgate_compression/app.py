@@ -27,7 +27,7 @@ log = structlog.get_logger("meshgate.compression")
 
 @asynccontextmanager
 async def compression_service(settings: CompressionSettings, runtime: Runtime) -> AsyncIterator[None]:
-    """Serves while it is open; ready when its workers are."""
+    """Serves while it is open; ready when its workers are, unless only a request could want them."""
     limits = PoolLimits(
         workers=settings.workers or min(_cores(), DEFAULT_WORKERS_MAX),
         queue_max=settings.queue_max,
@@ -35,7 +35,10 @@ async def compression_service(settings: CompressionSettings, runtime: Runtime) -
         start_s_max=settings.worker_start_s_max,
     )
     defaults = _defaults(runtime.config.compression, settings)
-    async with WorkerPool(limits, runtime.clock, _worker_arguments(settings)) as pool:
+    arguments = _worker_arguments(settings)
+    # 75 MB each: where the configuration says nothing, the first request that asks for it waits for them.
+    when_wanted = not arguments and runtime.config.compression == CompressionConfig()
+    async with WorkerPool(limits, runtime.clock, arguments, when_wanted=when_wanted) as pool:
         server = runtime.server(settings, ALLOWED_CALLERS)
         server.add(
             CompressionServicer(

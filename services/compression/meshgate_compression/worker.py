@@ -51,20 +51,27 @@ class _Request:
 class WorkerPool:
     """Worker processes; an async context manager. Entering it waits until they are ready.
 
-    `arguments`: of the worker's command line.
+    `arguments`: of the worker's command line. `when_wanted`: they start with the first job instead, which
+    waits for them as long as its caller does.
     """
 
-    def __init__(self, limits: PoolLimits, clock: Clock, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, limits: PoolLimits, clock: Clock, arguments: Sequence[str] = (), *, when_wanted: bool = False
+    ) -> None:
         self._limits = limits
         self._clock = clock
         self._arguments = arguments
+        self._when_wanted = when_wanted
+        self._wanted = asyncio.Event()
         self._queue: asyncio.Queue[_Request] = asyncio.Queue(limits.queue_max)
         self._lanes = TaskOwner("compression-workers", limits.workers)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Outcome)
 
     async def __aenter__(self) -> Self:
-        workers = await asyncio.gather(*(self._started() for _ in range(self._limits.workers)))
+        workers: Sequence[WorkerProcess | None] = [None] * self._limits.workers
+        if not self._when_wanted:
+            workers = await asyncio.gather(*(self._started() for _ in range(self._limits.workers)))
         for number, worker in enumerate(workers):
             self._lanes.start(self._lane(worker), f"lane-{number}")
         return self
@@ -82,6 +89,7 @@ class WorkerPool:
 
         Errors: RESOURCE_EXHAUSTED/QUEUE_FULL, DEADLINE_EXCEEDED/TOO_LATE, UNAVAILABLE/WORKER_LOST.
         """
+        self._wanted.set()
         request = _Request(self._encoder.encode(job), asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(request)
@@ -98,9 +106,12 @@ class WorkerPool:
         except WorkerLostError as error:
             raise MeshError(Code.UNAVAILABLE, "WORKER_LOST", str(error)) from error
 
-    async def _lane(self, worker: "WorkerProcess") -> None:
-        """One worker after the other, each until it is lost."""
+    async def _lane(self, worker: "WorkerProcess | None") -> None:
+        """One worker after the other, each until it is lost. None: the first is not wanted yet."""
         while True:
+            if worker is None:
+                await self._wanted.wait()
+                worker = await self._restarted()
             try:
                 await self._serve(worker)
             except WorkerLostError as error:

@@ -112,3 +112,13 @@ async def test_a_job_nobody_waits_for_is_skipped() -> None:
         assert (await workers.run(JOB, LONG_S)).messages
         with pytest.raises(asyncio.CancelledError):
             await left
+
+
+async def test_workers_start_when_they_are_wanted() -> None:
+    """None before the first job, which they do."""
+    before = children()
+    async with WorkerPool(PoolLimits(workers=2), SystemClock(), when_wanted=True) as workers:
+        assert before == children()
+        outcome = await workers.run(JOB, LONG_S)
+        assert outcome.messages
+    assert before == children()
