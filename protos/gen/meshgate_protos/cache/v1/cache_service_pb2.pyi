@@ -75,8 +75,8 @@ class LookupEntryRequest(_message.Message):
 
     @_builtins.property
     def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreEntryRequest]:
-        """Answers of earlier calls, of any tenant, that are kept before the lookup, as StoreEntries does; what cannot be
-        kept is no error of the lookup. At most 64.
+        """Answers of earlier calls, of any tenant, that are kept before the lookup, as StoreEntries does; what
+        cannot be kept is no error of the lookup. At most 64.
         """
 
     def __init__(

@@ -115,8 +115,8 @@ class CacheServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LookupAlike(self, request, context):
-        """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
-        LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+        """Looks for the answer to a question that means the same, by a vector that the caller got from the model
+        that LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
         Errors: INVALID_ARGUMENT/FIELD_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

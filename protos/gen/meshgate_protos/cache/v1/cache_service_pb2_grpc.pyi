@@ -38,8 +38,8 @@ class CacheServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     LookupAlike: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]
-    """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
-    LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+    """Looks for the answer to a question that means the same, by a vector that the caller got from the model
+    that LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
     Errors: INVALID_ARGUMENT/FIELD_INVALID.
     """
     LearnQuestion: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LearnQuestionRequest, _cache_service_pb2.LearnQuestionResponse]
@@ -97,8 +97,8 @@ class CacheServiceAsyncStub(CacheServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
     LookupAlike: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]  # type: ignore[assignment]
-    """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
-    LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+    """Looks for the answer to a question that means the same, by a vector that the caller got from the model
+    that LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
     Errors: INVALID_ARGUMENT/FIELD_INVALID.
     """
     LearnQuestion: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LearnQuestionRequest, _cache_service_pb2.LearnQuestionResponse]  # type: ignore[assignment]
@@ -165,8 +165,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cache_service_pb2.LookupAlikeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.LookupAlikeResponse, _abc.Awaitable[_cache_service_pb2.LookupAlikeResponse]]:
-        """Looks for the answer to a question that means the same, by a vector that the caller got from the model that
-        LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
+        """Looks for the answer to a question that means the same, by a vector that the caller got from the model
+        that LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
         Errors: INVALID_ARGUMENT/FIELD_INVALID.
         """
 

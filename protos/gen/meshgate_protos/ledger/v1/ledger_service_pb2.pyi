@@ -890,8 +890,8 @@ class TopUpSpendResponse(_message.Message):
     held_usd_nanos: _builtins.int
     @_builtins.property
     def denial(self) -> Global___Denial:
-        """Set iff less than asked was granted: BUDGET_EXCEEDED; KEY_UNKNOWN, KEY_BLOCKED, KEY_EXPIRED, ACCOUNT_BLOCKED
-        since the call was admitted; PRICE_UNKNOWN of a `model`.
+        """Set iff less than asked was granted: BUDGET_EXCEEDED; KEY_UNKNOWN, KEY_BLOCKED, KEY_EXPIRED,
+        ACCOUNT_BLOCKED since the call was admitted; PRICE_UNKNOWN of a `model`.
         """
 
     def __init__(
@@ -1599,8 +1599,8 @@ class Key(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def allowed_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Paths that it may call: as they are, with a "*" at the end, or by the name of a group of LiteLLM's; empty:
-        all. At most 100.
+        """Paths that it may call: as they are, with a "*" at the end, or by the name of a group of LiteLLM's;
+        empty: all. At most 100.
         """
 
     def __init__(

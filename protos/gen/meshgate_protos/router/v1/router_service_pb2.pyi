@@ -250,8 +250,8 @@ Global___Started: _TypeAlias = Started  # noqa: Y015
 
 @_typing.final
 class Continued(_message.Message):
-    """The stream broke off and another deployment goes on with it: what follows is of that one. `served_by.legs` are
-    all of the request's calls until then.
+    """The stream broke off and another deployment goes on with it: what follows is of that one.
+    `served_by.legs` are all of the request's calls until then.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
