@@ -35,7 +35,8 @@ NAME_PART = """
 """
 
 # Also what a period that is replaced by another one had used: a budget does not begin anew because it is
-# written in other words. It begins when it is made, so that everybody knows when it ends.
+# written in other words. It begins when it is made, so that everybody knows when it ends. `starts_at` of a
+# budget is when its base was the balance; NULL: one that counted an account's whole life was replaced.
 SET_LIMITS = """
     WITH wanted AS (
         SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
@@ -44,18 +45,24 @@ SET_LIMITS = """
         DELETE FROM ledger.limits l WHERE l.account_id = ANY ($1) AND NOT EXISTS (
             SELECT FROM wanted w
             WHERE (w.account_id, w.metric, w.period) = (l.account_id, l.metric, l.period))
-        RETURNING l.account_id, l.metric, l.base, l.ends_at
+        RETURNING l.account_id, l.metric, l.base, l.starts_at, l.ends_at
+    ), inherited AS (
+        SELECT r.account_id, min(CASE WHEN r.ends_at <= $7 THEN a.posted_nanos ELSE r.base END) AS base,
+            min(CASE WHEN r.ends_at <= $7 THEN $7 WHEN r.base <> 0 THEN r.starts_at END) AS starts_at
+        FROM removed r JOIN ledger.accounts a ON a.account_id = r.account_id
+        WHERE r.metric = 'spend' GROUP BY r.account_id HAVING count(*) = 1
     ), written AS (
         INSERT INTO ledger.limits AS l (account_id, metric, period, maximum, soft_maximum, base, starts_at,
             ends_at)
         SELECT w.account_id, w.metric, w.period, w.maximum, w.soft_maximum,
-            CASE WHEN w.metric = 'spend' THEN coalesce(
-                (SELECT min(CASE WHEN r.ends_at <= $7 THEN a.posted_nanos ELSE r.base END) FROM removed r
-                    WHERE r.account_id = w.account_id AND r.metric = 'spend' HAVING count(*) = 1),
-                CASE w.period WHEN '' THEN 0 ELSE a.posted_nanos END) ELSE 0 END,
-            CASE WHEN w.metric = 'spend' THEN $7::timestamptz END,
+            CASE WHEN w.metric = 'spend'
+                THEN coalesce(i.base, CASE w.period WHEN '' THEN 0 ELSE a.posted_nanos END) ELSE 0 END,
+            CASE WHEN w.metric <> 'spend' THEN NULL WHEN i.base IS NULL THEN $7::timestamptz
+                ELSE i.starts_at END,
             CASE WHEN w.metric = 'spend' THEN ledger.period_end(w.period, $7, $8) END
-        FROM wanted w JOIN ledger.accounts a ON a.account_id = w.account_id
+        FROM wanted w
+        JOIN ledger.accounts a ON a.account_id = w.account_id
+        LEFT JOIN inherited i ON i.account_id = w.account_id
         ON CONFLICT (account_id, metric, period) DO UPDATE
         SET maximum = excluded.maximum, soft_maximum = excluded.soft_maximum
         WHERE (l.maximum, l.soft_maximum) IS DISTINCT FROM (excluded.maximum, excluded.soft_maximum)

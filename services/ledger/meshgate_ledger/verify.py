@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from meshgate_ledger.verify_limits import LIMIT_CHECKS
+
 DIFFERENCES_MAX = 1_000  # named; more are cut off
 
 # Of who is charged: other accounts are counted on, and a sum over them would count calls several times.
@@ -132,7 +134,7 @@ CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that does not balance. `subject`: an account or a request."""
+    """Something that does not balance. `subject`: an account, a limit of one, or a request."""
 
     what: str
     subject: str
@@ -163,7 +165,7 @@ async def verify(connection: asyncpg.Connection) -> Verification:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         totals = await connection.fetchrow(TOTALS)
         differences: list[Difference] = []
-        for check in CHECKS:
+        for check in (*CHECKS, *LIMIT_CHECKS):
             rows = await connection.fetch(f"{check} LIMIT {DIFFERENCES_MAX}")
             differences.extend(
                 Difference(row[0], row[1], expected=int(row[2]), actual=int(row[3])) for row in rows

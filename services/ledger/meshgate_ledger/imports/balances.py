@@ -49,7 +49,7 @@ POST = """
         FROM wanted w WHERE a.account_id = w.account_id
     ), rebased AS (
         -- A budget began anew there, after one began anew here: what is used of ours is as it was.
-        UPDATE ledger.limits l SET base = l.base + w.amount_nanos
+        UPDATE ledger.limits l SET base = l.base + w.amount_nanos, starts_at = NULL
         FROM wanted w
         WHERE l.account_id = w.account_id AND l.metric = 'spend' AND w.amount_nanos < 0
             AND l.base >= -w.amount_nanos

@@ -161,7 +161,10 @@ class ReportServicer(ReportServiceServicer):
         return pb.PriceCallResponse(known=cost is not None, cost_usd_nanos=cost or 0)
 
     async def reset_spend(self, request: pb.ResetSpendRequest, call: Call) -> pb.ResetSpendResponse:
-        count = await self._parts.database.use(reset_spend, call.remaining_s(), limit_s=RESET_TIMEOUT_S)
+        now = utc(self._parts.clock.now_ns())
+        count = await self._parts.database.use(
+            lambda connection: reset_spend(connection, now), call.remaining_s(), limit_s=RESET_TIMEOUT_S
+        )
         return pb.ResetSpendResponse(limit_count=count)
 
 
