@@ -21,7 +21,8 @@ from meshgate_cache.metrics import (
     observe_redis,
     observe_semantic,
 )
-from meshgate_cache.redis_client import RedisClient, redis_client
+from meshgate_cache.redis_client import redis_client, redis_cluster_client
+from meshgate_cache.redis_commands import ClusterRedis, RedisCommands, SingleRedis
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.servicer import CacheServicer
 from meshgate_cache.settings import CacheSettings
@@ -74,17 +75,23 @@ def _flights(store: Store, runtime: Runtime, stack: AsyncExitStack) -> Flights:
     return flights
 
 
-def _redis(config: CacheConfig, stack: AsyncExitStack) -> RedisClient | None:
+def _redis(config: CacheConfig, stack: AsyncExitStack) -> RedisCommands | None:
     """A client, when the configuration wants one; connects when first used."""
     if not config.enabled or config.type == "local" or config.redis_url is None:
         return None
-    client = redis_client(config.redis_url, config.redis_connections_max)
-    stack.push_async_callback(client.aclose, close_connection_pool=True)
+    client: RedisCommands
+    connections_max = config.redis_connections_max
+    if config.redis_nodes:
+        cluster = redis_cluster_client(config.redis_url, config.redis_nodes, connections_max)
+        client = ClusterRedis(cluster, connections_max)
+    else:
+        client = SingleRedis(redis_client(config.redis_url, connections_max))
+    stack.push_async_callback(client.aclose)
     return client
 
 
 async def _store(
-    settings: CacheSettings, redis: RedisClient | None, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, redis: RedisCommands | None, runtime: Runtime, stack: AsyncExitStack
 ) -> Store:
     """Redis when it is configured, else memory."""
     if redis is not None:
@@ -100,7 +107,7 @@ async def _store(
 
 
 async def _redis_store(
-    settings: CacheSettings, redis: RedisClient, runtime: Runtime, stack: AsyncExitStack
+    settings: CacheSettings, redis: RedisCommands, runtime: Runtime, stack: AsyncExitStack
 ) -> RedisStore:
     tasks = TaskOwner("cache", TASKS_MAX)
     stack.push_async_callback(tasks.drain, 0.0)
@@ -120,7 +127,7 @@ class _Stores:
     """`redis` None: answers are in memory."""
 
     answers: Store
-    redis: RedisClient | None
+    redis: RedisCommands | None
 
 
 async def _semantic(

@@ -1,8 +1,11 @@
-"""The Redis client with everything said explicitly: limits, retries, protocol."""
+"""The Redis clients with everything said explicitly: limits, retries, protocol."""
 
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -11,9 +14,8 @@ from meshgate_chassis.errors import Code, MeshError
 
 CONNECT_TIMEOUT_S: Final = 1.0  # the store's own limits are shorter; this one ends what they abandon
 RETRIES_MAX: Final = 1  # a pooled connection that died while idle; what Redis says is asked once
-
-
-RedisClient: TypeAlias = Redis
+CLUSTER_RETRIES_MAX: Final = 3  # a slot that moved to a server that was promoted
+FOLLOWERS: Final = 1  # connections that wait for the stream, besides the others
 
 
 def redis_client(url: Secret, connections_max: int) -> Redis:
@@ -26,18 +28,48 @@ def redis_client(url: Secret, connections_max: int) -> Redis:
             url.value,
             max_connections=connections_max,
             timeout=None,  # callers bound their whole operation, waiting for a connection included
-            protocol=2,
-            socket_timeout=None,  # as above
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), RETRIES_MAX),
-            health_check_interval=0,  # a lookup is one round trip, not two
-            driver_info=None,  # no CLIENT SETINFO: one round trip less, and managed servers may forbid it
-            decode_responses=False,
+            **_common(),
         )
     except ValueError:
-        raise MeshError(
-            Code.FAILED_PRECONDITION,
-            "SETTINGS_INVALID",
-            "the Redis URL must begin with redis://, rediss:// or unix:// and name host, port and database",
-        ) from None
+        raise _invalid() from None
     return Redis.from_pool(pool)
+
+
+def redis_cluster_client(url: Secret, nodes: Sequence[tuple[str, int]], connections_max: int) -> RedisCluster:
+    """A client of the cluster that one of `nodes` knows; credentials and TLS as in `url`. Errors as above."""
+    parts = urlsplit(url.value)
+    if parts.scheme not in ("redis", "rediss") or parts.path.strip("/") not in ("", "0"):
+        raise _invalid()
+    options = _common()
+    if parts.scheme == "rediss":
+        options["ssl"] = True
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in nodes],
+        require_full_coverage=False,  # what is on the slots that are left is still found
+        max_connections=connections_max + FOLLOWERS,  # to each server
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        retry=Retry(NoBackoff(), CLUSTER_RETRIES_MAX),
+        **options,
+    )
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": None,  # callers bound their whole operation
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": 0,  # a lookup is one round trip, not two
+        "driver_info": None,  # no CLIENT SETINFO: one round trip less, and managed servers may forbid it
+        "decode_responses": False,
+    }
+
+
+def _invalid() -> MeshError:
+    return MeshError(
+        Code.FAILED_PRECONDITION,
+        "SETTINGS_INVALID",
+        "the Redis URL must begin with redis://, rediss:// or unix:// and name host, port and database;"
+        " a cluster has no database but 0, and no unix://",
+    )

@@ -1,4 +1,4 @@
-"""Answers in Redis or Valkey without modules or scripts: GET, SET, PEXPIRE, UNLINK, SCAN and PING suffice.
+"""Answers in Redis or Valkey, one or a cluster, without modules or scripts: strings, SCAN and PING suffice.
 
 Invariants
 - A lookup is one round trip, of many keys as of one, and with a claim as without. Every operation ends within
@@ -13,10 +13,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from meshgate_cache import claims as claim_values
@@ -24,14 +24,15 @@ from meshgate_cache.circuit import Circuit, unavailable
 from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry, decode, encode
 from meshgate_cache.keys import KEY_DIGITS, is_store_key_under
+from meshgate_cache.redis_commands import UNLINK_KEYS_MAX, RedisCommands, Words, is_unknown_option
 from meshgate_cache.store import Put
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.tasks import TaskOwner
 
 log = structlog.get_logger("meshgate.cache.redis")
 
+TRANSACTIONS_MAX: Final = 50  # at a time
 SCAN_COUNT: Final = 1_000  # keys looked at by one step: Redis serves others in between
-UNLINK_KEYS_MAX: Final = 1_000  # of one command
 GLOB_SPECIAL: Final = re.compile(r"([*?\[\]\\^])")
 
 
@@ -49,10 +50,9 @@ class RedisLimits:
 class RedisStore:
     """Implements `store.Store`. The client and the tasks belong to the caller."""
 
-    def __init__(self, client: Redis, limits: RedisLimits, tasks: TaskOwner, clock: Clock) -> None:
-        self._pool = client.connection_pool
+    def __init__(self, client: RedisCommands, limits: RedisLimits, tasks: TaskOwner, clock: Clock) -> None:
         self._client = client
-        self._command: Callable[..., Awaitable[Any]] = client.execute_command
+        self._knows_gt = True
         self._limits = limits
         self._clock = clock
         self._circuit = Circuit(self._answers, tasks, clock)
@@ -96,9 +96,8 @@ class RedisStore:
         ]
 
     async def put(self, key: str, entry: CacheEntry, ttl_s: float, remaining_s: float) -> None:
-        await self._write(
-            *_set(Put(key, entry, ttl_s)), limit_s=self._limits.store_s, remaining_s=remaining_s
-        )
+        words = _set(Put(key, entry, ttl_s))
+        await self._write(words, limit_s=self._limits.store_s, remaining_s=remaining_s)
 
     async def put_many(self, puts: Sequence[Put], remaining_s: float) -> None:
         if not puts:
@@ -126,18 +125,16 @@ class RedisStore:
     async def renew(self, claims: Sequence[Claim], remaining_s: float) -> int:
         ours = await self._held(claims, remaining_s)
         if ours:
-            # GT: an answer that was stored a moment ago keeps its time. Redis 6 refuses: leases end there.
-            commands = [("PEXPIRE", claim.key, int(claim.lease_s * 1_000), "GT") for claim in ours]
-            await self._execute_all(commands, limit_s=self._limits.store_s, remaining_s=remaining_s)
+            await self._prolong(ours, remaining_s)
         return len(ours)
 
     async def release(self, claim: Claim, *, unshared: bool, remaining_s: float) -> None:
         if not await self._held([claim], remaining_s):
             return
-        words: tuple[Any, ...] = ("UNLINK", claim.key)
+        words: Words = ("UNLINK", claim.key)
         if unshared:
             words = ("SET", claim.key, claim_values.unshared(), "PX", int(UNSHARED_S * 1_000))
-        await self._write(*words, limit_s=self._limits.store_s, remaining_s=remaining_s)
+        await self._write(words, limit_s=self._limits.store_s, remaining_s=remaining_s)
 
     async def delete(self, keys: Sequence[str], remaining_s: float) -> int:
         return await self._unlink(keys, self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s))
@@ -145,15 +142,15 @@ class RedisStore:
     async def clear(self, prefix: str, remaining_s: float) -> int:
         end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s)
         pattern = _pattern(prefix)
-        cursor, deleted_count = 0, 0
-        while True:
-            left_s = end_s - self._clock.monotonic_s()
-            words = (cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-            cursor, names = await self._write("SCAN", *words, limit_s=left_s, remaining_s=left_s)
-            ours = [name for name in names if is_store_key_under(prefix, name.decode(errors="replace"))]
-            deleted_count += await self._unlink(ours, end_s)
-            if cursor == 0:
-                return deleted_count
+        deleted_count = 0
+        for scan in await self._within(self._client.scans, limit_s=remaining_s, remaining_s=remaining_s):
+            cursor = None
+            while cursor != 0:
+                words = ("SCAN", cursor or 0, "MATCH", pattern, "COUNT", SCAN_COUNT)
+                cursor, names = await self._done("SCAN", partial(scan, *words), end_s)
+                ours = [name for name in names if is_store_key_under(prefix, name.decode(errors="replace"))]
+                deleted_count += await self._unlink(ours, end_s)
+        return deleted_count
 
     async def reachable(self, remaining_s: float) -> bool:
         return await self._answers(remaining_s)
@@ -171,41 +168,61 @@ class RedisStore:
     async def _unlink(self, names: Sequence[str | bytes], end_s: float) -> int:
         deleted_count = 0
         for start in range(0, len(names), UNLINK_KEYS_MAX):
-            left_s = end_s - self._clock.monotonic_s()
-            words = names[start : start + UNLINK_KEYS_MAX]
-            deleted_count += await self._write("UNLINK", *words, limit_s=left_s, remaining_s=left_s)
+            some = names[start : start + UNLINK_KEYS_MAX]
+            deleted_count += await self._done("UNLINK", partial(self._client.unlink, some), end_s)
         return deleted_count
 
-    async def _write(self, command: str, *words: Any, limit_s: float, remaining_s: float) -> Any:
+    async def _prolong(self, claims: Sequence[Claim], remaining_s: float) -> None:
+        """GT: an answer that was stored a moment ago keeps its time. Before 7.0 by a transaction each."""
+        if self._knows_gt:
+            commands = [("PEXPIRE", claim.key, int(claim.lease_s * 1_000), "GT") for claim in claims]
+            replies = await self._execute_all(commands, limit_s=self._limits.store_s, remaining_s=remaining_s)
+            if not any(is_unknown_option(reply) for reply in replies):
+                return
+            self._knows_gt = False
+        for start in range(0, len(claims), TRANSACTIONS_MAX):
+            some = [
+                self._client.prolong(claim.key, claim_values.encode(claim), int(claim.lease_s * 1_000))
+                for claim in claims[start : start + TRANSACTIONS_MAX]
+            ]
+            await self._within(
+                partial(asyncio.gather, *some), limit_s=self._limits.store_s, remaining_s=remaining_s
+            )
+
+    async def _write(self, words: Words, *, limit_s: float, remaining_s: float) -> Any:
         """As `_execute`; a refusal is an error, logged when it begins and when it ends."""
+        work = partial(self._client.command, *words)
+        return await self._noted(words[0], self._within(work, limit_s=limit_s, remaining_s=remaining_s))
+
+    async def _done(self, command: str, work: Callable[[], Awaitable[Any]], end_s: float) -> Any:
+        """As `_write`, of other work, until `end_s`."""
+        left_s = end_s - self._clock.monotonic_s()
+        return await self._noted(command, self._within(work, limit_s=left_s, remaining_s=left_s))
+
+    async def _noted(self, command: str, reply: Awaitable[Any]) -> Any:
         try:
-            reply = await self._execute(command, *words, limit_s=limit_s, remaining_s=remaining_s)
+            got = await reply
         except _RefusedError as refused:
             self._note(command, refused.kind)
             raise unavailable(refused.kind) from refused
         self._note(command, None)
-        return reply
+        return got
 
     async def _execute(self, command: str, *words: Any, limit_s: float, remaining_s: float) -> Any:
         """One command within both times. Raises STORE_UNAVAILABLE, or _RefusedError for an error reply."""
         return await self._within(
-            lambda: self._command(command, *words), limit_s=limit_s, remaining_s=remaining_s
+            partial(self._client.command, command, *words), limit_s=limit_s, remaining_s=remaining_s
         )
 
     async def _execute_all(
-        self, commands: Sequence[tuple[Any, ...]], *, limit_s: float, remaining_s: float
+        self, commands: Sequence[Words], *, limit_s: float, remaining_s: float
     ) -> list[Any]:
         """All of them in one round trip, as `_execute`; an error reply is among the replies."""
 
-        async def work() -> list[Any]:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for words in commands:
-                    pipeline.execute_command(*words)
-                return await pipeline.execute(raise_on_error=False)
-
+        work = partial(self._client.commands, commands)
         replies: list[Any] = await self._within(work, limit_s=limit_s, remaining_s=remaining_s)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            await self._pool.disconnect(inuse_connections=False)
+            await self._client.reconnect()
         return replies
 
     async def _within(self, work: Callable[[], Awaitable[Any]], *, limit_s: float, remaining_s: float) -> Any:
@@ -214,7 +231,7 @@ class RedisStore:
             async with asyncio.timeout(min(limit_s, remaining_s)):
                 reply = await work()
         except ReadOnlyError as error:  # a primary that became a replica: connect anew, by name
-            await self._pool.disconnect(inuse_connections=False)
+            await self._client.reconnect()
             raise _RefusedError(error) from error
         except ResponseError as error:
             self._circuit.succeeded()
@@ -234,7 +251,7 @@ class RedisStore:
         limit_s = self._limits.probe_s
         try:
             async with asyncio.timeout(limit_s if remaining_s is None else min(limit_s, remaining_s)):
-                await self._command("PING")
+                await self._client.ping()
         except (RedisError, OSError, TimeoutError):
             return False
         return True
@@ -257,7 +274,7 @@ class _RefusedError(Exception):
         self.is_wrong_type = str(error).startswith("WRONGTYPE")
 
 
-def _set(put: Put) -> tuple[Any, ...]:
+def _set(put: Put) -> Words:
     """The command that keeps an entry."""
     return ("SET", put.key, encode(put.entry, put.key), "PX", max(1, int(put.ttl_s * 1_000)))
 

@@ -21,7 +21,7 @@ class CacheSettings(ServiceSettings):
     memory_entries_max: int = Field(100_000, ge=1)
 
     # The sentence model: a folder with model.onnx and tokenizer.json; "hashed"; "packaged"; empty: the
-    # packaged one, and to find questions the configuration's redis_semantic_cache_embedding_model if there is one.
+    # packaged one, and to find questions the configuration's redis_semantic_cache_embedding_model, if any.
     embedding_model: str = ""
     semantic_entries_max: int = Field(100_000, ge=1, le=5_000_000)  # 0.5 kB each, and the text
     semantic_bytes_max: int = Field(512 * 1024 * 1024, ge=1024 * 1024)  # of vectors: here, and in Redis

@@ -7,9 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from meshgate_cache import claims
+from meshgate_cache.claims import Claim
 from meshgate_cache.entry import encode
 from meshgate_cache.keys import store_prefix
 from meshgate_cache.redis_client import redis_client
+from meshgate_cache.redis_commands import SingleRedis
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.store import Store
 from meshgate_chassis.clock import SystemClock
@@ -34,7 +37,7 @@ async def redis_store(
         stack.push_async_callback(client.aclose, close_connection_pool=True)
         tasks = TaskOwner("test", 4)
         stack.push_async_callback(tasks.drain, 0.0)
-        store = RedisStore(client, limits, tasks, SystemClock())
+        store = RedisStore(SingleRedis(client), limits, tasks, SystemClock())
         await store.start()
         yield store, client
 
@@ -71,6 +74,41 @@ async def test_keys_in_redis_are_named_as_configured(
 
     assert [key.encode()] == await client.keys("litellm:cache:*")
     assert 59_000 < await client.pttl(key) <= 60_000
+
+
+@ALL
+async def test_a_renewal_prolongs_claims_and_nothing_else(
+    open_store: tuple[RedisStore, Redis], redis_server: RedisServer
+) -> None:
+    """On Redis 6.2 as well; an answer that came meanwhile keeps its time."""
+    store, client = open_store
+    held = [Claim(name(request=b"%d" % number), f"token{number}", 5.0) for number in range(120)]
+    for claim in held:
+        await store.get_or_claim(claim, LONG_S)
+    await store.put(held[0].key, ENTRY, 600.0, LONG_S)
+    longer = [Claim(claim.key, claim.token, 60.0) for claim in held]
+
+    for _ in range(2):
+        assert 119 == await store.renew(longer, LONG_S)
+    assert 590_000 < await client.pttl(held[0].key) <= 600_000
+    assert {True} == {50_000 < await client.pttl(claim.key) <= 60_000 for claim in held[1:]}
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@ALL
+async def test_without_gt_an_answer_that_comes_between_is_not_shortened(
+    open_store: tuple[RedisStore, Redis], stored: bool, redis_server: RedisServer
+) -> None:
+    """The transaction is for the claim as it was; servers before 7.0 know no other way."""
+    store, client = open_store
+    claim = Claim(name(), "token", 5.0)
+    await store.get_or_claim(claim, LONG_S)
+    if stored:
+        await store.put(claim.key, ENTRY, 600.0, LONG_S)
+
+    assert stored is not await SingleRedis(client).prolong(claim.key, claims.encode(claim), 60_000)
+    left_ms = await client.pttl(claim.key)
+    assert (left_ms > 590_000) if stored else (50_000 < left_ms <= 60_000)
 
 
 POISON: dict[str, Callable[[Redis, str], object]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from meshgate_cache.redis_client import RedisClient
+from meshgate_cache.redis_commands import RedisCommands
 from meshgate_cache.semantic.directory import Directory
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
@@ -47,7 +47,7 @@ class Surroundings:
     """Of the cache that it is part of. `redis` None: nobody else is told what is learned."""
 
     store: Store
-    redis: RedisClient | None
+    redis: RedisCommands | None
     clock: Clock
 
 

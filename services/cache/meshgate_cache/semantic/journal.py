@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from meshgate_cache.circuit import unavailable
+from meshgate_cache.redis_commands import RedisCommands
 from meshgate_cache.semantic.events import Event, Learned, Reported, decode, encode
 from meshgate_chassis.clock import Clock
 
@@ -61,8 +61,8 @@ class JournalRules:
 class RedisJournal:
     """See the module. The client belongs to the caller, as does the task that runs `follow`."""
 
-    def __init__(self, client: Redis, rules: JournalRules, apply: Apply, clock: Clock) -> None:
-        self._command: Callable[..., Awaitable[Any]] = client.execute_command
+    def __init__(self, client: RedisCommands, rules: JournalRules, apply: Apply, clock: Clock) -> None:
+        self._command: Callable[..., Awaitable[Any]] = client.command
         self._rules = rules
         self._apply = apply
         self._clock = clock

@@ -79,7 +79,7 @@ ROUTER_SETTINGS = words(
 
 CACHE_PARAMS = words(
     """
-    azure_* disk_* gcp_* gcs_* max_messages qdrant_* redis_flush_size redis_semantic_* redis_startup_nodes
+    azure_* disk_* gcp_* gcs_* max_messages qdrant_* redis_flush_size redis_semantic_*
     redis_url s3_* semantic_cache_* sentinel_* service_name socket_connect_timeout socket_timeout ssl_*
     valkey_*
     """

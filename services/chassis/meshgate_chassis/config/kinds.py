@@ -72,6 +72,17 @@ def redis_address(node: Node) -> Secret:
     return _address(node, "redis://", "rediss://", "unix://")
 
 
+def redis_nodes(node: Node) -> tuple[tuple[str, int], ...]:
+    """Servers of a Redis Cluster: [{host: h, port: 7001}, ...]."""
+    found = []
+    for item in listing(node):
+        members = mapping(item)
+        if not {"host", "port"} <= members.keys():
+            raise KindError("must have a host and a port", node=item)
+        found.append((text(members["host"]), port(members["port"])))
+    return tuple(found)
+
+
 def postgres_address(node: Node) -> Secret:
     """Where a PostgreSQL is, with its password."""
     return _address(node, "postgresql://", "postgres://")

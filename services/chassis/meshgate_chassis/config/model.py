@@ -176,6 +176,7 @@ class CacheConfig:
     namespace: str = ""
     mode: str = "default_on"  # or default_off: only requests that ask for it
     redis_url: Secret | None = None  # composed of url, or host, port, username, password, ssl
+    redis_nodes: Sequence[tuple[str, int]] = ()  # of a Redis Cluster; redis_url has the credentials
     redis_connections_max: int = 100
     supported_call_types: Sequence[str] | None = None  # None: all; LiteLLM's names
     single_flight: bool = True  # ours: of equal misses at the same time, one makes the answer

@@ -1,5 +1,6 @@
 """Composes addresses of stores from their parts. Pure; every part is percent-encoded."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,30 +10,55 @@ from meshgate_chassis.config.kinds import boolean
 from meshgate_chassis.config.model import Secret
 
 ENVIRONMENT = "(environment)"  # the path of a node that no file holds
+STARTUP_NODES = "redis_startup_nodes"
+CLUSTER_NODES = "REDIS_CLUSTER_NODES"
 REDIS_PORT = 6379
 POSTGRES_PORT = "5432"
 
 
+class NodesError(ValueError):
+    """The environment does not name the servers of a cluster."""
+
+
 def redis_url(params: Mapping[str, Any], environ: Mapping[str, str]) -> Secret | None:
-    """`params`: url, or host, port, username, password, ssl, db. REDIS_* stand in for what they omit.
+    """`params`: url, or host, port, username, password, ssl, db; redis_startup_nodes, whose first it names.
+    REDIS_* stand in for what they omit.
 
     None when neither names a server. Raises ValueError for a REDIS_PORT that is no port.
     """
     if "url" in params:
         url: Secret = params["url"]
         return url
-    if "host" not in params and environ.get("REDIS_URL"):
+    if not {"host", STARTUP_NODES} & params.keys() and environ.get("REDIS_URL"):
         return Secret(environ["REDIS_URL"])
-    host = params.get("host") or environ.get("REDIS_HOST")
+    nodes = redis_nodes(params, environ)
+    host = nodes[0][0] if nodes else params.get("host") or environ.get("REDIS_HOST")
     if not host:
         return None
-    port = params.get("port") or _port(environ.get("REDIS_PORT"))
+    port = nodes[0][1] if nodes else params.get("port") or _port(environ.get("REDIS_PORT"))
     username = params.get("username") or environ.get("REDIS_USERNAME") or ""
     password = params["password"].value if "password" in params else environ.get("REDIS_PASSWORD") or ""
     ssl = params.get("ssl", boolean(environ.get("REDIS_SSL", "")))
     credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
     database = f"/{params['db']}" if "db" in params else ""
     return Secret(f"{'rediss' if ssl else 'redis'}://{credentials}{_host(host)}:{port}{database}")
+
+
+def redis_nodes(params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+    """Of a cluster: redis_startup_nodes, else REDIS_CLUSTER_NODES, the same as JSON; empty: it is none.
+
+    Raises NodesError for JSON that does not name them.
+    """
+    if STARTUP_NODES in params:
+        nodes: tuple[tuple[str, int], ...] = params[STARTUP_NODES]
+        return nodes
+    written = environ.get(CLUSTER_NODES)
+    if not written or {"host", "url"} & params.keys():
+        return ()
+    try:
+        return tuple((str(node["host"]), _port(str(node["port"]))) for node in json.loads(written))
+    except (ValueError, KeyError, TypeError):
+        raise NodesError('must be JSON as [{"host": "h", "port": "7001"}]') from None
 
 
 def database_url(environ: Mapping[str, str]) -> Secret | None:

@@ -117,6 +117,36 @@ def test_where_redis_is(folder: Folder, params: str, environ: dict[str, str], ur
     assert ("redis", Secret(url)) == (config.cache.type, config.cache.redis_url)
 
 
+NODES = (("a", 7001), ("b", 7002))
+AS_JSON = '[{"host": "a", "port": "7001"}, {"host": "b", "port": 7002}]'
+
+
+@pytest.mark.parametrize(
+    ("params", "environ", "nodes", "url"),
+    [
+        (f"{{redis_startup_nodes: {AS_JSON}, password: p}}", {}, NODES, "redis://:p@a:7001"),
+        (f"{{redis_startup_nodes: {AS_JSON}, ssl: true}}", {"REDIS_HOST": "e"}, NODES, "rediss://a:7001"),
+        ("null", {"REDIS_CLUSTER_NODES": AS_JSON, "REDIS_URL": ""}, NODES, "redis://a:7001"),
+        ("{host: h}", {"REDIS_CLUSTER_NODES": AS_JSON}, (), "redis://h:6379"),
+    ],
+)
+def test_where_a_redis_cluster_is(
+    folder: Folder, params: str, environ: dict[str, str], nodes: tuple[tuple[str, int], ...], url: str
+) -> None:
+    """Its servers, with the credentials of one of them; routers, who know no cluster, are not sent there."""
+    config = folder.load(f"litellm_settings: {{cache: true, cache_params: {params}}}", environ)
+
+    assert (nodes, Secret(url)) == (config.cache.redis_nodes, config.cache.redis_url)
+    assert (config.router.redis_url is None) is bool(nodes)
+
+
+@pytest.mark.parametrize("written", ["a:7001", "[1]", '[{"host": "a", "port": "x"}]'])
+def test_cluster_nodes_that_are_none(folder: Folder, written: str) -> None:
+    """The variable is named."""
+    lines = folder.lines("litellm_settings: {cache: true}", {"REDIS_CLUSTER_NODES": written})
+    assert ["error (environment): REDIS_CLUSTER_NODES: must be JSON"] == [line[:54] for line in lines]
+
+
 def test_a_redis_port_that_is_none(folder: Folder) -> None:
     """The variable is named, its value is not."""
     lines = folder.lines("litellm_settings: {cache: true}", {"REDIS_HOST": "e", "REDIS_PORT": "hunter2"})

@@ -10,7 +10,7 @@ from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import read_table
 from meshgate_chassis.config.sections.router import Surroundings
-from meshgate_chassis.config.store_urls import ENVIRONMENT, redis_url
+from meshgate_chassis.config.store_urls import CLUSTER_NODES, ENVIRONMENT, NodesError, redis_nodes, redis_url
 
 EMBEDDING_MODEL = "redis_semantic_cache_embedding_model"
 DEFAULT_TTL_KEYS = {"local": "default_in_memory_ttl", "redis": "default_in_redis_ttl"}
@@ -41,6 +41,7 @@ def read_cache(sections: Mapping[str, Node], around: Surroundings, problems: Pro
         namespace=params.get("namespace", defaults.namespace),
         mode=params.get("mode", defaults.mode),
         redis_url=address,
+        redis_nodes=redis_nodes(params, environ) if address is not None else (),
         redis_connections_max=params.get("max_connections", defaults.redis_connections_max),
         supported_call_types=params.get("supported_call_types", defaults.supported_call_types),
         single_flight=params.get("single_flight", defaults.single_flight),
@@ -66,7 +67,8 @@ def _backend(
     try:
         address = redis_url(params, environ)
     except ValueError as error:
-        problems.error(Node(None, ENVIRONMENT, 0, "REDIS_PORT"), str(error))
+        variable = CLUSTER_NODES if isinstance(error, NodesError) else "REDIS_PORT"
+        problems.error(Node(None, ENVIRONMENT, 0, variable), str(error))
         return "local", None
     if address is None:
         problems.warn(at, "no Redis is named (host, url, REDIS_HOST, REDIS_URL): answers are kept in memory")
