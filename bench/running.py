@@ -78,7 +78,13 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, ready: Callable[[], boo
     while not ready():
         if process.poll() is not None or time.monotonic() > ends_s:
             tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
-            raise NotReadyError(f"{process.args!r} is not ready (exit code {process.poll()}):\n{tail}")
+            code = process.poll()
+            how = (
+                f"ended with exit code {code}"
+                if code is not None
+                else f"not ready after {READY_TIMEOUT_S:.0f} s"
+            )
+            raise NotReadyError(f"{log.parent.name}: {how}: {' '.join(map(str, process.args))}\n{tail}")
         time.sleep(POLL_INTERVAL_S)
 
 

@@ -16,6 +16,7 @@ import pytest
 from bench import processes, stacks
 from bench.connection import Connection, Response, ResponseError
 from bench.load import Load, closed_loop, open_loop
+from bench.machine import REPOSITORY
 from bench.prompts import Target, requests
 from bench.provider import Answer, Provider, provider
 from bench.record import write
@@ -171,8 +172,11 @@ def _until(holds: Callable[[], bool]) -> None:
 def test_a_run_with_failures_is_written_whole(tmp_path: Path) -> None:
     """What failed stands in the record, beside the figures of what did not."""
     result = Result("1", {"saturation_per_s": Spread((1.0,))}, Counter({"status 500": 2}), 7, {}, {}, {})
-    data, picture = write(tmp_path, "full", {"direct": result, "meshgate": result}, {"rounds": 1})
+    noise = {"rounds": 1, "cores_busy_before": 0.1, "cores_busy_after": 0.2}
+    data, picture, text = write(tmp_path, "full", {"direct": result, "meshgate": result}, noise)
     record = json.loads(data.read_text())
     assert {"status 500": 2} == record["subjects"]["meshgate"]["failures"]
     assert 1.0 == record["subjects"]["meshgate"]["figures"]["saturation_per_s"]["median"]
     assert picture.read_text().startswith("<svg")
+    assert "FAILED meshgate: 2 x status 500" in text.read_text()
+    assert not any(str(folder) in data.read_text() + text.read_text() for folder in (tmp_path, REPOSITORY))
