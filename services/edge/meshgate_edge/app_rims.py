@@ -1,0 +1,137 @@
+"""The edge's composition root, its outer part: the endpoints of HTTP and gRPC around EdgeCore."""
+
+import secrets
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import APIRouter
+
+from meshgate_chassis.runtime import Runtime
+from meshgate_chassis.sealing import sealer_of
+from meshgate_edge.app_core import EdgeCore, new_id
+from meshgate_edge.call_rules import CallRules
+from meshgate_edge.deployment_metrics import register_deployment_metrics
+from meshgate_edge.entity_rules import EntityRules
+from meshgate_edge.gateway_servicer import GatewayServicer
+from meshgate_edge.http_activity import ActivityEndpoints
+from meshgate_edge.http_admin import ManagementEndpoints
+from meshgate_edge.http_app import HttpParts
+from meshgate_edge.http_body import BodyLimits
+from meshgate_edge.http_budget_state import BudgetStateEndpoint
+from meshgate_edge.http_cache import CacheEndpoints
+from meshgate_edge.http_call_endpoint import CallEndpoint, CallParts
+from meshgate_edge.http_chat import ChatHandler
+from meshgate_edge.http_completions import TextShape
+from meshgate_edge.http_credentials import CredentialEndpoints, CredentialParts
+from meshgate_edge.http_embeddings import EmbeddingsHandler
+from meshgate_edge.http_global_spend import GlobalSpendEndpoints
+from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
+from meshgate_edge.http_models import ModelsEndpoint
+from meshgate_edge.http_router_state import RouterProbe, RouterWatch
+from meshgate_edge.http_shapes import ChatShape
+from meshgate_edge.http_spend import SpendEndpoints
+from meshgate_edge.key_rules import KeyRules
+from meshgate_edge.management import Management, ManagementParts
+from meshgate_edge.metrics_mesh import register_mesh_gauges
+from meshgate_edge.readiness import MeshWatch
+from meshgate_edge.report_access import ReportAccess, ReportParts
+from meshgate_edge.settings import EdgeSettings
+from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
+
+POSTINGS_WAIT_S = 2.0  # what a report waits for answers whose posting is under way
+
+
+def gateway_of(edge: EdgeCore, runtime: Runtime) -> GatewayServicer:
+    return GatewayServicer(
+        edge.pipeline, edge.catalog, edge.authenticator, new_id, runtime.config.request_bytes_max
+    )
+
+
+def http_parts_of(
+    edge: EdgeCore, settings: EdgeSettings, runtime: Runtime, watch: MeshWatch, deployments: RouterWatch
+) -> HttpParts:
+    release, access = version("meshgate-edge"), runtime.config.access
+    register_mesh_gauges(runtime.registry, watch)
+    register_deployment_metrics(runtime.registry, deployments.state)
+    calls = CallParts(
+        authenticator=edge.authenticator,
+        observer=edge.observer,
+        in_flight=edge.metrics.in_flight,
+        tasks=edge.requests,
+        new_call_id=new_id,
+        version=release,
+        body_limits=BodyLimits(
+            size_bytes_max=runtime.config.request_bytes_max, json_type_required=edge.authenticator.open
+        ),
+        rules=CallRules(user_required=access.user_required, required=access.required_params),
+        request_timeout_s=settings.request_timeout_s,
+    )
+    management = ManagementParts(
+        edge.clients.ledger,
+        edge.clients.accounts,
+        edge.authenticator,
+        runtime.clock,
+        secrets.token_bytes,
+        new_id,
+        KeyRules(runtime.config.entity_defaults.key, runtime.config.entity_defaults.key_upper_bounds),
+        EntityRules(runtime.config.entity_defaults.user, runtime.config.entity_defaults.team),
+    )
+    sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
+    credentials = CredentialParts(edge.clients.credentials, Management(management).admin, sealer, new_id)
+    return HttpParts(
+        chat=CallEndpoint(calls, ChatHandler(edge.pipeline, ChatShape(), calls)),
+        completions=CallEndpoint(calls, ChatHandler(edge.pipeline, TextShape(), calls)),
+        embeddings=CallEndpoint(calls, EmbeddingsHandler(edge.embeddings, calls)),
+        models=ModelsEndpoint(edge.catalog, edge.authenticator),
+        health=HealthEndpoint(_health_parts(edge, runtime, watch, deployments)),
+        management=ManagementEndpoints(management),
+        cache=CacheEndpoints(edge.clients.cache, edge.authenticator),
+        credentials=CredentialEndpoints(credentials),
+        reports=_report_routers(edge, runtime),
+        registry=runtime.registry,
+        config=runtime.config,
+        telemetry=runtime.telemetry,
+        version=release,
+        caught_up=partial(edge.settlement.caught_up, POSTINGS_WAIT_S),
+        metrics_guard=Management(management).known if access.metrics_need_key else None,
+    )
+
+
+def _health_parts(
+    edge: EdgeCore, runtime: Runtime, watch: MeshWatch, deployments: RouterWatch
+) -> HealthParts:
+    async def ping_cache() -> CacheStatus:
+        status = await edge.clients.cache.get_status(cache_pb.GetStatusRequest(), timeout_s=1.0)
+        return CacheStatus(
+            enabled=status.enabled,
+            backend=status.backend,
+            reachable=status.reachable,
+            hit_count=status.hit_count,
+            miss_count=status.miss_count,
+        )
+
+    return HealthParts(
+        readiness=watch,
+        config=runtime.config,
+        clock=runtime.clock,
+        version=version("meshgate-edge"),
+        ping_cache=ping_cache,
+        router=deployments.state,
+        probe=RouterProbe(edge.clients.router),
+        authenticator=edge.authenticator,
+    )
+
+
+def _report_routers(edge: EdgeCore, runtime: Runtime) -> tuple[APIRouter, ...]:
+    clients = edge.clients
+    parts = ReportParts(
+        clients.reports, clients.ledger, edge.authenticator, edge.counter, runtime.clock, new_id
+    )
+    access = ReportAccess(parts)
+    endpoints = (
+        SpendEndpoints(access),
+        GlobalSpendEndpoints(access),
+        ActivityEndpoints(access),
+        BudgetStateEndpoint(access),
+    )
+    return tuple(each.router() for each in endpoints)
