@@ -9,8 +9,6 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from meshgate_chassis.errors import Code, MeshError
@@ -26,6 +24,11 @@ class Sealer:
 
     def __init__(self, keys: Sequence[bytes], random_bytes: Callable[[int], bytes]) -> None:
         assert keys, "a sealer has a key"
+        # Imported here: most have no such key, and it costs every process 6 MB.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._unreadable = (InvalidTag, ValueError)
         self._ciphers = [AESGCM(key) for key in keys]
         self._random_bytes = random_bytes
 
@@ -41,7 +44,7 @@ class Sealer:
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(nonce, rest, context)
-            except (InvalidTag, ValueError):
+            except self._unreadable:
                 continue
         raise unreadable(f"a credential was not sealed with this {KEY_SETTING}")
 

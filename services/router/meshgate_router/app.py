@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 from secrets import token_bytes
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -30,18 +30,19 @@ from meshgate_router.prices import Prices, price_library
 from meshgate_router.probe import ProbeParts, Prober
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.providers.registry import providers
-from meshgate_router.redis_link import RedisLink, redis_client
 from meshgate_router.retry_budget import RetryBudget
 from meshgate_router.selection import Selector, SelectorParts
 from meshgate_router.servicer import RouterServicer, ServicerParts
 from meshgate_router.settings import RouterSettings
-from meshgate_router.shared_breaker import SharedBreaker
-from meshgate_router.shared_limits import SharedLimits
 from meshgate_router.state_report import StateReport
 from meshgate_router.strategies.registry import needs_prices
 from meshgate_router.stream import Streams
 from meshgate_router.timing import TimeoutRules
 from meshgate_router.transport import Transport, TransportLimits
+
+if TYPE_CHECKING:  # brings the Redis client, which a router that is alone does not need
+    from meshgate_router.redis_link import RedisLink
+    from meshgate_router.shared_breaker import SharedBreaker
 
 SHARING_TASKS_MAX: Final = 2_000
 SHARING_DRAIN_S: Final = 2.0  # for what the other replicas are still to be told
@@ -63,7 +64,7 @@ class RoutingBase:
 class Sharing:
     """The way to the other replicas."""
 
-    link: RedisLink
+    link: "RedisLink"
     tasks: TaskOwner
 
 
@@ -76,7 +77,7 @@ class Routing:
     breaker: Breaker
     states: DeploymentStates
     local_limits: LocalLimits
-    replicas: SharedBreaker | None
+    replicas: "SharedBreaker | None"
 
 
 def build_routing(
@@ -88,6 +89,9 @@ def build_routing(
     limits: Limits = local
     replicas = None
     if sharing is not None:
+        from meshgate_router.shared_breaker import SharedBreaker
+        from meshgate_router.shared_limits import SharedLimits
+
         limits = SharedLimits(sharing.link, local, sharing.tasks)
         replicas = breaker.replicas = SharedBreaker(breaker, sharing.link, sharing.tasks, clock)
     prices = Prices(price_library() if needs_prices(config) else None)
@@ -109,6 +113,8 @@ def build_routing(
 async def _sharing(config: RouterConfig, clock: Clock, stack: AsyncExitStack) -> Sharing | None:
     if config.redis_url is None:
         return None
+    from meshgate_router.redis_link import RedisLink, redis_client
+
     client = redis_client(config.redis_url)
     stack.push_async_callback(client.aclose)
     tasks = TaskOwner("shared routing", SHARING_TASKS_MAX)
@@ -116,7 +122,7 @@ async def _sharing(config: RouterConfig, clock: Clock, stack: AsyncExitStack) ->
     return Sharing(RedisLink(client, clock), tasks)
 
 
-async def _watch_replicas(replicas: SharedBreaker, stack: AsyncExitStack) -> None:
+async def _watch_replicas(replicas: "SharedBreaker", stack: AsyncExitStack) -> None:
     await replicas.read()
     watch = TaskOwner("other replicas", 1)
     stack.push_async_callback(watch.drain, 0.0)
