@@ -124,6 +124,8 @@ def component_nanos(tokens: int, nanos_per_mtok: int) -> int:
 
 def consistent(tokens: TokenCounts) -> TokenCounts:
     """The counts with subsets cut to their totals: a provider that miscounts must not cost us the entry."""
+    if not any(tokens[2:]):  # no subsets
+        return tokens
     cached = min(tokens.cached, tokens.prompt)
     cache_creation = min(tokens.cache_creation, tokens.prompt - cached)
     reasoning = min(tokens.reasoning, tokens.completion)
@@ -147,13 +149,13 @@ def cost_of(price: Price, tokens: TokenCounts) -> Cost:
     plain = tokens.prompt - tokens.cached - tokens.cache_creation - heard
     return Cost(
         input=component_nanos(plain, rates.input)
-        + component_nanos(heard, _own(rates.audio_input, 0))
+        + component_nanos(heard, rates.audio_input or 0)
         + rates.request_nanos,
         cached_input=component_nanos(tokens.cached, _own(rates.cache_read, rates.input)),
         cache_creation=component_nanos(tokens.cache_creation, _own(rates.cache_creation, rates.input)),
         output=component_nanos(tokens.completion - reasoned - spoken, rates.output)
-        + component_nanos(spoken, _own(rates.audio_output, 0)),
-        reasoning=component_nanos(reasoned, _own(rates.reasoning, 0)),
+        + component_nanos(spoken, rates.audio_output or 0),
+        reasoning=component_nanos(reasoned, rates.reasoning or 0),
     )
 
 

@@ -11,6 +11,7 @@ Invariants
 
 import asyncio
 import contextvars
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class GroupCommit(Generic[Item, Result]):
         self._workers = TaskOwner(f"ledger-{name}", count_max=limits.batches_max)
         self._under_way: dict[int, list[_Waiting[Item, Result]]] = {}  # by id
         self._timer: asyncio.TimerHandle | None = None
+        self._first_end_s = math.inf  # nobody's time is over before
 
     async def submit(self, item: Item, timeout_s: float) -> Result:
         """The item's result. Raises what `run` raises, RESOURCE_EXHAUSTED/QUEUE_FULL, and
@@ -83,8 +85,12 @@ class GroupCommit(Generic[Item, Result]):
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._queue.append(_Waiting(item, future, loop.time() + timeout_s))
-        self._start_worker()
+        end_s = loop.time() + timeout_s
+        if end_s < self._first_end_s:
+            self._first_end_s = end_s
+        self._queue.append(_Waiting(item, future, end_s))
+        if len(self._under_way) < self._limits.batches_max:
+            self._start_worker()
         if self._timer is None:
             self._timer = loop.call_later(min(timeout_s, DEADLINE_STEP_S), self._give_up_late)
         return await future
@@ -124,10 +130,16 @@ class GroupCommit(Generic[Item, Result]):
     def _give_up_late(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        for batch in (self._queue, *self._under_way.values()):
-            for waiting in batch:
-                if waiting.end_s <= now_s and not waiting.future.done():
-                    waiting.future.set_exception(too_slow())
+        if self._first_end_s <= now_s:
+            self._first_end_s = math.inf
+            for batch in (self._queue, *self._under_way.values()):
+                for waiting in batch:
+                    if waiting.future.done():
+                        continue
+                    if waiting.end_s <= now_s:
+                        waiting.future.set_exception(too_slow())
+                    elif waiting.end_s < self._first_end_s:
+                        self._first_end_s = waiting.end_s
         busy = self._queue or self._under_way
         self._timer = loop.call_later(DEADLINE_STEP_S, self._give_up_late) if busy else None
 

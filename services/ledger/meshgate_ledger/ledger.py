@@ -98,11 +98,11 @@ class Ledger:
             reserved = await self._store.reserve(judged.item, end_s - loop.time())
             if reserved.state != "stale":
                 verdict = self._verdict(command, reserved, judged)
-                granted = isinstance(verdict, Grant)
-                label = "GRANTED" if isinstance(verdict, Grant) else verdict.reason.value
-                self._metrics.decisions.labels(label).inc()
-                rates = judged.prompt_rates if granted else None
-                return Decision(verdict, reserved.is_repeat, rates, reserved.limits)
+                if isinstance(verdict, Grant):
+                    self._metrics.decided("GRANTED")
+                    return Decision(verdict, reserved.is_repeat, judged.prompt_rates, reserved.limits)
+                self._metrics.decided(verdict.reason.value)
+                return Decision(verdict, reserved.is_repeat, None, reserved.limits)
             self._judge.forget(judged)
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)
 

@@ -21,12 +21,13 @@ class LedgerMetrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
-        self.decisions = Counter(
+        self._decisions = Counter(
             "meshgate_ledger_decisions",
             "Reservations by what was decided: GRANTED or the reason of the denial",
             ["decision"],
             registry=registry,
         )
+        self._decided: dict[str, Counter] = {}  # looking a label up takes longer than counting
         self.charged_nanos = Counter(
             "meshgate_ledger_charged_usd_nanos", "What settlements charged", registry=registry
         )
@@ -57,6 +58,13 @@ class LedgerMetrics:
         )
         self.store_up = Gauge("meshgate_ledger_store_up", "1 while PostgreSQL answers", registry=registry)
         self.store_up.set(1)
+
+    def decided(self, decision: str) -> None:
+        """A reservation was decided: GRANTED, or the reason of the denial."""
+        counter = self._decided.get(decision)
+        if counter is None:
+            counter = self._decided[decision] = self._decisions.labels(decision)
+        counter.inc()
 
     def store_state(self, up: bool) -> None:
         """PostgreSQL came or went."""
