@@ -3,12 +3,14 @@
 A server listens on a fixed loopback port and on a Unix socket in its own folder, keeps nothing on disk,
 and can be killed, hung, resumed and started again at the same address. Fixtures, for a conftest to import:
 
-    redis_server      shared by the session, Valkey; parametrise indirectly with SERVERS for all kinds
+    redis_server      shared by the session; of the kind MESHGATE_TEST_REDIS, else Valkey;
+                      parametrise indirectly with SERVERS for all kinds
     redis_url         the address of that server, emptied before the test
     own_redis_server  of this test alone: for tests that break it
 """
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -161,7 +163,8 @@ def redis_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RedisServer]:
     """See the module. Tests share it: use `redis_url` to find it empty."""
-    with RedisServer(getattr(request, "param", "valkey"), tmp_path_factory.mktemp("r")) as server:
+    chosen = os.environ.get("MESHGATE_TEST_REDIS", "valkey")
+    with RedisServer(getattr(request, "param", chosen), tmp_path_factory.mktemp("r")) as server:
         yield server
 
 

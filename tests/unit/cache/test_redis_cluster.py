@@ -86,6 +86,7 @@ async def test_claims_are_renewed(cluster_store: RedisStore, redis_cluster: Redi
         assert 59 == await cluster_store.renew(held, LONG_S)
 
 
+@ALL
 @pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
 async def test_replicas_learn_from_each_other(start_cache: Start, redis_cluster: RedisCluster) -> None:
     """The stream is followed through the cluster: stored on one, found by meaning on another, and on one
