@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from meshgate_chassis.config.kinds import Kind, KindError, named
+from meshgate_chassis.config.kinds import Kind, KindError, anything, named
 from meshgate_chassis.config.node import Node
 from meshgate_chassis.config.problems import Problems, nearest
 
@@ -11,6 +11,11 @@ Table: TypeAlias = Mapping[str, Kind]
 
 WILDCARD = "_*"
 UNKNOWN = "unknown key: it has no effect"
+
+
+def accepted(keys: tuple[str, ...]) -> Table:
+    """Known keys that may be anything."""
+    return dict.fromkeys(keys, anything)
 
 
 def read_table(node: Node | None, table: Table, problems: Problems, unknown: str = UNKNOWN) -> dict[str, Any]:

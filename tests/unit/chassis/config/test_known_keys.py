@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshgate_chassis.config import accepted_keys, known_keys
+from meshgate_chassis.config import accepted_keys, known_keys, known_model_keys
 from meshgate_chassis.config.kinds import anything, price
 from meshgate_chassis.config.not_yet import SAID
 from meshgate_chassis.config.schema import kind_of
@@ -15,8 +15,8 @@ SECTION_TABLES = {
 }
 TABLES = {
     "SECTIONS": known_keys.SECTIONS,
-    "LITELLM_PARAMS": known_keys.LITELLM_PARAMS,
-    "REQUEST_PARAMS": known_keys.REQUEST_PARAMS,
+    "LITELLM_PARAMS": known_model_keys.LITELLM_PARAMS,
+    "REQUEST_PARAMS": known_model_keys.REQUEST_PARAMS,
     "ROUTER_SETTINGS": known_keys.ROUTER_SETTINGS,
     "CACHE_PARAMS": known_keys.CACHE_PARAMS,
     "LITELLM_SETTINGS": known_keys.LITELLM_SETTINGS,
@@ -45,7 +45,7 @@ def test_accepted_keys_are_accepted(folder: Folder, section: str) -> None:
 
 def test_patterns() -> None:
     """`name_*` covers what begins so, and not the key that is only misspelt."""
-    assert kind_of("input_cost_per_token_batches", known_keys.LITELLM_PARAMS) is anything
-    assert kind_of("input_cost_per_token_above_200k_tokens", known_keys.LITELLM_PARAMS) is price
-    assert kind_of("input_cost_per_tokens", known_keys.LITELLM_PARAMS) is None
-    assert kind_of("input_cost_per_token", known_keys.LITELLM_PARAMS) not in (None, anything)
+    assert kind_of("input_cost_per_token_batches", known_model_keys.LITELLM_PARAMS) is anything
+    assert kind_of("input_cost_per_token_above_200k_tokens", known_model_keys.LITELLM_PARAMS) is price
+    assert kind_of("input_cost_per_tokens", known_model_keys.LITELLM_PARAMS) is None
+    assert kind_of("input_cost_per_token", known_model_keys.LITELLM_PARAMS) not in (None, anything)

@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from meshgate_chassis.config import known_keys
+from meshgate_chassis.config import known_keys, known_model_keys
 from meshgate_chassis.config.accepted_keys import words
 from meshgate_chassis.config.not_yet import NOT_YET, SAID, TOKENS_ALONE, NotYet
 from meshgate_chassis.config.schema import Table
@@ -17,7 +17,7 @@ TABLES: dict[str, Table] = {
     "general_settings.": known_keys.GENERAL_SETTINGS,
     "load_balancing_settings.": known_keys.LOAD_BALANCING_SETTINGS,
     "model_groups().": known_keys.MODEL_GROUP,
-    "model_list().litellm_params.": known_keys.LITELLM_PARAMS,
+    "model_list().litellm_params.": known_model_keys.LITELLM_PARAMS,
 }
 # Free keys of LiteLLM's, in places where any key may stand.
 FREE = frozenset({"model_list[].model_info.team_id"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meshgate_chassis.config.kinds import count
-from meshgate_chassis.config.known_keys import LITELLM_PARAMS, MODEL_ENTRY, REQUEST_PARAMS
+from meshgate_chassis.config.known_model_keys import LITELLM_PARAMS, MODEL_ENTRY, REQUEST_PARAMS
 from meshgate_chassis.config.model import Deployment, DeploymentPrice, Secret
 from meshgate_chassis.config.node import Node, plain
 from meshgate_chassis.config.problems import Problems, nearest

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshgate_chassis.config.known_keys import MODEL_INFO
+from meshgate_chassis.config.known_model_keys import MODEL_INFO
 from meshgate_chassis.config.node import Node, plain
 from meshgate_chassis.config.problems import Problems
 from meshgate_chassis.config.schema import kind_of, read_table
