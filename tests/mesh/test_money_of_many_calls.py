@@ -219,7 +219,7 @@ async def test_a_fallback_without_a_price_is_not_called_for_a_budget(subject: Su
     assert 200 == served.status
     void, entry = sorted(await subject.entries(), key=lambda row: str(row["kind"] == "charge"))
     assert ("void", 0) == (void["kind"], void["amount_nanos"])
-    assert (None, "unpriced") == (entry["price"], entry["model_group"])
+    assert (None, "unpriced", True) == (entry["price"], entry["model_group"], entry["estimated"])
 
 
 async def test_fallbacks_of_embeddings_are_paid_for_first(subject: Subject) -> None:

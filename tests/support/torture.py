@@ -178,7 +178,7 @@ class Torture:
                 status = "cut"
             self.statuses[status] += 1
             if status not in ("200", "left"):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
 
     async def _call(self, session: aiohttp.ClientSession, dice: random.Random) -> str:
         self.number += 1

@@ -24,6 +24,7 @@ def settlement(command: SettleCommand, price_of_call: PriceOfCall, now: datetime
         else None
     )
     cost = cost_of(price, tokens) if price is not None else Cost()
+    unpriced = is_used and price is None  # it costs 0, and nobody should take that for exact
     main = CloseRow(
         request_id=command.request_id,
         kind="charge",
@@ -33,9 +34,9 @@ def settlement(command: SettleCommand, price_of_call: PriceOfCall, now: datetime
         output_nanos=cost.output,
         reasoning_nanos=cost.reasoning,
         price=_price_note(price, tokens),
-        is_unpriced=is_used and price is None,
+        is_unpriced=unpriced,
         saved_nanos=command.saved_nanos,
-        estimated=command.estimated,
+        estimated=command.estimated or unpriced,
         offline=command.offline,
         prompt_tokens=tokens.prompt,
         completion_tokens=tokens.completion,
@@ -77,7 +78,7 @@ def _legs(command: SettleCommand, price_of_call: PriceOfCall, at: datetime) -> t
         if _is_any(tokens):
             price = price_of_call(leg.deployment_id, leg.provider, leg.upstream_model, at)
         cost = cost_of(price, tokens) if price is not None else Cost()
-        unpriced = _is_any(tokens) and price is None  # it costs 0, and nobody should take that for exact
+        unpriced = _is_any(tokens) and price is None
         rows.append(
             CloseRow(
                 request_id=command.request_id,
