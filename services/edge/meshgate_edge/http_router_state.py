@@ -4,17 +4,18 @@ With several router replicas each reading is that of one of them. Probes go thro
 only when somebody asks.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_chassis.errors import MeshError
+from meshgate_edge.pace import Pace
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 
 INTERVAL_S: Final = 2.0
+REST_S: Final = 10.0  # while nobody wants to know
 TIMEOUT_S: Final = 1.0
 PROBE_S: Final = 60.0  # all probes of one request together
 REPLICAS_MAX: Final = 64  # whose counts are remembered
@@ -46,16 +47,18 @@ class RouterWatch:
         self._router = router
         self._state = RouterState()
         self._by_replica: dict[str, dict[tuple[str, str], int]] = {}
+        self._pace = Pace()
 
     def state(self) -> RouterState:
-        """As it was last read; empty before that."""
+        """As it was last read; empty before that. The next reading is soon."""
+        self._pace.asked()
         return self._state
 
     async def run(self) -> None:
         """Until cancelled. A router that does not answer leaves what is known as it is."""
         while True:
             await self.read()
-            await asyncio.sleep(INTERVAL_S)
+            await self._pace.wait(INTERVAL_S, REST_S)
 
     async def read(self) -> None:
         """Once."""

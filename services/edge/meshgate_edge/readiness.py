@@ -1,6 +1,7 @@
 """Watches the other services in the background, so that health questions are answered at once.
 
-A service that stops answering is noticed within one interval plus one timeout.
+A service that stops answering is noticed within one interval plus one timeout when somebody asks, which one
+question tells; else within REST_S. What is down is asked at each interval.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ import structlog
 
 from meshgate_chassis.rpc import MeshChannel
 from meshgate_edge.http_health import MeshState
+from meshgate_edge.pace import Pace
 
 log = structlog.get_logger("meshgate.edge.readiness")
 
 INTERVAL_S = 1.0
+REST_S = 5.0  # while all answer, and nobody wants to know
 TIMEOUT_S = 1.0
 START_INTERVAL_S = 0.05  # until everything has answered once: nobody likes to wait at the start
 
@@ -24,8 +27,10 @@ class MeshWatch:
     def __init__(self, channels: Mapping[str, MeshChannel]) -> None:
         self._channels = channels
         self._state = MeshState(ledger=False, cache=False, compression=False, router=False)
+        self._pace = Pace()
 
     def state(self) -> MeshState:
+        self._pace.asked()
         return self._state
 
     async def run(self) -> None:
@@ -39,4 +44,7 @@ class MeshWatch:
                 log.info("mesh", **dict(zip(names, answers, strict=True)))
             self._state = state
             started = started or all(answers)
-            await asyncio.sleep(INTERVAL_S if started else START_INTERVAL_S)
+            if started:
+                await self._pace.wait(INTERVAL_S, REST_S if all(answers) else INTERVAL_S)
+            else:
+                await asyncio.sleep(START_INTERVAL_S)
