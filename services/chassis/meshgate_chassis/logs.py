@@ -65,7 +65,7 @@ def configure_logs(*, service: str, level: str, json: bool) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),  # a line is one write; print makes two
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

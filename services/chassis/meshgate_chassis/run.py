@@ -107,6 +107,7 @@ async def _serve(service: str, root: CompositionRoot[Settings], settings: Settin
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number.name)
     async with root(settings, runtime):
+        gc.freeze()  # and so does what the service is made of
         log.info("ready", service=service)
         await stopping.wait()
     log.info("stopped", service=service)
