@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from meshgate_cache.semantic.nearest import FULL_ROWS_MAX, NearestVectors
+from meshgate_cache.semantic.nearest import FULL_ROWS_MAX, NearestVectors, row_bytes
 
 DIMENSIONS = 384
 
@@ -61,3 +61,27 @@ def test_the_least_used_goes_first() -> None:
     assert ["0", "2", "3"] == [name for name in "0123" if name in subject]
     assert [] == subject.search(b"q", vectors[1], 0.5, 5)
     assert subject.size_bytes > 0
+
+
+def test_bytes_are_bounded_whatever_the_length() -> None:
+    """Long vectors: fewer of them, and no more space than for those."""
+    vectors = np.random.default_rng(4).standard_normal((300, 4_096)).astype(np.float32)
+    subject = NearestVectors(1_000, bytes_max=100 * row_bytes(4_096))
+    gone = [name for at in range(300) for name in subject.add(b"p", str(at), vectors[at])]
+
+    assert ([str(at) for at in range(200)], 100) == (gone, len(subject))
+    assert subject.size_bytes <= 100 * row_bytes(4_096)
+    assert ["299"] == [each.name for each in subject.search(b"p", vectors[299], 0.8, 5)]
+    assert [] == subject.search(b"p", vectors[0], 0.8, 5)
+
+
+def test_long_vectors_are_found_in_large_partitions() -> None:
+    """4,096 components, by the first pass over signs, too."""
+    count = FULL_ROWS_MAX + 200
+    vectors = np.random.default_rng(5).standard_normal((count, 4_096)).astype(np.float32)
+    subject = NearestVectors(count)
+    for at in range(count):
+        subject.add(b"p", str(at), vectors[at])
+    for at in range(0, count, 100):
+        near = vectors[at] + 0.5 * vectors[(at + 1) % count]
+        assert str(at) == subject.search(b"p", near, 0.8, 5)[0].name
