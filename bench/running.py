@@ -79,12 +79,8 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, ready: Callable[[], boo
         if process.poll() is not None or time.monotonic() > ends_s:
             tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
             code = process.poll()
-            how = (
-                f"ended with exit code {code}"
-                if code is not None
-                else f"not ready after {READY_TIMEOUT_S:.0f} s"
-            )
-            raise NotReadyError(f"{log.parent.name}: {how}: {' '.join(map(str, process.args))}\n{tail}")
+            how = f"not ready after {READY_TIMEOUT_S:.0f} s" if code is None else f"ended, exit code {code}"
+            raise NotReadyError(f"{log.parent.name}: {how}: {process.args!r}\n{tail}")
         time.sleep(POLL_INTERVAL_S)
 
 
