@@ -129,6 +129,19 @@ CHECKS = (
     ) t USING (day)
     WHERE coalesce(d.amount_nanos, 0) <> coalesce(t.amount_nanos, 0)
     """,
+    """
+    SELECT 'the totals of teams of a day are not its sums', day::text,
+        coalesce(d.amount_nanos, 0), coalesce(t.amount_nanos, 0)
+    FROM (
+        SELECT day, sum(spend_nanos) AS amount_nanos FROM ledger.daily_spend
+        WHERE day < (SELECT before_day FROM ledger.totals_state) GROUP BY day
+    ) d
+    FULL JOIN (
+        SELECT day, sum(spend_nanos) AS amount_nanos FROM ledger.day_team_totals
+        WHERE day < (SELECT before_day FROM ledger.totals_state) GROUP BY day
+    ) t USING (day)
+    WHERE coalesce(d.amount_nanos, 0) <> coalesce(t.amount_nanos, 0)
+    """,
 )
 
 

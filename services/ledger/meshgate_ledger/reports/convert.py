@@ -11,6 +11,9 @@ from meshgate_protos.ledger.v1 import report_service_pb2 as pb
 
 Row = Mapping[str, Any]
 
+# By the column that parts of a day name.
+DIMENSIONS = {each.value: pb.Dimension.Value(f"DIMENSION_{each.name}") for each in Dimension}
+
 
 def sums_to(row: Row) -> pb.SpendSums:
     return pb.SpendSums(
@@ -48,7 +51,7 @@ def spend_row_to(row: Row, label: Dimension | None) -> pb.SpendRow:
 
 def part_to(row: Row) -> pb.ActivityPart:
     return pb.ActivityPart(
-        dimension=pb.Dimension.Value(f"DIMENSION_{row['dimension']}"),
+        dimension=DIMENSIONS[row["dimension"]],
         value=row["value"],
         sums=sums_to(row),
         key_alias=row["key_alias"] or "",

@@ -49,6 +49,12 @@ class Dimension(Enum):
         return self in (Dimension.END_USER, Dimension.TAG)
 
 
+# What ledger.day_team_totals tells apart.
+OF_TEAMS = frozenset(
+    {Dimension.TEAM, Dimension.ORGANIZATION, Dimension.MODEL, Dimension.MODEL_GROUP, Dimension.PROVIDER}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SpendFilter:
     """All that is set must hold; of one list, any value."""
@@ -122,12 +128,15 @@ class Source:
 
 
 def source_of(wanted: SpendFilter, totals_before: date, group_by: Sequence[Dimension] = ()) -> Source:
-    """Totals by one dimension where that is all a report is about, the daily sums for everything else.
+    """Totals by one dimension where that is all a report is about, those of teams where keys and users do not
+    matter, the daily sums for everything else.
 
     There are totals of the days before `totals_before`; those after it come from the daily sums.
     """
     label = wanted.label(group_by)
     about = wanted.dimensions() | (frozenset(group_by) - {Dimension.DAY})
+    if len(about) > 1 and about <= OF_TEAMS:
+        return Source(f"({_with_team_totals(totals_before)}) d", wanted.on_days(None))
     if len(about) > 1:
         return Source(table_of(label), wanted.on_days(label))
     (dimension,) = about or (None,)
@@ -155,6 +164,15 @@ def _with_totals(dimension: Dimension | None, before: date) -> str:
         f"WHERE dimension = '{name}' AND day < '{before}' "
         f"UNION ALL SELECT day, {column}imported, {sums} FROM {table_of(label)} "
         f"WHERE {of_label}day >= '{before}'"
+    )
+
+
+def _with_team_totals(before: date) -> str:
+    """As `_with_totals`, with every dimension that totals of teams have."""
+    columns = ", ".join((*(each.value for each in Dimension if each in OF_TEAMS), *SUM_COLUMNS))
+    return (
+        f"SELECT day, imported, {columns} FROM ledger.day_team_totals WHERE day < '{before}' "
+        f"UNION ALL SELECT day, imported, {columns} FROM ledger.daily_spend WHERE day >= '{before}'"
     )
 
 

@@ -22,8 +22,17 @@ WANTED: tuple[dict[str, Any], ...] = (
 )
 
 
+IMPORTED = """
+    INSERT INTO ledger.daily_spend
+    SELECT day, key_hash, user_id, team_id, organization_id, model, model_group, provider, true, 7,
+        saved_nanos, prompt_tokens, completion_tokens, cached_tokens, cache_creation_tokens, reasoning_tokens,
+        requests, failures, cancelled, cache_hits, duration_us, timed_requests
+    FROM ledger.daily_spend WHERE day = '2026-11-21'
+"""
+
+
 async def fill(ours: Books) -> None:
-    """Four days."""
+    """Four days, one of them with sums of another gateway as well."""
     for number in range(40):
         await ours.post(
             str(number),
@@ -36,6 +45,7 @@ async def fill(ours: Books) -> None:
             tags=["a", "b"][: number % 3],
             upstream_model=("gpt-4o", "o3")[number % 2],
         )
+    await ours.connection.execute(IMPORTED)
 
 
 async def every_report(dsn: str) -> list[Any]:
@@ -87,13 +97,18 @@ async def test_a_late_posting_counts(postgres_dsn: str) -> None:
         await ours.assert_right()
 
 
-async def test_wrong_totals_are_named(postgres_dsn: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("day_totals SET spend_nanos = 0 WHERE dimension = 'all' AND", "the totals of a day"),
+        ("day_team_totals SET spend_nanos = spend_nanos + 1 WHERE", "the totals of teams of a day"),
+    ],
+)
+async def test_wrong_totals_are_named(postgres_dsn: str, damage: str, what: str) -> None:
     """verify does not trust them."""
     async with open_books(postgres_dsn) as ours:
         await fill(ours)
         await ours.connection.execute("SELECT ledger.total_days('2026-12-01')")
-        await ours.connection.execute(
-            "UPDATE ledger.day_totals SET spend_nanos = 0 WHERE dimension = 'all' AND day = '2026-11-20'"
-        )
+        await ours.connection.execute(f"UPDATE ledger.{damage} day = '2026-11-20'")
         differences = (await verify(ours.connection)).differences
-    assert ["the totals of a day are not its sums"] == [each.what for each in differences]
+    assert [f"{what} are not its sums"] == [each.what for each in differences]
