@@ -13,8 +13,8 @@ OPEN_PATHS: Final = frozenset({"/health/liveliness", "/health/liveness", "/healt
 
 
 class AddressGuard:
-    """`behind_proxy`: the caller's address is the last of x-forwarded-for: that one the proxy itself wrote, those
-    before it are what the caller says."""
+    """`behind_proxy`: the caller's address is the last of x-forwarded-for, which the proxy itself wrote.
+    Those before are what the caller says."""
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str], *, behind_proxy: bool) -> None:
         self._app = app
