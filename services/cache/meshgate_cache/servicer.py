@@ -1,5 +1,6 @@
 """CacheService over the answer cache: checks and converts, counts, and decides nothing."""
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -26,6 +27,7 @@ NAMESPACE_CHARACTERS_MAX = 256
 DEPLOYMENT_CHARACTERS_MAX = 256
 DELETE_KEYS_MAX = 10_000
 STORES_MAX = 256
+LOOKUPS_MAX = 64
 CARRIED_MAX = 64  # stores of one lookup
 CLAIMS_MAX = 10_000
 EMBEDDINGS_MAX = 2_048
@@ -75,6 +77,19 @@ class CacheServicer(CacheServiceServicer):
         response.entry.CopyFrom(found)
         response.ClearField("question")
         return response
+
+    async def lookup_entries(self, request: pb.LookupEntriesRequest, call: Call) -> pb.LookupEntriesResponse:
+        if not 1 <= len(request.lookups) <= LOOKUPS_MAX:
+            raise invalid_field("lookups", f"has not 1 to {LOOKUPS_MAX} entries")
+        results = await asyncio.gather(*(self._lookup_result(each, call) for each in request.lookups))
+        return pb.LookupEntriesResponse(results=results)
+
+    async def _lookup_result(self, lookup: pb.LookupEntryRequest, call: Call) -> pb.LookupEntryResult:
+        try:
+            return pb.LookupEntryResult(response=await self.lookup_entry(lookup, call))
+        except MeshError as error:
+            told = pb.LookupEntryError(code=error.code.value, reason=error.reason, message=error.message)
+            return pb.LookupEntryResult(error=told)
 
     async def lookup_alike(self, request: pb.LookupAlikeRequest, call: Call) -> pb.LookupAlikeResponse:
         question = self._checked_question(request)

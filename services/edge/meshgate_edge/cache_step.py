@@ -30,6 +30,7 @@ from meshgate_edge.local_flight import (
     copied,
     local_key,
 )
+from meshgate_edge.lookups import Lookups
 from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
@@ -66,7 +67,7 @@ class CacheStep:
     """Reads and writes the cache for calls that want it."""
 
     def __init__(self, parts: CacheParts, config: CacheConfig, lookup_timeout_s: float) -> None:
-        self._cache = parts.cache
+        self._asking = Lookups(parts.cache, parts.lookups, lookup_timeout_s, self._came_late)
         self._circuit = parts.circuit
         self._flights = parts.flights
         self._stores = parts.stores
@@ -75,7 +76,6 @@ class CacheStep:
         self._meanings = parts.meanings
         self._local = parts.local
         self._config = config
-        self._lookup_timeout_s = lookup_timeout_s
 
     @contextmanager
     def flight(self, run: CallRun) -> Iterator[None]:
@@ -199,6 +199,9 @@ class CacheStep:
             )
             self._flights.give_back(claim)
 
+    def _came_late(self, lookup: pb.LookupEntryRequest, answer: pb.LookupEntryResponse) -> None:
+        self._give_back(lookup.tenant_id, lookup.namespace, answer)
+
     def _lookup(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> pb.LookupEntryRequest:
         options = run.call.options.cache
         lookup = pb.LookupEntryRequest(
@@ -217,7 +220,7 @@ class CacheStep:
         try:
             with self._stores.carried() as carried:
                 lookup.stores.extend(carried.requests)
-                answer = await self._cache.lookup_entry(lookup, timeout_s=self._lookup_timeout_s)
+                answer = await self._asking.look_up(lookup)
                 carried.results = answer.kept
         except MeshError as error:
             self._circuit.ended(error)

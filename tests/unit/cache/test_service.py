@@ -6,9 +6,9 @@ import logging
 import pytest
 
 from meshgate_cache.entry import CacheEntry, encode
-from meshgate_cache.redis_client import redis_client
 from meshgate_chassis.config.model import CacheConfig, Secret
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.redis_client import redis_client
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from tests.support.eventually import eventually
@@ -84,6 +84,24 @@ async def test_a_lookup_finds_what_it_carried(subject: Subject) -> None:
     assert 2 == subject.metric("meshgate_cache_stores_total", result="stored")
     assert 1 == subject.metric("meshgate_cache_stores_total", result="field_invalid")
     assert 1 == subject.metric("meshgate_cache_stores_total", result="empty")
+
+
+async def test_lookups_that_come_together_have_their_own_outcomes(subject: Subject) -> None:
+    """Hit, miss and error, in order."""
+    await subject.store(chat("known"), answer("yes"))
+    lookups = [
+        pb.LookupEntryRequest(tenant_id="a", chat=chat("unknown")),
+        pb.LookupEntryRequest(chat=chat("known")),
+        pb.LookupEntryRequest(tenant_id="a", chat=chat("known")),
+    ]
+    told = await subject.client.lookup_entries(pb.LookupEntriesRequest(lookups=lookups), timeout_s=10)
+
+    missed, refused, found = told.results
+    assert not missed.response.HasField("entry")
+    assert ("FIELD_INVALID", Code.INVALID_ARGUMENT.value) == (refused.error.reason, refused.error.code)
+    assert "yes" == found.response.entry.response.choices[0].message.text
+    with pytest.raises(MeshError):
+        await subject.client.lookup_entries(pb.LookupEntriesRequest(), timeout_s=10)
 
 
 async def test_a_lookup_carries_no_more_than_it_may(subject: Subject) -> None:

@@ -14,6 +14,11 @@ CACHE_SERVICE_LOOKUP_ENTRY = UnaryMethod(
     pb.LookupEntryRequest,
     pb.LookupEntryResponse,
 )
+CACHE_SERVICE_LOOKUP_ENTRIES = UnaryMethod(
+    "/meshgate_protos.cache.v1.CacheService/LookupEntries",
+    pb.LookupEntriesRequest,
+    pb.LookupEntriesResponse,
+)
 CACHE_SERVICE_LOOKUP_ALIKE = UnaryMethod(
     "/meshgate_protos.cache.v1.CacheService/LookupAlike",
     pb.LookupAlikeRequest,
@@ -78,6 +83,7 @@ CACHE_SERVICE = Service(
     "meshgate_protos.cache.v1.CacheService",
     {
         "lookup_entry": CACHE_SERVICE_LOOKUP_ENTRY,
+        "lookup_entries": CACHE_SERVICE_LOOKUP_ENTRIES,
         "lookup_alike": CACHE_SERVICE_LOOKUP_ALIKE,
         "learn_question": CACHE_SERVICE_LEARN_QUESTION,
         "store_entry": CACHE_SERVICE_STORE_ENTRY,
@@ -99,6 +105,7 @@ class CacheServiceClient:
 
     def __init__(self, channel: Channel) -> None:
         self.lookup_entry: UnaryCall[pb.LookupEntryRequest, pb.LookupEntryResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ENTRY)
+        self.lookup_entries: UnaryCall[pb.LookupEntriesRequest, pb.LookupEntriesResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ENTRIES)
         self.lookup_alike: UnaryCall[pb.LookupAlikeRequest, pb.LookupAlikeResponse] = channel.unary(CACHE_SERVICE_LOOKUP_ALIKE)
         self.learn_question: UnaryCall[pb.LearnQuestionRequest, pb.LearnQuestionResponse] = channel.unary(CACHE_SERVICE_LEARN_QUESTION)
         self.store_entry: UnaryCall[pb.StoreEntryRequest, pb.StoreEntryResponse] = channel.unary(CACHE_SERVICE_STORE_ENTRY)
@@ -120,6 +127,9 @@ class CacheServiceServicer(ABC):
 
     @abstractmethod
     async def lookup_entry(self, request: pb.LookupEntryRequest, call: Call) -> pb.LookupEntryResponse: ...
+
+    @abstractmethod
+    async def lookup_entries(self, request: pb.LookupEntriesRequest, call: Call) -> pb.LookupEntriesResponse: ...
 
     @abstractmethod
     async def lookup_alike(self, request: pb.LookupAlikeRequest, call: Call) -> pb.LookupAlikeResponse: ...

@@ -40,6 +40,11 @@ class CacheServiceStub(object):
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.SerializeToString,
                 response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.FromString,
                 _registered_method=True)
+        self.LookupEntries = channel.unary_unary(
+                '/meshgate_protos.cache.v1.CacheService/LookupEntries',
+                request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesRequest.SerializeToString,
+                response_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesResponse.FromString,
+                _registered_method=True)
         self.LookupAlike = channel.unary_unary(
                 '/meshgate_protos.cache.v1.CacheService/LookupAlike',
                 request_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeRequest.SerializeToString,
@@ -109,6 +114,14 @@ class CacheServiceServicer(object):
     def LookupEntry(self, request, context):
         """Looks an answer up. A miss is a value: `entry` is absent.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupEntries(self, request, context):
+        """Several LookupEntry in one, each with an outcome of its own.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID unless there are 1 to 64.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,6 +233,11 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.FromString,
                     response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.SerializeToString,
             ),
+            'LookupEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupEntries,
+                    request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesRequest.FromString,
+                    response_serializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesResponse.SerializeToString,
+            ),
             'LookupAlike': grpc.unary_unary_rpc_method_handler(
                     servicer.LookupAlike,
                     request_deserializer=meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupAlikeRequest.FromString,
@@ -309,6 +327,33 @@ class CacheService(object):
             '/meshgate_protos.cache.v1.CacheService/LookupEntry',
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryRequest.SerializeToString,
             meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/meshgate_protos.cache.v1.CacheService/LookupEntries',
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesRequest.SerializeToString,
+            meshgate__protos_dot_cache_dot_v1_dot_cache__service__pb2.LookupEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class CacheServiceStub:
     """Looks an answer up. A miss is a value: `entry` is absent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
     """
+    LookupEntries: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEntriesRequest, _cache_service_pb2.LookupEntriesResponse]
+    """Several LookupEntry in one, each with an outcome of its own.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID unless there are 1 to 64.
+    """
     LookupAlike: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]
     """Looks for the answer to a question that means the same, by a vector that the caller got from the model
     that LookupEntry named. The vector is kept: nobody of the tenant has to get it again. A miss is a value.
@@ -95,6 +99,10 @@ class CacheServiceAsyncStub(CacheServiceStub):
     LookupEntry: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEntryRequest, _cache_service_pb2.LookupEntryResponse]  # type: ignore[assignment]
     """Looks an answer up. A miss is a value: `entry` is absent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+    """
+    LookupEntries: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupEntriesRequest, _cache_service_pb2.LookupEntriesResponse]  # type: ignore[assignment]
+    """Several LookupEntry in one, each with an outcome of its own.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID unless there are 1 to 64.
     """
     LookupAlike: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.LookupAlikeRequest, _cache_service_pb2.LookupAlikeResponse]  # type: ignore[assignment]
     """Looks for the answer to a question that means the same, by a vector that the caller got from the model
@@ -157,6 +165,16 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cache_service_pb2.LookupEntryResponse, _abc.Awaitable[_cache_service_pb2.LookupEntryResponse]]:
         """Looks an answer up. A miss is a value: `entry` is absent.
         Errors: INVALID_ARGUMENT/FIELD_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def LookupEntries(
+        self,
+        request: _cache_service_pb2.LookupEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.LookupEntriesResponse, _abc.Awaitable[_cache_service_pb2.LookupEntriesResponse]]:
+        """Several LookupEntry in one, each with an outcome of its own.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID unless there are 1 to 64.
         """
 
     @_abc_1.abstractmethod
