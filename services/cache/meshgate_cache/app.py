@@ -21,13 +21,13 @@ from meshgate_cache.metrics import (
     observe_redis,
     observe_semantic,
 )
-from meshgate_cache.redis_client import redis_client, redis_cluster_client
 from meshgate_cache.redis_commands import ClusterRedis, RedisCommands, SingleRedis
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.servicer import CacheServicer
 from meshgate_cache.settings import CacheSettings
 from meshgate_cache.store import MemoryStore, Store
 from meshgate_chassis.config.model import CacheConfig, GatewayConfig
+from meshgate_chassis.redis_client import redis_client, redis_cluster_client
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # brings numpy, which an exact cache does not need
     from meshgate_cache.semantic.semantic_cache import SemanticCache
 
 ALLOWED_CALLERS = frozenset({"edge"})
+FOLLOWERS = 1  # connections to a cluster that wait for the stream, besides the others
 TASKS_MAX = 4  # the recovery of the Redis circuit
 FLIGHT_TASKS_MAX = 4_000  # a watch for each answer that is waited for, and claims that end
 TOKEN_BYTES = 16
@@ -82,7 +83,8 @@ def _redis(config: CacheConfig, stack: AsyncExitStack) -> RedisCommands | None:
     client: RedisCommands
     connections_max = config.redis_connections_max
     if config.redis_nodes:
-        cluster = redis_cluster_client(config.redis_url, config.redis_nodes, connections_max)
+        most = connections_max + FOLLOWERS
+        cluster = redis_cluster_client(config.redis_url, config.redis_nodes, most)
         client = ClusterRedis(cluster, connections_max)
     else:
         client = SingleRedis(redis_client(config.redis_url, connections_max))

@@ -113,9 +113,9 @@ def build_routing(
 async def _sharing(config: RouterConfig, clock: Clock, stack: AsyncExitStack) -> Sharing | None:
     if config.redis_url is None:
         return None
-    from meshgate_router.redis_link import RedisLink, redis_client
+    from meshgate_router.redis_link import RedisLink, shared_redis
 
-    client = redis_client(config.redis_url)
+    client = shared_redis(config.redis_url, config.redis_nodes)
     stack.push_async_callback(client.aclose)
     tasks = TaskOwner("shared routing", SHARING_TASKS_MAX)
     stack.push_async_callback(tasks.drain, SHARING_DRAIN_S)

@@ -10,18 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import Secret
-from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.redis_client import redis_client, redis_cluster_client
 
 CONNECTIONS_MAX: Final = 10
-CONNECT_TIMEOUT_S: Final = 1.0
-RETRIES_MAX: Final = 1  # a pooled connection that died while idle
+CLUSTER_CONNECTIONS_MAX: Final = 100  # to each server; nobody waits for one there
 LATE_MAX: Final = 2
 PAUSE_S: Final = 0.5  # after a failure; doubled with each one
 PAUSE_S_MAX: Final = 10.0
@@ -29,25 +26,11 @@ PAUSE_S_MAX: Final = 10.0
 log = structlog.get_logger("meshgate.router.redis")
 
 
-def redis_client(url: Secret) -> Redis:
-    """Connects when first used. Raises FAILED_PRECONDITION/SETTINGS_INVALID without quoting the URL."""
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url.value,
-            max_connections=CONNECTIONS_MAX,
-            timeout=None,  # callers bound their whole operation, waiting for a connection included
-            protocol=2,
-            socket_timeout=None,  # as above
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), RETRIES_MAX),
-            health_check_interval=0,
-            driver_info=None,
-            decode_responses=True,
-        )
-    except ValueError:
-        message = "router_settings.redis_url must begin with redis://, rediss:// or unix://"
-        raise MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", message) from None
-    return Redis.from_pool(pool)
+def shared_redis(url: Secret, nodes: Sequence[tuple[str, int]] = ()) -> Redis | RedisCluster:
+    """`nodes`: of a cluster. Raises FAILED_PRECONDITION/SETTINGS_INVALID."""
+    if nodes:
+        return redis_cluster_client(url, nodes, CLUSTER_CONNECTIONS_MAX, text=True)
+    return redis_client(url, CONNECTIONS_MAX, text=True)
 
 
 class Script:
@@ -59,9 +42,9 @@ class Script:
 
 
 class RedisLink:
-    """The client belongs to the caller."""
+    """The client belongs to the caller; its replies are str. All keys of a script are in one slot."""
 
-    def __init__(self, client: Redis, clock: Clock) -> None:
+    def __init__(self, client: Redis | RedisCluster, clock: Clock) -> None:
         self._command: Callable[..., Awaitable[Any]] = client.execute_command
         self._clock = clock
         self._failures = 0
@@ -87,7 +70,7 @@ class RedisLink:
             if self._late >= LATE_MAX:
                 self._failed("timeout")
             return None
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             self._failed(type(error).__name__)
             return None
         self._late = 0

@@ -8,7 +8,6 @@ import pytest
 
 from meshgate_cache.claims import Claim
 from meshgate_cache.keys import store_prefix
-from meshgate_cache.redis_client import redis_cluster_client
 from meshgate_cache.redis_commands import ClusterRedis
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.semantic.model import packaged_files
@@ -16,6 +15,7 @@ from meshgate_cache.store import Put, Store
 from meshgate_chassis.clock import SystemClock
 from meshgate_chassis.config.model import CacheConfig, Secret
 from meshgate_chassis.errors import MeshError
+from meshgate_chassis.redis_client import redis_cluster_client
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from tests.support.eventually import eventually

@@ -11,13 +11,13 @@ from meshgate_cache import claims
 from meshgate_cache.claims import Claim
 from meshgate_cache.entry import encode
 from meshgate_cache.keys import store_prefix
-from meshgate_cache.redis_client import redis_client
 from meshgate_cache.redis_commands import SingleRedis
 from meshgate_cache.redis_store import RedisLimits, RedisStore
 from meshgate_cache.store import Store
 from meshgate_chassis.clock import SystemClock
 from meshgate_chassis.config.model import Secret
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.redis_client import redis_client
 from meshgate_chassis.tasks import TaskOwner
 from tests.support.eventually import eventually
 from tests.support.redis_server import SERVERS, RedisServer

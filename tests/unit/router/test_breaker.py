@@ -12,7 +12,7 @@ from meshgate_chassis.config.model import Deployment, RouterConfig, Secret
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_router.breaker import TRIAL_S, Breaker
 from meshgate_router.providers.base import ErrorKind, ProviderError
-from meshgate_router.redis_link import RedisLink, redis_client
+from meshgate_router.redis_link import RedisLink, shared_redis
 from meshgate_router.shared_breaker import SharedBreaker
 from tests.support.clock import ManualClock
 from tests.support.eventually import eventually
@@ -147,7 +147,7 @@ class Replica:
 
 @contextlib.asynccontextmanager
 async def replica(url: str, config: RouterConfig) -> AsyncIterator[Replica]:
-    clock, client = SystemClock(), redis_client(Secret(url))
+    clock, client = SystemClock(), shared_redis(Secret(url))
     tasks, watch = TaskOwner("breaker", 1_000), TaskOwner("watch", 1)
     breaker = Breaker(config, clock)
     breaker.replicas = shared = SharedBreaker(breaker, RedisLink(client, clock), tasks, clock)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -13,15 +13,19 @@ from meshgate_chassis.config.model import DeploymentLimits, Secret
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_router.deployment_limits import Full, Limits, LocalLimits, Taken
 from meshgate_router.limit_rules import Amounts, Ask, ask_of, corrections
-from meshgate_router.redis_link import RedisLink, redis_client
+from meshgate_router.redis_link import RedisLink, Script, shared_redis
 from meshgate_router.shared_limits import SharedLimits
 from tests.support.clock import ManualClock
 from tests.support.eventually import eventually
+from tests.support.redis_cluster import CLUSTER_KINDS, RedisCluster, redis_cluster
 from tests.support.redis_server import RedisServer
 from tests.unit.router.support import deployment
 
+__all__ = ["redis_cluster"]
+
 NOON_NS = 1_700_000_000_000_000_000 // 86_400_000_000_000 * 86_400_000_000_000 + 43_200_000_000_000
 HOLD_S = 60.0
+WARM_S = 20.0
 
 
 def ask(account: str = "d", tokens: int = 0, now_s: float = 0.0, **limits: object) -> Ask:
@@ -125,9 +129,9 @@ class Replica:
 
 
 @contextlib.asynccontextmanager
-async def replica(url: str) -> AsyncIterator[Replica]:
+async def replica(url: str, nodes: Sequence[tuple[str, int]] = ()) -> AsyncIterator[Replica]:
     clock = SystemClock()
-    client, tasks = redis_client(Secret(url)), TaskOwner("limits", 1_000)
+    client, tasks = shared_redis(Secret(url), nodes), TaskOwner("limits", 1_000)
     link = RedisLink(client, clock)
     try:
         yield Replica(SharedLimits(link, LocalLimits(clock), tasks), link, tasks)
@@ -152,6 +156,32 @@ async def test_replicas_share_a_daily_quota_exactly(redis_url: str) -> None:
     assert all(
         isinstance(each, Full) and each.wait_s and each.wait_s > 0 for each in found if isinstance(each, Full)
     )
+
+
+@pytest.mark.parametrize("redis_cluster", CLUSTER_KINDS, indirect=True)
+async def test_replicas_share_a_quota_over_a_cluster(redis_cluster: RedisCluster) -> None:
+    """Each of them knows another of the servers; their keys are in one slot, so that one server decides."""
+    url, nodes = redis_cluster.url, redis_cluster.nodes
+    async with replica(url, nodes[:1]) as a, replica(url, nodes[1:2]) as b, replica(url, nodes[2:]) as c:
+        for each in (a, b, c):  # they find the cluster before they have to be quick
+            await each.link.run(Script("return 1"), (), (), WARM_S)
+        quota = ask("of-a-cluster", rpd=15, rpm=1_000)
+        found = [
+            await (a, b, c)[number % 3].limits.take([quota], f"lease-{number}", HOLD_S)
+            for number in range(40)
+        ]
+
+    assert 15 == sum(isinstance(each, Taken) for each in found)
+    assert all(each.shared for each in found if isinstance(each, Taken))
+
+
+async def test_without_its_cluster_a_replica_keeps_the_limit_itself() -> None:
+    """What redis-py raises for a cluster that cannot be reached is none of its own RedisErrors."""
+    async with replica("redis://127.0.0.1:1", [("127.0.0.1", 1)]) as a:
+        assert await a.link.run(Script("return 1"), (), (), WARM_S) is None
+        assert a.link.away
+        await taken(a.limits, ask(rpd=1))
+        await full(a.limits, ask(rpd=1))
 
 
 async def test_replicas_share_minutes_and_calls_at_a_time(redis_url: str) -> None:

@@ -92,10 +92,11 @@ def _build(
     groups = [each.model_group for each in deployments]
     around = Surroundings(litellm, groups, environ)
     cache = read_cache(sections, around, problems)
-    shared = None if cache.redis_nodes else cache.redis_url  # the router knows no cluster
     config = GatewayConfig(
         deployments=deployments,
-        router=read_router(sections, replace(around, redis_url=shared), problems),
+        router=read_router(
+            sections, replace(around, redis_url=cache.redis_url, redis_nodes=cache.redis_nodes), problems
+        ),
         cache=cache,
         compression=read_compression(sections.get("compression_settings"), problems),
         ledger=read_ledger(

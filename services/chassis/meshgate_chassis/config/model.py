@@ -155,6 +155,7 @@ class RouterConfig:
     tag_filtering: bool = False
     tags_match_any: bool = True  # one tag in common is enough
     redis_url: Secret | None = None  # state shared with other replicas; None: each has its own
+    redis_nodes: Sequence[tuple[str, int]] = ()  # as of the cache
     model_group_alias: Mapping[str, str] = field(default_factory=dict)
     hidden_aliases: Collection[str] = frozenset()  # they work, but are not listed
     stages: StageTimeouts = StageTimeouts()

@@ -133,11 +133,11 @@ AS_JSON = '[{"host": "a", "port": "7001"}, {"host": "b", "port": 7002}]'
 def test_where_a_redis_cluster_is(
     folder: Folder, params: str, environ: dict[str, str], nodes: tuple[tuple[str, int], ...], url: str
 ) -> None:
-    """Its servers, with the credentials of one of them; routers, who know no cluster, are not sent there."""
+    """Its servers, with the credentials of one of them; routers share what they share there, too."""
     config = folder.load(f"litellm_settings: {{cache: true, cache_params: {params}}}", environ)
 
     assert (nodes, Secret(url)) == (config.cache.redis_nodes, config.cache.redis_url)
-    assert (config.router.redis_url is None) is bool(nodes)
+    assert (nodes, Secret(url)) == (config.router.redis_nodes, config.router.redis_url)
 
 
 @pytest.mark.parametrize("written", ["a:7001", "[1]", '[{"host": "a", "port": "x"}]'])

@@ -32,12 +32,13 @@ BY_GROUP = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks",
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What settings of router and cache depend on. `litellm`: the values of litellm_settings. `groups`: the
-    public names. `redis_url`: the cache's."""
+    public names. `redis_url`, `redis_nodes`: the cache's."""
 
     litellm: Mapping[str, Any]
     groups: Collection[str]
     environ: Mapping[str, str]
     redis_url: Secret | None = None
+    redis_nodes: Sequence[tuple[str, int]] = ()
 
 
 def read_router(sections: Mapping[str, Node], around: Surroundings, problems: Problems) -> RouterConfig:
@@ -65,7 +66,7 @@ def read_router(sections: Mapping[str, Node], around: Surroundings, problems: Pr
         pre_call_checks=values.get("enable_pre_call_checks", False),
         tag_filtering=values.get("enable_tag_filtering", False),
         tags_match_any=values.get("tag_filtering_match_any", defaults.tags_match_any),
-        redis_url=_redis_url(members, values, around, problems),
+        **_redis(members, values, around, problems),
         num_retries=values.get("num_retries", defaults.num_retries),
         retry_after_s=values.get("retry_after", defaults.retry_after_s),
         timeout_s=values.get("timeout", litellm.get("request_timeout", defaults.timeout_s)),
@@ -118,21 +119,21 @@ def _latency(args: Node | None, problems: Problems) -> dict[str, Any]:
     return {member: values[key] for key, member in LATENCY_MEMBERS.items() if key in values}
 
 
-def _redis_url(
+def _redis(
     members: Mapping[str, Node], values: Mapping[str, Any], around: Surroundings, problems: Problems
-) -> Secret | None:
-    """router_settings.redis_*, else the cache's Redis."""
+) -> dict[str, Any]:
+    """router_settings.redis_*, else the cache's Redis, or Redis Cluster."""
     params = {key.removeprefix("redis_"): value for key, value in values.items() if key.startswith("redis_")}
     if "url" not in params and "host" not in params:
         if params:
             at = next(node for key, node in members.items() if key.startswith("redis_"))
             problems.warn(at, f"{SAID}: neither redis_url nor redis_host names a server")
-        return around.redis_url
+        return {"redis_url": around.redis_url, "redis_nodes": around.redis_nodes}
     try:
-        return redis_url(params, around.environ)
+        return {"redis_url": redis_url(params, around.environ)}
     except ValueError as error:
         problems.error(Node(None, ENVIRONMENT, 0, "REDIS_PORT"), str(error))
-        return None
+        return {}
 
 
 class KnownGroups:
