@@ -163,6 +163,15 @@ async def test_no_hedge(provider: DemoProvider, config: RouterConfig) -> None:
     assert 1 == len(await requests(provider))
 
 
+async def test_who_cannot_pay_for_two_calls_is_not_hedged(provider: DemoProvider) -> None:
+    """The end of a budget is near: an extra call could not be held for."""
+    async with group(provider) as subject:
+        served = served_of(await subject.stream(asking("demo:first=0.2"), extra_calls=False))
+
+    assert "a" == served.deployment.id
+    assert 1 == len(await requests(provider))
+
+
 @pytest.mark.parametrize(("same", "calls"), [(False, 1), (True, 2)])
 async def test_a_deployment_alone(provider: DemoProvider, same: bool, calls: int) -> None:
     """It is asked twice only if the configuration says so."""

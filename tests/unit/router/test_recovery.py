@@ -11,7 +11,7 @@ import pytest
 from meshgate_chassis.config.model import RouterConfig
 from meshgate_chassis.errors import MeshError
 from meshgate_demo import tokens
-from meshgate_router.stream import Delta, Finished, Started
+from meshgate_router.stream import Continued, Delta, Finished, Started
 from tests.support.demo_provider import DemoProvider, demo_provider
 from tests.unit.router.support import RouterUnderTest, StreamResult, chat, deployment, router
 
@@ -227,3 +227,30 @@ async def test_an_answer_that_was_whole_needs_no_continuation(provider: DemoProv
     assert 2 == len(await served(provider))
     assert result.finished is not None
     assert result.finished.usage is None
+
+
+async def test_who_cannot_pay_for_two_calls_is_not_continued(provider: DemoProvider) -> None:
+    """The end of a budget is near: the other call could not be held for."""
+    async with pair(provider, "openai", "anthropic") as subject:
+        with pytest.raises(MeshError, match="PROVIDER_STREAM_BROKEN"):
+            await subject.stream(
+                asking(question(12, 1), "demo:fail=cut_mid_stream:5@first-upstream"), extra_calls=False
+            )
+
+    assert 1 == len(await served(provider))
+
+
+async def test_a_stream_tells_where_it_goes_on(provider: DemoProvider) -> None:
+    """Before anything of the other call, with what the first one may have cost."""
+    async with pair(provider, "openai", "anthropic") as subject:
+        result = await subject.stream(
+            asking(question(12, 1), f"{SLOWLY} demo:fail=cut_mid_stream:5@first-upstream")
+        )
+
+    kinds = [type(event) for event in result.events]
+    told = [event for event in result.events if isinstance(event, Continued)]
+    assert [Started, Delta, Continued, Delta, Finished] == [
+        kind for number, kind in enumerate(kinds) if kinds[number - 1 : number] != [kind]
+    ]
+    assert ["second"] == [event.served.group.name for event in told]
+    assert ["first"] == [leg.group for leg in told[0].served.journey.legs]
