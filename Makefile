@@ -89,7 +89,7 @@ bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn 
 
 .PHONY: bench-cache
 bench-cache: .venv/.dev ## false hits, hits, latency of the semantic cache; writes docs/benchmarks/*.json
-	@$(BIN)/python -m tools.bench_cache
+	@$(BIN)/python -m tools.bench_cache $(if $(QUICK),--quick)
 
 .PHONY: bench-ledger
 bench-ledger: .venv/.dev ## the ledger: pairs per second, CPU, latency, exactness over four replicas (QUICK=1)

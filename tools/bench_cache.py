@@ -1,15 +1,18 @@
 """`make bench-cache`: quality of the semantic cache with intervals, and how fast hits are.
 
-Quality: tools/bench_cache_quality.py. Latency: the whole mesh in one process over real sockets, real
-PostgreSQL and Redis, one caller, with 1,000 and 100,000 questions known in the one context that is asked.
-Writes docs/benchmarks/semantic-cache.json.
+    quality   tools/bench_cache_quality.py
+    parts     tools/bench_cache_parts.py: by length of a question and by number of questions
+    latency   here: the whole mesh in one process over real sockets, real PostgreSQL and Redis, one caller,
+              with 1,000 and 100,000 questions known in the one context that is asked; and
+              tools/bench_cache_replicas.py: two cache processes on one Redis
+
+Writes docs/benchmarks/semantic-cache.json; QUICK=1 takes a minute and writes nothing.
 """
 
 import argparse
 import asyncio
 import json
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -18,25 +21,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import numpy as np
 from redis.asyncio import Redis
 
-from meshgate_cache.semantic.directory import Directory
-from meshgate_cache.semantic.events import Learned, decode, encode
-from meshgate_cache.semantic.journal import FIELD
-from meshgate_cache.semantic.model import EmbeddingModel, load_onnx_model, packaged_files
-from meshgate_cache.semantic.nearest import quantised
-from meshgate_cache.semantic.vectors import Placed, Space
+from meshgate_cache.semantic.memory import give_back_freed_memory
+from meshgate_cache.semantic.model import load_onnx_model, packaged_files
 from meshgate_cli.embedded_postgres import EmbeddedPostgres
 from tests.support.demo_provider import demo_provider
 from tests.support.eventually import eventually
 from tests.support.mesh_in_process import InProcessMesh, mesh_in_process
 from tests.support.postgres import DatabaseServer
 from tests.support.redis_server import RedisServer
-from tools.bench_cache_quality import quality
+from tools.bench_cache_parts import key_cost, length_cost, percentiles, resident_mb, search_cost
+from tools.bench_cache_quality import SAMPLE, quality
+from tools.bench_cache_replicas import STREAM, fill, replicas
 
 TARGET: Final = Path(__file__).parents[1] / "docs/benchmarks/semantic-cache.json"
-STREAM: Final = b"meshgate:cache:semantic:1"
 CONFIG: Final = """
 model_list:
   - model_name: demo
@@ -47,7 +46,6 @@ litellm_settings:
   cache_params: {{type: redis-semantic, url: {redis}, ttl: 3600}}
 """
 STORED: Final = "What is the capital of France?"
-EXACT: Final = [STORED] * 2
 ALIKE: Final = [
     f"{greeting}{question}"
     for greeting in ("", "hi, ", "hello, ", "Hey, ", "please: ", "thanks! ", "Hi! ", "Hello! ")
@@ -57,15 +55,7 @@ ALIKE: Final = [
         "what is the capital of france", "Could you tell me the capital of France?",
     )
 ]  # fmt: skip
-YEAR_NS: Final = 365 * 86_400 * 10**9
-BATCH: Final = 5_000
-SEED: Final = 3
-
-
-def percentiles(durations_s: list[float]) -> dict[str, float]:
-    """In milliseconds."""
-    cuts = statistics.quantiles(durations_s, n=100, method="inclusive")
-    return {"count": len(durations_s), "p50_ms": round(cuts[49] * 1e3, 2), "p99_ms": round(cuts[98] * 1e3, 2)}
+COUNTS: Final = [1_000, 10_000, 100_000, 1_000_000]
 
 
 async def ask(session: aiohttp.ClientSession, mesh: InProcessMesh, text: str) -> tuple[str, bool, float]:
@@ -77,32 +67,6 @@ async def ask(session: aiohttp.ClientSession, mesh: InProcessMesh, text: str) ->
         await answer.read()
         semantic = "x-litellm-semantic-similarity" in answer.headers
         return answer.headers.get("x-cache-status", ""), semantic, time.perf_counter() - start
-
-
-async def fill(redis: Redis, count: int) -> None:
-    """The stream as if `count` other questions of the same context had been learned."""
-    first = next(
-        event
-        for _, fields in await redis.xrange(STREAM)
-        if isinstance(event := decode(fields[FIELD]), Learned)
-    )
-    chance = np.random.default_rng(SEED)
-    size = len(first.row)
-    for start in range(0, count, BATCH):
-        pipeline = redis.pipeline(transaction=False)
-        for number in range(start, min(start + BATCH, count)):
-            vector = chance.standard_normal(size).astype(np.float32)
-            event = Learned(
-                key=first.key[:16] + f"{number:048x}",
-                namespace=first.namespace,
-                context=first.context,
-                text=f"Question {number}?",
-                model=first.model,
-                row=quantised(vector).tobytes(),
-                expires_ns=time.time_ns() + YEAR_NS,
-            )
-            pipeline.xadd(STREAM, {FIELD: encode(event)})
-        await pipeline.execute()
 
 
 @asynccontextmanager
@@ -123,12 +87,16 @@ async def latency(counts: list[int], rounds: int, dsn: str, redis_url: str) -> d
     async with demo_provider() as provider:
         config = CONFIG.format(url=provider.url, redis=redis_url)
         async with mesh_of(config, dsn) as (mesh, session):
-            await ask(session, mesh, STORED)
-            await eventually(lambda: redis.exists(STREAM), "the first answer is stored")
+
+            async def stored() -> bool:
+                await ask(session, mesh, STORED)
+                return bool(await redis.exists(STREAM))
+
+            await eventually(stored, "the first answer is stored")
         known = 0
         for count in counts:
-            await fill(redis, count - known)
-            known = count
+            await fill(redis, count - 1, known)  # and the one that was asked
+            known = count - 1
             start = time.perf_counter()
             async with mesh_of(config, dsn) as (mesh, session):
                 started_s = time.perf_counter() - start
@@ -160,74 +128,46 @@ async def _hits(session: aiohttp.ClientSession, mesh: InProcessMesh, rounds: int
     }
 
 
-def search_cost(model: EmbeddingModel, counts: list[int]) -> dict[str, Any]:
-    """Of the search alone, in one context, by number of questions; and memory."""
-    chance = np.random.default_rng(SEED)
-    told: dict[str, Any] = {}
-    for count in counts:
-        directory = Directory(Space(model.name, model.dimensions), count)
-        for number in range(count):
-            row = quantised(chance.standard_normal(model.dimensions).astype(np.float32)).tobytes()
-            directory.apply(Learned(f"{number:064x}", "n", b"c", "text", model.name, row, YEAR_NS * 1_000))
-        asked = Placed(model.name, model.embed([STORED])[0].whole)
-        durations = []
-        for _ in range(50):
-            start = time.perf_counter()
-            directory.search(b"c", asked, 0.8, 0)
-            durations.append(time.perf_counter() - start)
-        told[str(count)] = percentiles(durations) | {"vectors_mb": round(directory.size_bytes / 1e6, 1)}
-    return told
-
-
-def embedding_cost(model: EmbeddingModel) -> dict[str, Any]:
-    """One text of so many words."""
-    told: dict[str, Any] = {}
-    for words in (5, 20, 100):
-        durations = []
-        for number in range(30):
-            text = " ".join(f"word{number}" for _ in range(words))
-            start = time.perf_counter()
-            model.embed([text])
-            durations.append(time.perf_counter() - start)
-        told[f"{words} words"] = percentiles(durations)
-    return told
-
-
-def resident_mb() -> float:
-    """Of this process, at its highest."""
-    line = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")
-    )
-    return round(int(line.split()[1]) / 1024, 1)
+def over_the_network(counts: list[int], rounds: int) -> dict[str, Any]:
+    """Through the whole mesh, and of two replicas of the cache alone; Redis and PostgreSQL from wheels."""
+    with tempfile.TemporaryDirectory(prefix="mg") as name, RedisServer("valkey", Path(name)) as redis:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "pg").mkdir(mode=0o755)
+        postgres = DatabaseServer(EmbeddedPostgres(folder / "pg", durable=False))
+        try:
+            mesh = asyncio.run(latency(counts, rounds, postgres.new_database(), redis.url))
+        finally:
+            postgres.stop()
+        redis.command("FLUSHALL")
+        return {"mesh": mesh, "replicas": asyncio.run(replicas(folder, redis.url, counts, rounds))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("quality", "latency"))
-    parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 100_000])
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--only", choices=("quality", "latency", "parts"))
+    parser.add_argument("--quick", action="store_true", help="fewer of everything, written nowhere")
     options = parser.parse_args()
     files = packaged_files()
     assert files is not None, "the packaged model is not installed"
+    give_back_freed_memory()
     before_mb = resident_mb()
     model = load_onnx_model(files)
-    told: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    told: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() and not options.quick else {}
+    if options.only in (None, "parts"):
+        told["by length"] = length_cost(model)
+        told["exact key"] = key_cost()
+        told["model_mb"] = round(resident_mb() - before_mb, 1)
+        told["search"] = search_cost(model, COUNTS[:2] if options.quick else COUNTS)
     if options.only in (None, "latency"):
-        told["embedding"] = embedding_cost(model) | {"resident_mb": round(resident_mb() - before_mb, 1)}
-        told["search"] = search_cost(model, options.counts)
-        with tempfile.TemporaryDirectory(prefix="mg") as folder:
-            Path(folder).chmod(0o755)
-            (Path(folder) / "pg").mkdir(mode=0o755)
-            postgres = DatabaseServer(EmbeddedPostgres(Path(folder) / "pg", durable=False))
-            with RedisServer("valkey", Path(folder)) as redis:
-                database = postgres.new_database()
-                told["mesh"] = asyncio.run(latency(options.counts, options.rounds, database, redis.url))
-            postgres.stop()
+        told |= over_the_network([1_000] if options.quick else [1_000, 100_000], 50 if options.quick else 300)
     if options.only in (None, "quality"):
-        told["quality"] = quality(model)
+        told["quality"] = quality(model, 500 if options.quick else SAMPLE)
+    print(json.dumps(told, indent=1))
+    if options.quick:
+        return
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

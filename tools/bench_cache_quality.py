@@ -66,14 +66,14 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return max(0.0, (share + z2 / 2 - half) / (1 + z2)), min(1.0, (share + z2 / 2 + half) / (1 + z2))
 
 
-def recorded(name: str) -> list[Pair]:
+def recorded(name: str, sample: int) -> list[Pair]:
     """A fixed sample of a shared data file; empty when it is not at hand."""
     path = SHARED / "paraphrase" / f"{name}.jsonl.gz"
     if not path.exists():
         return []
     with gzip.open(path) as lines:
         rows = [json.loads(line) for line in lines]
-    rows = random.Random(SEED).sample(rows, min(SAMPLE, len(rows)))  # noqa: S311 - a sample
+    rows = random.Random(SEED).sample(rows, min(sample, len(rows)))  # noqa: S311 - a sample
     return [Pair(row["a"], row["b"], bool(row["same"]), name) for row in rows]
 
 
@@ -131,8 +131,8 @@ def at_equal_hit_rates(data: Scored) -> list[dict[str, float | None]]:
     return table
 
 
-def quality(model: EmbeddingModel) -> dict[str, Any]:
-    """All tables."""
+def quality(model: EmbeddingModel, sample: int) -> dict[str, Any]:
+    """All tables; of recorded pairs, so many of each kind."""
     fitted_on = scored(fitting_pairs(), model)
     traps = list(held_out.traps())
     told: dict[str, Any] = {
@@ -152,7 +152,7 @@ def quality(model: EmbeddingModel) -> dict[str, Any]:
         for at in [np.array([pair.kind == kind for pair in traps])]
     }
     for name in ("qqp_dev", "msr_dev"):
-        pairs = recorded(name)
+        pairs = recorded(name, sample)
         if pairs:
             data = scored(pairs, model)
             told[name] = operating_points(data) | {"at equal hit rates": at_equal_hit_rates(data)}
