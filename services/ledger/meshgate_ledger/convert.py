@@ -28,6 +28,7 @@ from meshgate_ledger.records import (
     SettleCommand,
     ToppedUp,
     TopUpCommand,
+    VoidCommand,
     utc,
 )
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
@@ -158,12 +159,19 @@ def settle_command_from(request: pb.SettleSpendRequest) -> SettleCommand:
     )
 
 
+def close_command_from(item: pb.CloseSpend) -> SettleCommand | VoidCommand:
+    if item.WhichOneof("close") == "settle":
+        return settle_command_from(item.settle)
+    return VoidCommand(request_id_from(item.void.request_id), cut(item.void.reason))
+
+
 def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResponse:
     grant = decision.verdict
     if isinstance(grant, Denial):
         return pb.ReserveSpendResponse(
             decision=pb.DECISION_DENIED, denial=denial_to(grant), repeated=decision.is_repeat
         )
+    remaining = remaining_budget(decision.limits)  # also of an account that this call has made
     return pb.ReserveSpendResponse(
         decision=pb.DECISION_GRANTED,
         repeated=decision.is_repeat,
@@ -173,8 +181,8 @@ def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResp
         prompt_price=None if decision.prompt_rates is None else prompt_price_to(decision.prompt_rates),
         limits=[limit_to(limit) for limit in tightest_first(decision.limits)[:LIMITS_MAX]],
         covered_output_tokens=grant.covered_output_tokens,
-        covers_model_only=grant.covers_model_only,
-        remaining_budget_usd_nanos=remaining_budget(decision.limits),
+        covers_model_only=grant.covers_model_only or remaining is not None,
+        remaining_budget_usd_nanos=remaining,
     )
 
 
@@ -186,6 +194,10 @@ def reserve_error_to(error: MeshError) -> pb.ReserveSpendError:
         retry_after_s=error.retry_after_s,
         fields=error.fields,
     )
+
+
+def close_error_to(error: MeshError) -> pb.CloseSpendError:
+    return pb.CloseSpendError(code=error.code.value, reason=error.reason, message=error.message)
 
 
 def topped_up_to(topped_up: ToppedUp) -> pb.TopUpSpendResponse:

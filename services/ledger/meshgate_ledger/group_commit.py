@@ -76,6 +76,10 @@ class GroupCommit(Generic[Item, Result]):
     async def submit(self, item: Item, timeout_s: float) -> Result:
         """The item's result. Raises what `run` raises, RESOURCE_EXHAUSTED/QUEUE_FULL, and
         DEADLINE_EXCEEDED/LEDGER_TOO_SLOW after `timeout_s`."""
+        return await self.begin(item, timeout_s)
+
+    def begin(self, item: Item, timeout_s: float) -> "asyncio.Future[Result]":
+        """The same for who waits for several. Whoever goes away cancels the future."""
         if len(self._queue) >= self._limits.queue_items_max:
             raise MeshError(
                 Code.RESOURCE_EXHAUSTED,
@@ -93,7 +97,7 @@ class GroupCommit(Generic[Item, Result]):
             self._start_worker()
         if self._timer is None:
             self._timer = loop.call_later(min(timeout_s, DEADLINE_STEP_S), self._give_up_late)
-        return await future
+        return future
 
     async def drain(self, grace_s: float) -> None:
         """Waits for everything that was submitted, then ends."""

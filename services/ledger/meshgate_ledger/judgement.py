@@ -96,8 +96,25 @@ class Judge:
         self._clock = clock
         self._rulings: dict[_Name, _Ruling] = {}
 
+    def judge_known(self, command: ReserveCommand) -> Judged | None:
+        """Every rule but the limits, when nothing has to be read for it; else None."""
+        principal = command.principal
+        key = None
+        if principal.kind is PrincipalKind.VIRTUAL_KEY:
+            key = self._keys.get(principal.key_hash)
+            if key is None:
+                return None
+        now = utc(self._clock.now_ns())
+        ruling = self._rulings.get(_name(command))
+        if ruling is None or ruling.key is not key or not ruling.holds_at(now):
+            return None
+        return self._judged(command, ruling, now)
+
     async def judge(self, command: ReserveCommand, timeout_s: float) -> Judged:
-        """Every rule but the limits; reads what is not remembered."""
+        """The same; reads what is not remembered."""
+        known = self.judge_known(command)
+        if known is not None:
+            return known
         principal = command.principal
         key = await self._key(principal, timeout_s)
         if key is None and principal.kind is PrincipalKind.VIRTUAL_KEY:
@@ -105,11 +122,11 @@ class Judge:
             now = utc(self._clock.now_ns())
             return Judged(self._item(command, None, (payer,), None, now), None, None)
         now = utc(self._clock.now_ns())
-        name = (principal.key_hash, command.model, command.end_user, command.tags, command.route)
-        ruling = self._rulings.get(name)
-        if ruling is None or ruling.key is not key or not ruling.holds_at(now):
-            ruling = await self._rule(command, key, now, timeout_s)
-            self._remember(name, ruling)
+        ruling = await self._rule(command, key, now, timeout_s)
+        self._remember(_name(command), ruling)
+        return self._judged(command, ruling, now)
+
+    def _judged(self, command: ReserveCommand, ruling: "_Ruling", now: datetime) -> Judged:
         verdict: Offer | Denial | None = ruling.denial
         rates = None
         if verdict is None:
@@ -117,8 +134,8 @@ class Judge:
             verdict = offer(command, ruling.model, ruling.price_needed, self._policy, moment)
             if isinstance(verdict, Offer):
                 rates = prompt_rates(verdict.prices, command.prompt_tokens)
-        item = self._item(command, key, ruling.scopes, verdict, now)
-        return Judged(item, key, rates, ruling.covers_model_only)
+        item = self._item(command, ruling.key, ruling.scopes, verdict, now)
+        return Judged(item, ruling.key, rates, ruling.covers_model_only)
 
     def forget(self, judged: Judged) -> None:
         """What it was judged by is not what PostgreSQL has."""
@@ -222,3 +239,7 @@ class Judge:
             denial_reason=denial.reason.value if denial else None,
             denial_message=denial.message if denial else None,
         )
+
+
+def _name(command: ReserveCommand) -> _Name:
+    return (command.principal.key_hash, command.model, command.end_user, command.tags, command.route)

@@ -5,6 +5,7 @@ it was judged by, and is judged again when PostgreSQL has others.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,8 +49,11 @@ from meshgate_ledger.records import (
     SettleCommand,
     ToppedUp,
     TopUpCommand,
+    VoidCommand,
+    Voided,
     utc,
 )
+from meshgate_ledger.together import Begun, Way, together
 
 RECORD_CHANGES_MAX = 4  # during one reservation
 
@@ -96,15 +100,24 @@ class Ledger:
         for _ in range(RECORD_CHANGES_MAX):
             judged = await self._judge.judge(command, end_s - loop.time())
             reserved = await self._store.reserve(judged.item, end_s - loop.time())
-            if reserved.state != "stale":
-                verdict = self._verdict(command, reserved, judged)
-                if isinstance(verdict, Grant):
-                    self._metrics.decided("GRANTED")
-                    return Decision(verdict, reserved.is_repeat, judged.prompt_rates, reserved.limits)
-                self._metrics.decided(verdict.reason.value)
-                return Decision(verdict, reserved.is_repeat, None, reserved.limits)
-            self._judge.forget(judged)
+            decision = self._decision(command, reserved, judged)
+            if decision is not None:
+                return decision
         raise MeshError(Code.ABORTED, "KEY_CHANGING", "the key's record keeps changing", retry_after_s=0.1)
+
+    async def reserve_all(
+        self, commands: Sequence[ReserveCommand], timeout_s: float
+    ) -> list[Decision | MeshError]:
+        """As `reserve`, each on its own."""
+
+        def begin(command: ReserveCommand) -> Begun | None:
+            judged = self._judge.judge_known(command)
+            if judged is None:
+                return None
+            future = self._store.begin_reserve(judged.item, timeout_s)
+            return Begun(future, lambda reserved: self._decision(command, reserved, judged))
+
+        return await together(Way(begin, lambda each: self.reserve(each, timeout_s)), commands)
 
     async def top_up(self, command: TopUpCommand, timeout_s: float) -> ToppedUp:
         """Raises a hold to what the call needs now, or as far as the budgets allow. A repeat changes nothing.
@@ -149,15 +162,7 @@ class Ledger:
         if closed.state is None and command.principal is not None:
             item = await self._with_payers(item, command, end_s - loop.time())
             closed = await self._store.close(item, end_s - loop.time())
-        if closed.state == "voided":
-            raise _already_voided()
-        posting = _posting(closed)
-        if posting is None:
-            raise _hold_unknown(command.request_id)
-        if closed.is_new:
-            self._metrics.charged_nanos.inc(posting.cost.total)
-            self._learn(command)
-        return posting
+        return self._posted(command, closed)
 
     async def void(self, request_id: str, reason: str, timeout_s: float) -> None:
         """Releases a hold that no provider call followed. A repeat changes nothing. One that comes before its
@@ -165,11 +170,33 @@ class Ledger:
 
         Raises NOT_FOUND/HOLD_UNKNOWN for a call that was denied, and FAILED_PRECONDITION/ALREADY_SETTLED.
         """
-        closed = await self._store.close(charges.void(request_id, reason), timeout_s)
-        if closed.state == "settled":
-            raise _already_settled()
-        if closed.state != "voided":
-            raise _hold_unknown(request_id)
+        _refuse_not_voided(request_id, await self._store.close(charges.void(request_id, reason), timeout_s))
+
+    async def close_all(
+        self, commands: Sequence[SettleCommand | VoidCommand], timeout_s: float
+    ) -> list[Posting | Voided | MeshError]:
+        """As `settle` and `void`, each on its own."""
+
+        def begin(command: SettleCommand | VoidCommand) -> Begun | None:
+            if isinstance(command, VoidCommand):
+                item = charges.void(command.request_id, command.reason)
+                future = self._store.begin_close(item, timeout_s)
+                return Begun(future, lambda closed: _refuse_not_voided(command.request_id, closed))
+            if command.offline:
+                return None
+            item = charges.settlement(command, self._price, utc(self._clock.now_ns()))
+            future = self._store.begin_close(item, timeout_s)
+            return Begun(future, lambda closed: end(command, closed))
+
+        def end(command: SettleCommand, closed: Closed) -> Posting | None:
+            lost = closed.state is None and command.principal is not None
+            return None if lost else self._posted(command, closed)
+
+        async def whole(command: SettleCommand | VoidCommand) -> Posting | Voided:
+            assert isinstance(command, SettleCommand), "a void needs no more than its turn"
+            return await self.settle(command, timeout_s)
+
+        return await together(Way(begin, whole), commands)
 
     async def renew_lease(self, edge_id: str, timeout_s: float) -> float:
         """An edge lives; returns for how many seconds that is believed."""
@@ -198,6 +225,29 @@ class Ledger:
         if denial is None and route:
             denial = route_denial(key, route)
         return denial or state
+
+    def _decision(self, command: ReserveCommand, reserved: Reserved, judged: Judged) -> Decision | None:
+        """None: it was judged by records that are not what PostgreSQL has."""
+        if reserved.state == "stale":
+            self._judge.forget(judged)
+            return None
+        verdict = self._verdict(command, reserved, judged)
+        if isinstance(verdict, Grant):
+            self._metrics.decided("GRANTED")
+            return Decision(verdict, reserved.is_repeat, judged.prompt_rates, reserved.limits)
+        self._metrics.decided(verdict.reason.value)
+        return Decision(verdict, reserved.is_repeat, None, reserved.limits)
+
+    def _posted(self, command: SettleCommand, closed: Closed) -> Posting:
+        if closed.state == "voided":
+            raise _already_voided()
+        posting = _posting(closed)
+        if posting is None:
+            raise _hold_unknown(command.request_id)
+        if closed.is_new:
+            self._metrics.charged_nanos.inc(posting.cost.total)
+            self._learn(command)
+        return posting
 
     def _verdict(self, command: ReserveCommand, reserved: Reserved, judged: Judged) -> Grant | Denial:
         """What a row of ledger.holds says to the caller."""
@@ -286,6 +336,14 @@ def _why_not_raised(raised: Raised, missing_nanos: int, now: datetime) -> Denial
     if raised.blocked_account is not None:
         return blocked_since(raised.blocked_account)
     return None if raised.refused_by is None else limit_denial(raised.refused_by, missing_nanos, 0, now)
+
+
+def _refuse_not_voided(request_id: str, closed: Closed) -> Voided:
+    if closed.state == "settled":
+        raise _already_settled()
+    if closed.state != "voided":
+        raise _hold_unknown(request_id)
+    return Voided()
 
 
 def _refuse_ended(request_id: str, raised: Raised) -> None:

@@ -6,6 +6,7 @@ their transaction has committed, when its locks are gone: a budget that everybod
 What is flushed later lies later in PostgreSQL's log, so whoever saw the ending and was flushed has it too.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,14 @@ class PostgresStore:
     async def close(self, item: CloseItem, timeout_s: float) -> Closed:
         """Ends one hold. Raises as `reserve` does."""
         return await self._endings.submit(item, timeout_s)
+
+    def begin_reserve(self, item: ReserveItem, timeout_s: float) -> "asyncio.Future[Reserved]":
+        """As `reserve`, for who waits for several: see GroupCommit.begin."""
+        return self._reservations.begin(item, timeout_s)
+
+    def begin_close(self, item: CloseItem, timeout_s: float) -> "asyncio.Future[Closed]":
+        """As `close`, for who waits for several: see GroupCommit.begin."""
+        return self._endings.begin(item, timeout_s)
 
     async def top_up(self, item: TopUpItem, timeout_s: float) -> Raised:
         """Raises one hold. Raises as `reserve` does."""

@@ -239,6 +239,18 @@ class SettleCommand(NamedTuple):
     offline: bool = False  # admitted while the ledger was away
 
 
+class VoidCommand(NamedTuple):
+    """A call for which no provider was called."""
+
+    request_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """A hold was released."""
+
+
 class Posting(NamedTuple):
     """What a call was charged in the end; after a correction the whole charge, not the difference."""
 

@@ -1,10 +1,9 @@
 """LedgerService over the ledger: converts, and decides nothing."""
 
-import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-
-import structlog
+from functools import partial
+from typing import TypeVar
 
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_ledger import convert
@@ -14,14 +13,21 @@ from meshgate_ledger.entities import key_convert
 from meshgate_ledger.entities.text import text_from
 from meshgate_ledger.key_store import KeyStore
 from meshgate_ledger.ledger import Ledger
-from meshgate_ledger.records import Denial
+from meshgate_ledger.records import (
+    Decision,
+    Denial,
+    Posting,
+    ReserveCommand,
+)
 from meshgate_ledger.told_prices import ToldPrices
 from meshgate_ledger.watch import AccountWatch
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceServicer
 from meshgate_protos.rpc import Call
 
-log = structlog.get_logger("meshgate.ledger")
+Request = TypeVar("Request")
+Command = TypeVar("Command")
+Result = TypeVar("Result")
 
 DELETED_KEYS_MAX = 1_000
 CLOSES_MAX = 256
@@ -47,7 +53,9 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def reserve_spend(self, request: pb.ReserveSpendRequest, call: Call) -> pb.ReserveSpendResponse:
         command = convert.reserve_command_from(request)
-        decision = await self._ledger.reserve(command, call.remaining_s())
+        return self._answer(command, await self._ledger.reserve(command, call.remaining_s()))
+
+    def _answer(self, command: ReserveCommand, decision: Decision) -> pb.ReserveSpendResponse:
         answer = convert.decision_to(command.principal, decision)
         if answer.HasField("account"):
             add_credentials(answer.account, self._credentials)
@@ -57,9 +65,16 @@ class LedgerServicer(LedgerServiceServicer):
     async def reserve_spends(self, request: pb.ReserveSpendsRequest, call: Call) -> pb.ReserveSpendsResponse:
         if not 1 <= len(request.items) <= RESERVES_MAX:
             raise invalid_field("items", f"1 to {RESERVES_MAX} items are needed")
-        decided = (self.reserve_spend(item, call) for item in request.items)
-        results = await asyncio.gather(*decided, return_exceptions=True)
-        return pb.ReserveSpendsResponse(results=[_reserve_result(result) for result in results])
+        answer = pb.ReserveSpendsResponse()
+        reserve = partial(self._ledger.reserve_all, timeout_s=call.remaining_s())
+        for command, decision in await _each(convert.reserve_command_from, request.items, reserve):
+            if isinstance(command, MeshError):
+                answer.results.add(error=convert.reserve_error_to(command))
+            elif isinstance(decision, MeshError):
+                answer.results.add(error=convert.reserve_error_to(decision))
+            else:
+                answer.results.add(decided=self._answer(command, decision))
+        return answer
 
     async def settle_spend(self, request: pb.SettleSpendRequest, call: Call) -> pb.SettleSpendResponse:
         command = convert.settle_command_from(request)
@@ -77,17 +92,16 @@ class LedgerServicer(LedgerServiceServicer):
     async def close_spends(self, request: pb.CloseSpendsRequest, call: Call) -> pb.CloseSpendsResponse:
         if not 1 <= len(request.items) <= CLOSES_MAX:
             raise invalid_field("items", f"1 to {CLOSES_MAX} items are needed")
-        results = await asyncio.gather(*(self._close(item, call) for item in request.items))
-        return pb.CloseSpendsResponse(results=results)
-
-    async def _close(self, item: pb.CloseSpend, call: Call) -> pb.CloseSpendResult:
-        try:
-            if item.WhichOneof("close") == "settle":
-                return pb.CloseSpendResult(settled=await self.settle_spend(item.settle, call))
-            return pb.CloseSpendResult(voided=await self.void_spend(item.void, call))
-        except MeshError as error:
-            failure = pb.CloseSpendError(code=error.code.value, reason=error.reason, message=error.message)
-            return pb.CloseSpendResult(error=failure)
+        answer = pb.CloseSpendsResponse()
+        close = partial(self._ledger.close_all, timeout_s=call.remaining_s())
+        for _, ended in await _each(convert.close_command_from, request.items, close):
+            if isinstance(ended, MeshError):
+                answer.results.add(error=convert.close_error_to(ended))
+            elif isinstance(ended, Posting):
+                answer.results.add(settled=convert.posting_to(ended))
+            else:
+                answer.results.add(voided=pb.VoidSpendResponse())
+        return answer
 
     async def renew_lease(self, request: pb.RenewLeaseRequest, call: Call) -> pb.RenewLeaseResponse:
         edge_id = convert.edge_id_from(request.edge_id)
@@ -145,11 +159,20 @@ class LedgerServicer(LedgerServiceServicer):
         return pb.DeleteKeysResponse(deleted_key_hashes=deleted.hashes, deleted_key_aliases=deleted.aliases)
 
 
-def _reserve_result(result: pb.ReserveSpendResponse | BaseException) -> pb.ReserveSpendResult:
-    """An answer or an error; what nobody foresaw is logged here, as for an RPC of its own."""
-    if isinstance(result, pb.ReserveSpendResponse):
-        return pb.ReserveSpendResult(decided=result)
-    if not isinstance(result, MeshError):
-        log.error("a reservation failed", exc_info=result)
-        result = MeshError(Code.INTERNAL, "UNEXPECTED", "the service failed; its log tells why")
-    return pb.ReserveSpendResult(error=convert.reserve_error_to(result))
+async def _each(
+    convert_from: Callable[[Request], Command],
+    requests: Iterable[Request],
+    run: Callable[[Sequence[Command]], Awaitable[Sequence[Result | MeshError]]],
+) -> list[tuple[Command | MeshError, Result | MeshError]]:
+    """Runs all that are right together; of each its command, or what is wrong with it, and its result."""
+    commands = [_taken(convert_from, request) for request in requests]
+    results = iter(await run([command for command in commands if not isinstance(command, MeshError)]))
+    return [(command, command if isinstance(command, MeshError) else next(results)) for command in commands]
+
+
+def _taken(convert_from: Callable[[Request], Command], request: Request) -> Command | MeshError:
+    """The command, or what is wrong with the request."""
+    try:
+        return convert_from(request)
+    except MeshError as error:
+        return error

@@ -194,8 +194,9 @@ async def test_two_replicas_share_one_cap(start_ledger: Start, postgres_dsn: str
 async def test_reservations_in_one_rpc_are_each_on_their_own(start_ledger: Start, postgres_dsn: str) -> None:
     """Granted up to the cap, refused past it, in error where one is wrong: as one by one, in their order."""
     client = await start_ledger(postgres_dsn)
-    await create(client, max_budget_usd_nanos=400)
+    await create(client, max_budget_usd_nanos=600)
     await reserve(client, "used", principal=MASTER)
+    await reserve(client, "known")  # who has to be read for the first time is decided in any order
     items = [
         pb.ReserveSpendRequest(
             request_id=request_id, principal=CALLER, model=model, prompt_tokens=100, max_output_tokens=10
@@ -219,7 +220,7 @@ async def test_reservations_in_one_rpc_are_each_on_their_own(start_ledger: Start
     assert ("FIELD_INVALID", ["request_id"]) == (bad.error.reason, list(bad.error.fields))
     assert (Code.ALREADY_EXISTS.value, "REQUEST_ID_USED") == (used.error.code, used.error.reason)
     assert pb.Denial.REASON_BUDGET_EXCEEDED == past.decided.denial.reason
-    assert 600 == (await books(postgres_dsn)).pending_nanos
+    assert 800 == (await books(postgres_dsn)).pending_nanos
 
 
 async def test_reservations_in_one_rpc_are_bounded(start_ledger: Start, postgres_dsn: str) -> None:
@@ -231,6 +232,47 @@ async def test_reservations_in_one_rpc_are_bounded(start_ledger: Start, postgres
             request = pb.ReserveSpendsRequest(items=[one] * count)
             await client.reserve_spends(request, timeout_s=TIMEOUT_S)
         assert ["items"] == list(caught.value.fields)
+
+
+async def test_closings_in_one_rpc_are_each_on_their_own(start_ledger: Start, postgres_dsn: str) -> None:
+    """Settled, released, posted without a hold, already ended or wrong: as one by one, in their order."""
+    client = await start_ledger(postgres_dsn)
+    await create(client)
+    for request_id in ("a", "b", "c"):
+        await reserve(client, request_id)
+    await settle(client, "c")
+
+    def settlement(request_id: str, **fields: Any) -> pb.CloseSpend:
+        tokens = pb.TokenCounts(prompt_tokens=90, completion_tokens=5)
+        request = pb.SettleSpendRequest(
+            request_id=request_id, outcome=pb.OUTCOME_SUCCESS, deployment_id="paid-1", tokens=tokens, **fields
+        )
+        return pb.CloseSpend(settle=request)
+
+    def void(request_id: str) -> pb.CloseSpend:
+        return pb.CloseSpend(void=pb.VoidSpendRequest(request_id=request_id, reason="NOT_SENT"))
+
+    items = [
+        settlement("a"),
+        settlement(""),
+        void("b"),
+        settlement("lost", principal=CALLER, model_group="paid"),
+        settlement("offline", principal=CALLER, model_group="paid", offline=True),
+        settlement("unknown"),
+        void("c"),
+    ]
+    answer = await client.close_spends(pb.CloseSpendsRequest(items=items), timeout_s=TIMEOUT_S)
+
+    assert ["settled", "error", "voided", "settled", "settled", "error", "error"] == [
+        result.WhichOneof("result") for result in answer.results
+    ]
+    assert [140] * 3 == [answer.results[number].settled.charged_usd_nanos for number in (0, 3, 4)]
+    assert ["FIELD_INVALID", "HOLD_UNKNOWN", "ALREADY_SETTLED"] == [
+        answer.results[number].error.reason for number in (1, 5, 6)
+    ]
+    (entry,) = await entries(postgres_dsn, "offline")
+    assert entry["offline"]
+    assert (await books(postgres_dsn)).balanced
 
 
 async def test_start_without_postgresql_gives_up_in_time(start_ledger: Start, tmp_path: Path) -> None:
