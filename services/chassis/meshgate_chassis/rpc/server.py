@@ -167,13 +167,8 @@ class _Around:
                     call, timeout_s = self._admit(context)
                     with detached_scope(timeout_s):
                         return await behaviour(request, call)
-                except MeshError as error:
-                    observation.code = error.code.name
-                    await self._abort(context, error)
-                except Exception:
-                    observation.code = Code.INTERNAL.name
-                    log.exception("handler failed", method=self._metrics.name)
-                    await self._abort(context, _internal())
+                except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
+                    await self._fail(context, observation, error)
 
         return handle
 
@@ -189,13 +184,8 @@ class _Around:
                             yield response
                     finally:
                         await responses.aclose()  # type: ignore[attr-defined] # always a generator
-                except MeshError as error:
-                    observation.code = error.code.name
-                    await self._abort(context, error)
-                except Exception:
-                    observation.code = Code.INTERNAL.name
-                    log.exception("handler failed", method=self._metrics.name)
-                    await self._abort(context, _internal())
+                except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
+                    await self._fail(context, observation, error)
 
         return handle
 
@@ -221,15 +211,20 @@ class _Around:
             return ()
         return [name.decode() for name in context.auth_context().get("x509_subject_alternative_name", ())]
 
-    async def _abort(self, context: "grpc.aio.ServicerContext[Any, Any]", error: MeshError) -> NoReturn:
-        status = to_status(error, f"{self._settings.identity.name}.meshgate")
+    async def _fail(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", observation: Any, error: Exception
+    ) -> NoReturn:
+        """Ends the call. What is no MeshError is a defect: told to the log, not to the caller."""
+        if isinstance(error, MeshError):
+            told = error
+        else:
+            log.error("handler failed", method=self._metrics.name, exc_info=error)
+            told = MeshError(Code.INTERNAL, "UNEXPECTED", "the service failed; its log tells why")
+        observation.code = told.code.name
+        status = to_status(told, f"{self._settings.identity.name}.meshgate")
         details = (STATUS_DETAILS_KEY, status.SerializeToString())
-        code = next(code for code in grpc.StatusCode if code.value[0] == error.code.value)
+        code = next(code for code in grpc.StatusCode if code.value[0] == told.code.value)
         await context.abort(code, status.message, trailing_metadata=(details,))
-
-
-def _internal() -> MeshError:
-    return MeshError(Code.INTERNAL, "UNEXPECTED", "the service failed; its log tells why")
 
 
 def _server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
