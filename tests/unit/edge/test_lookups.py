@@ -66,7 +66,10 @@ class Subject:
         """All at once; the key of each answer, or the reason of the error."""
         lookups = (self.lookups.look_up(pb.LookupEntryRequest(tenant_id=tenant)) for tenant in tenants)
         results = await asyncio.gather(*lookups, return_exceptions=True)
-        return [each.reason if isinstance(each, MeshError) else each.cache_key for each in results]  # type: ignore[union-attr]
+        return [
+            each.reason if isinstance(each, MeshError) else each.cache_key  # type: ignore[union-attr]
+            for each in results
+        ]
 
 
 async def asked(subject: Subject, *tenants: str) -> "asyncio.Task[list[str]]":
