@@ -5,7 +5,7 @@ asks the same at the same time (flight.py).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -45,8 +45,8 @@ class Meanings(Protocol):
     async def look_up(self, run: CallRun, answer: pb.LookupEntryResponse) -> pb.Entry | None:
         """The answer to a question that means the same."""
 
-    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> None:
-        """Puts the vector with an answer that is about to be stored."""
+    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> Callable[[], None] | None:
+        """Puts the vector with an answer that is about to be stored; what to do once it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +248,10 @@ class CacheStep:
         )
         if run.call.options.cache.ttl_s is not None:
             request.ttl.FromNanoseconds(int(run.call.options.cache.ttl_s * 1e9))
-        self._meanings.store(run, request)
+        then = self._meanings.store(run, request)
         flight = run.local_flight
         try:
-            self._stores.add(request, partial(self._stored, flight, run.cache_key, entry))
+            self._stores.add(request, partial(self._stored, flight, LocalLanding(entry, run.cache_key), then))
         except MeshError as error:
             log.info("answer not stored", error=error.reason)
             self._local.land(flight, ALONE)
@@ -262,8 +262,16 @@ class CacheStep:
                 if flight.waiting:
                     self._stores.hurry()
 
-    def _stored(self, flight: LocalFlight | None, cache_key: str, entry: pb.Entry, stored: bool) -> None:
-        self._local.land(flight, LocalLanding(entry, cache_key) if stored else ALONE)
+    def _stored(
+        self,
+        flight: LocalFlight | None,
+        landing: LocalLanding,
+        then: Callable[[], None] | None,
+        stored: bool,
+    ) -> None:
+        self._local.land(flight, landing if stored else ALONE)
+        if stored and then is not None:
+            then()
 
 
 def wants_cache(config: CacheConfig, run: CallRun) -> bool:

@@ -13,6 +13,7 @@ import asyncio
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -83,11 +84,12 @@ class MeaningStep:
         waits = answer.flight.role == pb.FLIGHT_ROLE_FOLLOWER
         return await self._alike(run, answer.cache_key, question, waits=waits)
 
-    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> None:
-        """Puts the vector with an answer that is about to be stored, or starts telling it later."""
+    def store(self, run: CallRun, request: pb.StoreEntryRequest) -> Callable[[], None] | None:
+        """Puts the vector with an answer that is about to be stored. Or tells what to do once it is: to tell
+        the vector when it comes."""
         question = request.question
         if not question.embedding_model or question.HasField("vector"):
-            return
+            return None
         task = run.vector
         if task is None or task.done():
             vector = None if task is None else _result(task)
@@ -95,17 +97,17 @@ class MeaningStep:
                 request.ClearField("question")  # only equal requests get the answer
             else:
                 question.vector.CopyFrom(vector)
-        else:
-            later = pb.LearnQuestionRequest(
-                tenant_id=request.tenant_id,
-                cache_key=request.cache_key,
-                namespace=request.namespace,
-                question=question,
-            )
-            if request.HasField("ttl"):
-                later.ttl.CopyFrom(request.ttl)
-            request.ClearField("question")
-            self._start_learning(task, later)
+            return None
+        later = pb.LearnQuestionRequest(
+            tenant_id=request.tenant_id,
+            cache_key=request.cache_key,
+            namespace=request.namespace,
+            question=question,
+        )
+        if request.HasField("ttl"):
+            later.ttl.CopyFrom(request.ttl)
+        request.ClearField("question")
+        return partial(self._start_learning, task, later)
 
     def _begin(self, tenant_id: str, question: pb.Question) -> "asyncio.Task[pb.Vector | None] | None":
         """The vector on its way; None while the model is left out, or when too many are under way."""

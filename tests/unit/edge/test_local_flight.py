@@ -37,13 +37,22 @@ class Cache(SilentCache):
                 return pb.StoreEntriesResponse(results=results)
             if isinstance(request, pb.EndFlightRequest):
                 return pb.EndFlightResponse()
-            self.asked += 1
             if not self.answers:
+                self.asked += 1
                 raise MeshError(Code.UNAVAILABLE, "STORE_UNAVAILABLE", "no")
-            flight = pb.Flight(role=pb.FLIGHT_ROLE_LEADER, token=f"token-{self.asked}")
-            return pb.LookupEntryResponse(cache_key="key", flight=flight)
+            if isinstance(request, pb.LookupEntriesRequest):
+                found = [self._missed() for _ in request.lookups]
+                return pb.LookupEntriesResponse(
+                    results=[pb.LookupEntryResult(response=each) for each in found]
+                )
+            return self._missed()
 
         return call
+
+    def _missed(self) -> pb.LookupEntryResponse:
+        self.asked += 1
+        flight = pb.Flight(role=pb.FLIGHT_ROLE_LEADER, token=f"token-{self.asked}")
+        return pb.LookupEntryResponse(cache_key="key", flight=flight)
 
 
 async def looked_up(step: CacheStep, run: CallRun) -> pb.Entry | None:
