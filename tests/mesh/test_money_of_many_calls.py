@@ -254,3 +254,28 @@ async def test_a_stream_of_a_key_that_is_blocked_ends_where_its_hold_does(subjec
     assert "This key was blocked or deleted." in told[-1]["error"]["message"]
     assert seen == entry["completion_tokens"] < 9_000
     assert ("failure", "KEY_BLOCKED") == (entry["outcome"], entry["error_reason"])
+
+
+async def test_an_answer_with_a_budget_is_continued_far_from_its_end(subject: Subject) -> None:
+    """The hold is raised for the other call's prompt and price; the entries are what was sent."""
+    await plan(subject, "cut_mid_stream:9@a")
+    key = await subject.new_key(max_budget=5.0)
+    answer = await tell(subject, key, tokens=900)
+    main, leg = await entries(subject, 2)
+
+    assert "[DONE]" == answer.events[-1]
+    assert (charge(main), charge(leg)) == (main["amount_nanos"], leg["amount_nanos"])
+    assert main["held_nanos"] > charge(main) + charge(leg)
+
+
+async def test_an_answer_is_not_continued_near_the_end_of_its_budget(subject: Subject) -> None:
+    """The other call could not be held for before it is made: the client gets an error, the cap is kept."""
+    await plan(subject, "cut_mid_stream:9@a")
+    key = await subject.new_key(max_budget=0.01)
+    answer = await tell(subject, key, max_tokens=400)
+    (entry,) = await entries(subject, 1)
+
+    assert "error" in answer.events[-1]
+    assert ["a"] == models(await subject.served())
+    assert ("a", "failure") == (entry["deployment_id"], entry["outcome"])
+    assert charge(entry) == entry["amount_nanos"] < 10_000_000
