@@ -60,7 +60,7 @@ class Pipeline:
             request = await self._steps.compression.compress(run, request)
             run.asked = True
             asked_s = self._clock.monotonic_s()
-            response = await self._asked(run, request)
+            response = await self._answer(run, request)
             run.info.provider_duration_s = self._clock.monotonic_s() - asked_s
             await self._settle(run, response)
             self._steps.cache.store(run, response)
@@ -108,17 +108,17 @@ class Pipeline:
         renamed.model = model
         return renamed
 
-    async def _asked(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+    async def _answer(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
         """The whole answer of the model, or of a fallback that is paid for."""
         told: MeshError | None = None
         while True:
-            ask = self._gathered if self._steps.top_ups.is_tight(run) else self._answered
+            answer = self._gathered_answer if self._steps.top_ups.is_tight(run) else self._whole_answer
             try:
-                return await ask(run, request)
+                return await answer(run, request)
             except MeshError as error:
                 told = await self._steps.fallbacks.cover(run, error, told)
 
-    async def _answered(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+    async def _whole_answer(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
         """The router's whole answer."""
         answer = await self._steps.router.create_chat(
             router_pb.CreateChatRequest(request_id=run.call.call_id, chat=request, options=route_options(run))
@@ -127,7 +127,7 @@ class Pipeline:
         run.response_id = answer.response.id
         return answer.response
 
-    async def _gathered(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
+    async def _gathered_answer(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
         """A whole answer, streamed to here because the budget may end within it."""
         run.chunks = ChunkAccumulator()
         async with aclosing(self._routed(run, request)) as events:

@@ -89,7 +89,7 @@ class Settlement:
         self._all_done = asyncio.Event()
         self._starting = False  # a worker that has not taken its batch yet takes this one, too
         self._workers = TaskOwner("settlement", limits.batches_max)
-        self._pauses = TaskOwner("settlement-pauses", limits.open_max)
+        self._chores = TaskOwner("settlement-chores", limits.open_max)  # what workers do not wait for
 
     def settle(self, request: pb.SettleSpendRequest, *, told_nanos: int | None = None) -> Closing:
         """Starts posting. `told_nanos`: the client has its answer, and was told this cost. Raises
@@ -135,7 +135,7 @@ class Settlement:
             except TimeoutError:
                 log.warning("settlements are late", count=len(self._open))
         await self._workers.drain(0.0)
-        await self._pauses.drain(0.0)
+        await self._chores.drain(0.0)
         left = list(self._open)
         if left:
             await self._give_up(left, "DRAINED")
@@ -147,14 +147,14 @@ class Settlement:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", message)
         self._open.add(closing)
         if self._spool is not None and self._spool.intended(closing.request_id):
-            self._pauses.start(self._give_up([closing], "OFFLINE"), "spool")
+            self._chores.start(self._give_up([closing], "OFFLINE"), "spool")
         elif closing.told_nanos is not None:
             self._company.append(closing)
             if len(self._company) >= self._limits.items_max:
                 self._send_company()
             elif not self._gathering:
                 self._gathering = True
-                contextvars.Context().run(self._pauses.start, self._gather(), "company")
+                contextvars.Context().run(self._chores.start, self._gather(), "company")
         else:
             self._queue.append(closing)
             self._wake()
@@ -238,7 +238,7 @@ class Settlement:
             else:
                 again.append(closing)
         if again:
-            self._pauses.start(self._later(again), "pause")
+            self._chores.start(self._later(again), "pause")
         if failed:
             await self._give_up(failed, "ATTEMPTS_USED_UP")
 
