@@ -29,11 +29,11 @@ class ReservationLimits:
     """`rpcs_max`: under way at once, with those that left because others did not return. `waiting_max`: more
     are refused with RESOURCE_EXHAUSTED/QUEUE_FULL."""
 
-    rpcs_free: int = 2
+    rpcs_free: int = 1  # with two, every other RPC carries a single reservation
     rpcs_max: int = 32
     items_max: int = 128  # in one RPC; the contract allows 256
     waiting_max: int = 10_000
-    wait_s_max: float = 0.05
+    wait_s_max: float = 0.01
 
 
 @dataclass(slots=True, eq=False)

@@ -105,7 +105,7 @@ async def start(reservations: Reservations, *names: str) -> list["asyncio.Task[s
 async def test_nothing_waits_for_company() -> None:
     """As many as there are free RPCs leave alone, within their own call's deadline."""
     ledger = Ledger()
-    reservations = subject(ledger)
+    reservations = subject(ledger, rpcs_free=2)
     with deadline_scope(7.0):
         tasks = await start(reservations, "a", "b")
         await eventually(lambda: len(ledger.asked) == 2, "both have left")
@@ -119,7 +119,7 @@ async def test_nothing_waits_for_company() -> None:
 async def test_what_waits_goes_together() -> None:
     """In the order in which it came, at most `items_max` at a time; everybody gets their own answer."""
     ledger = Ledger()
-    reservations = subject(ledger, items_max=10)
+    reservations = subject(ledger, rpcs_free=2, items_max=10)
     names = [f"r{number}" for number in range(27)]
     with deadline_scope(7.0):
         tasks = await start(reservations, *names)
