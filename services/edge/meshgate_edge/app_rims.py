@@ -66,6 +66,7 @@ def http_parts_of(
         rules=CallRules(user_required=access.user_required, required=access.required_params),
         request_timeout_s=settings.request_timeout_s,
     )
+    made = runtime.config.entity_defaults
     management = ManagementParts(
         edge.clients.ledger,
         edge.clients.accounts,
@@ -73,8 +74,8 @@ def http_parts_of(
         runtime.clock,
         secrets.token_bytes,
         new_id,
-        KeyRules(runtime.config.entity_defaults.key, runtime.config.entity_defaults.key_upper_bounds),
-        EntityRules(runtime.config.entity_defaults.user, runtime.config.entity_defaults.team),
+        KeyRules(made.key, made.key_upper_bounds, made.key_generation),
+        EntityRules(made.user, made.team),
     )
     sealer = sealer_of(settings.credentials_key, secrets.token_bytes)
     credentials = CredentialParts(edge.clients.credentials, Management(management).admin, sealer, new_id)

@@ -97,6 +97,7 @@ class KeyEndpoints:
 
     async def _generate(self, changed_by: str, body: GenerateKeyRequest) -> Response:
         asked = self._parts.key_rules.applied(body)
+        self._parts.key_rules.check(asked)
         key = new_key(self._parts.random_bytes) if asked.key is None else custom_key(asked.key)
         record = new_record(asked, key, self._parts.clock.now_ns())
         created = await self._parts.ledger.create_key(

@@ -1,16 +1,20 @@
 """What the configuration says of new keys: defaults, and how far their limits may go. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from meshgate_chassis.errors import Code, MeshError, invalid_field
+from meshgate_edge.callers import ADMIN_ROLE
 from meshgate_edge.http_key_models import GenerateKeyRequest
 from meshgate_edge.keys import parse_duration_s
 
 DURATIONS: Final = frozenset({"duration", "budget_duration"})
+TEAM: Final = "team_key_generation"
+PERSONAL: Final = "personal_key_generation"
 BOUNDED: Final = DURATIONS | {"max_budget", "max_parallel_requests", "rpm_limit", "tpm_limit"}
 
 
@@ -20,9 +24,15 @@ class KeyRules:
     Raises FAILED_PRECONDITION/SETTINGS_INVALID for a configuration that no key could be made with.
     """
 
-    def __init__(self, defaults: Mapping[str, object], upper_bounds: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        defaults: Mapping[str, object],
+        upper_bounds: Mapping[str, object],
+        generation: Mapping[str, object] | None = None,
+    ) -> None:
         self._defaults = {name: value for name, value in defaults.items() if value is not None}
         self._upper = {name: value for name, value in upper_bounds.items() if value is not None}
+        self._generation = {kind: _Generation.of(kind, generation or {}) for kind in (TEAM, PERSONAL)}
         try:
             for name in self._upper.keys() - BOUNDED:
                 raise invalid_field(name, f"{name} has no upper bound")
@@ -45,6 +55,43 @@ class KeyRules:
             if _size(name, merged[name]) > _size(name, highest):
                 raise invalid_field(name, f"{name} may not be more than {highest}")
         return GenerateKeyRequest(**merged)
+
+    def check(self, asked: GenerateKeyRequest) -> None:
+        """Before a key is made of it. Raises `invalid_field` for a member that is required, and
+        PERMISSION_DENIED/KEY_NOT_OWN where admins make no keys of this kind."""
+        rules = self._generation[TEAM if asked.team_id else PERSONAL]
+        if not rules.by_admins:
+            message = "key_generation_settings: proxy_admin makes no keys of this kind, and nobody else can"
+            raise MeshError(Code.PERMISSION_DENIED, "KEY_NOT_OWN", message, domain="gateway.meshgate")
+        for name in rules.required:
+            if getattr(asked, name, None) in (None, "", [], {}):
+                raise invalid_field(name, f"key_generation_settings: {name} is required")
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    """`by_admins` False: a list of roles that does not have theirs. Only admins make keys here."""
+
+    required: Sequence[str] = ()
+    by_admins: bool = True
+
+    @classmethod
+    def of(cls, kind: str, settings: Mapping[str, object]) -> "_Generation":
+        """Raises FAILED_PRECONDITION/SETTINGS_INVALID for what is no list of names."""
+        members = settings.get(kind) or {}
+        if not isinstance(members, Mapping):
+            raise _invalid_generation(kind)
+        required = members.get("required_params") or []
+        roles = members.get("allowed_user_roles") if kind == PERSONAL else None
+        for names in (required, roles or []):
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise _invalid_generation(kind)
+        return cls(tuple(required), not roles or ADMIN_ROLE in roles)
+
+
+def _invalid_generation(kind: str) -> MeshError:
+    message = f"key_generation_settings.{kind}: required_params and allowed_user_roles are lists of names"
+    return MeshError(Code.FAILED_PRECONDITION, "SETTINGS_INVALID", message)
 
 
 def _size(name: str, value: object) -> Decimal:

@@ -240,3 +240,12 @@ async def test_a_ledger_that_hangs_is_not_waited_for_again_and_again() -> None:
     subject.admit(MASTER)
     subject.outage.ask()
     await asyncio.sleep(0)
+
+
+async def test_a_key_goes_on_where_its_routes_allow() -> None:
+    """Somewhere else it is told what an unknown key is told, and nothing is noted."""
+    subject = Subject()
+    subject.admit(allowed_routes=["/v1/embeddings"])
+    assert "LEDGER_UNAVAILABLE" == await subject.refused(route="/v1/chat/completions")
+    assert "LEDGER_UNAVAILABLE" == await subject.refused()
+    assert "real-gpt" == (await subject.offline(route="/v1/embeddings")).resolved_model

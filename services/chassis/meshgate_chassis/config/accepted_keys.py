@@ -121,7 +121,7 @@ LITELLM_SETTINGS = words(
     global_disable_no_log_param global_gitlab_config global_prompt_directory
     google_moderation_confidence_threshold gradient_ai_api_key groq_key guardrail_name_config_map
     guardrails headers heroku_key http2 huggingface_key inception_key include_cost_in_streaming_usage
-    infinity_key input_callback key_alias_pattern key_generation_settings
+    infinity_key input_callback key_alias_pattern
     langfuse_* langsmith_* lemonade_key llama_api_key llamaguard_* llm_guard_mode
     log_auth_failure_key_identity log_client_error_tracebacks logged_real_time_event_types
     longer_context_model_fallback_dict lowest_latency_buffer maritalk_key
@@ -178,7 +178,7 @@ GENERAL_SETTINGS = words(
     expose_fallback_errors_to_caller fail_closed_budget_enforcement fail_closed_rate_limit_enforcement
     failed_login_* failure_callback forward_client_headers_to_llm_api forward_llm_provider_auth_headers
     forward_openai_org_id google_kms health_check_* hide_default_credentials_hint http_proxy https_proxy
-    image_generation_model include_call_id_in_error_body infer_model_from_keys key_generation_settings
+    image_generation_model include_call_id_in_error_body infer_model_from_keys
     key_management_settings key_management_system langfuse_* litellm_jwtauth
     litellm_license litellm_salt_key max_batch_file_records max_batch_file_size_mb
     max_batch_file_uploads_per_day max_failed_login_* max_file_downloads_per_minute max_file_size_mb

@@ -253,6 +253,7 @@ class EntityDefaults:
 
     key: Mapping[str, object] = field(default_factory=dict)  # members of /key/generate
     key_upper_bounds: Mapping[str, object] = field(default_factory=dict)
+    key_generation: Mapping[str, object] = field(default_factory=dict)  # key_generation_settings
     user: Mapping[str, object] = field(default_factory=dict)  # members of /user/new
     team: Mapping[str, object] = field(default_factory=dict)  # members of /team/new
 

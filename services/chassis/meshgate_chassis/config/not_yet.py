@@ -10,7 +10,6 @@ SAID = "is accepted but not enforced yet"
 
 KEY_BUDGETS_ONLY = "only a key's own max_budget limits what is spent"
 NO_RATE_LIMITS = "no request is refused because of it"
-NEW_KEYS = "a new key has what /key/generate is asked for, and nothing else"
 ANY_ROUTE = "every valid key may use every route but those that manage keys"
 ANY_REQUEST = "requests without it pass"
 OWN_KEYS = "only the master key and virtual keys are accepted"
@@ -65,7 +64,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("router_settings.max_parallel_requests", NO_RATE_LIMITS),
     NotYet("model_list[].litellm_params.default_api_key_?pm_limit", NO_RATE_LIMITS),
     # Access
-    NotYet("*_settings.key_generation_settings", NEW_KEYS),
     NotYet("litellm_settings.default_team_settings", METRICS_ONLY),
     NotYet("general_settings.allowed_routes", ANY_ROUTE),
     NotYet("general_settings.admin_*_routes", ANY_ROUTE),

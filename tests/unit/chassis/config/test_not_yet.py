@@ -56,6 +56,7 @@ EVERYTHING_ACTED_ON = """\
        timezone: UTC, max_end_user_budget_id: b, default_soft_budget: 1,
        tag_budget_config: {"a:b": {max_budget: 1, budget_duration: 1d}}, enforced_params: [user],
        default_internal_user_params: {max_budget: 1}, default_team_params: {max_budget: 1},
+       key_generation_settings: {team_key_generation: {required_params: [tags]}},
        block_requests_for_models_without_pricing: true, require_auth_for_metrics_endpoint: true}
     general_settings:
       {max_parallel_requests: 1, litellm_key_header_name: X-Key, enforce_user_param: true,

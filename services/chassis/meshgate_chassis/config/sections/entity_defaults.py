@@ -38,6 +38,7 @@ def read_entity_defaults(
     return EntityDefaults(
         key={**key, **both.get("default_key_generate_params", {})},
         key_upper_bounds=both.get("upperbound_key_generate_params", {}),
+        key_generation=both.get("key_generation_settings", {}),
         user={**user, **litellm.get("default_internal_user_params", {})},
         team=litellm.get("default_team_params", {}),
     )
