@@ -90,6 +90,14 @@ class Processes:
             if not process.is_alive():
                 raise AssertionError(f"{name} ended by itself:\n{log.read_text(errors='replace')[-4_000:]}")
 
+    def last_words(self) -> str:
+        """The ends of all logs."""
+        logs = {name: self.folder / f"{name}.log" for name in self.running}
+        return "\n".join(
+            f"== {name} (process {self.running[name].pid})\n{log.read_text(errors='replace')[-4_000:]}"
+            for name, log in logs.items()
+        )
+
     def stop(self) -> None:
         for process in self.running.values():
             process.terminate()
@@ -150,7 +158,10 @@ class Torture:
             self.processes.assert_alive()
             return self.statuses["200"] > before
 
-        await eventually(recovered, "a call succeeds", CALM_DEADLINE_S)
+        try:
+            await eventually(recovered, "a call succeeds", CALM_DEADLINE_S)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.processes.last_words()}") from late
         await asyncio.sleep(self.dice.random() * 0.25)  # the point is random, not waited for
         await self.processes.kill(self.dice.choice(SERVICES))
         if self.dice.random() < 0.2:
