@@ -16,7 +16,7 @@ STOP_ORDER = (("edge",), ("router", "cache", "compression", "demo", "local-llm")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How to see that a process is ready. `path` set: HTTP GET at host:port; None: gRPC health."""
+    """How to see that a process is ready. `path` set: HTTP GET at host:port; None: it listens at a socket."""
 
     target: str
     path: str | None = None
