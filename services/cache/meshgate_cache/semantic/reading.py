@@ -48,8 +48,8 @@ _MILLI = re.compile(r"(?<=\d)\s?m(?=(?:W|V|A|J|Hz|Pa)\b)")  # mW, where MW is a 
 _MINUS = re.compile(r"(?:(?<=\s)|^)[-\u2212\u2013](?=\d)")
 _PERFECT = re.compile(
     r"\b(?:has|have|had)\b(?: [\w']+){0,4}? (?:\w+ed|been|done|gone|taken|seen|given|written|shown|known"
-    r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent|left"
-    r"|lost|met|kept|held|bought|brought|caught|found|built|heard|led|made|said|become|begun)\b"
+    r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent"
+    r"|left|lost|met|kept|held|bought|brought|caught|found|built|heard|led|made|said|become|begun)\b"
 )
 _ARTICLES = {"an": "a"}
 _OR_NOT = re.compile(r"\bor not\b")
