@@ -200,14 +200,21 @@ async def test_a_stream_cut_by_the_provider_is_never_whole(subject: Subject) -> 
 
 async def test_compression_is_off_by_default_and_on_by_request(subject: Subject) -> None:
     """The provider gets fewer words, the question unharmed; the header tells both numbers."""
-    facts = " ".join(
-        f"Keeper number {n} wrote about the weather, which was {n} degrees on that day." for n in range(120)
-    )
-    text = f"{facts}\n\nWhat did keeper number 77 write about?"
+
+    def facts(who: str) -> str:
+        wrote = "wrote about the weather, which was"
+        return " ".join(f"{who} number {n} {wrote} {n} degrees on that day." for n in range(120))
+
+    async def is_shortened() -> bool:
+        asked = await subject.ask(facts("Porter"), cache={"no-cache": True}, compression={"enabled": True})
+        return "x-meshgate-compressed-prompt-tokens" in asked.headers
+
+    await eventually(is_shortened, "the worker starts with the first request that wants it")
+    text = f"{facts('Keeper')}\n\nWhat did keeper number 77 write about?"
     plain = await subject.ask(text, cache={"no-cache": True})
     shorter = await subject.ask(text, cache={"no-cache": True}, compression={"enabled": True})
 
-    first, second = await subject.served()
+    *_, first, second = await subject.served()
     assert "x-meshgate-original-prompt-tokens" not in plain.headers
     assert text == first["body"]["messages"][0]["content"]
     sent = second["body"]["messages"][0]["content"]
