@@ -124,6 +124,7 @@ async def fill_keys(connection: asyncpg.Connection) -> None:
         model_max_budget={"gpt-4o": {"budget_limit": 0.5, "time_period": "1d"}},
         models=["gpt-4o"],
         aliases={"mini": "gpt-4o"},
+        allowed_routes=["llm_api_routes", "/key/info"],
     )
     await add(
         connection, "VerificationToken", token=BOB, key_alias="bot", team_id="t", spend=0.0, blocked=True
@@ -235,6 +236,7 @@ def test_old_keys_work(both: Both) -> None:
         record.models,
         record.tags,
     )
+    assert ("llm_api_routes", "/key/info") == record.allowed_routes
     assert (1_000_000_000, "1d", {"gpt-4o": 5}) == (
         plan.max_budget_nanos,
         plan.budget_period,

@@ -11,7 +11,6 @@ SAID = "is accepted but not enforced yet"
 KEY_BUDGETS_ONLY = "only a key's own max_budget limits what is spent"
 NO_RATE_LIMITS = "no request is refused because of it"
 ANY_ROUTE = "every valid key may use every route but those that manage keys"
-ANY_REQUEST = "requests without it pass"
 OWN_KEYS = "only the master key and virtual keys are accepted"
 UNCHECKED = "prompts and answers pass unchecked"
 TOKENS_ALONE = (
