@@ -12,6 +12,7 @@ Writes docs/benchmarks/semantic-cache.json; QUICK=1 takes a minute and writes no
 import argparse
 import asyncio
 import json
+import logging
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import structlog
 from redis.asyncio import Redis
 
 from meshgate_cache.semantic.memory import give_back_freed_memory
@@ -150,10 +152,13 @@ def main() -> None:
     options = parser.parse_args()
     files = packaged_files()
     assert files is not None, "the packaged model is not installed"
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     give_back_freed_memory()
     before_mb = resident_mb()
     model = load_onnx_model(files)
-    told: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() and not options.quick else {}
+    told: dict[str, Any] = {}
+    if options.only is not None and not options.quick and TARGET.exists():
+        told = json.loads(TARGET.read_text())
     if options.only in (None, "parts"):
         told["by length"] = length_cost(model)
         told["exact key"] = key_cost()

@@ -29,7 +29,7 @@ ASKED: Final = 300
 NEIGHBOURS: Final = 5
 COSINE: Final = 0.9
 FLOOR: Final = 0.8
-PIPELINE: Final = 500
+PIPELINE: Final = 100
 FILTERED_MAX: Final = 10_000  # here it is ten times slower already
 SEED: Final = 5
 
@@ -122,7 +122,7 @@ def main() -> None:
     options = parser.parse_args()
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mg") as folder, RedisServer("redis", Path(folder)) as server:
-        client: redis.Redis[bytes] = redis.Redis.from_url(server.url)
+        client: redis.Redis[bytes] = redis.Redis.from_url(server.url, socket_timeout=120)
         told["server"] = client.info("server")["redis_version"]
         try:
             client.execute_command("VCARD", "none")
