@@ -17,8 +17,6 @@ from prometheus_client import CollectorRegistry, Gauge
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
-DIGEST_BYTES: Final = 32
-
 LocalKey: TypeAlias = tuple[str, str, bytes]
 
 
@@ -118,7 +116,7 @@ def observe_local_flights(flights: LocalFlights, registry: CollectorRegistry) ->
 def local_key(tenant_id: str, namespace: str, request: chat_pb.ChatRequest) -> LocalKey:
     """Of a call that may share its answer."""
     said = request.SerializeToString(deterministic=True)
-    return tenant_id, namespace, hashlib.blake2b(said, digest_size=DIGEST_BYTES).digest()
+    return tenant_id, namespace, hashlib.sha256(said).digest()
 
 
 def copied(entry: pb.Entry) -> pb.Entry:
