@@ -178,6 +178,19 @@ async def test_a_fallback_that_the_budget_pays_for_is_called(subject: Subject, s
     assert 1_000 * entry["prompt_tokens"] + DEAR * 90 == entry["amount_nanos"]
 
 
+async def test_a_fallback_that_breaks_off_is_told_as_that(subject: Subject) -> None:
+    """Not as the failure of the model that was asked for; what was sent is paid for."""
+    await plan(subject, "500@cheap", "cut_mid_stream:9@dear")
+    key = await subject.new_key(max_budget=0.05)
+    text = "Hello demo:tokens=90 demo:delay=0.005"
+    answer = await subject.ask(text, key, model="cheap", max_tokens=100, stream=True)
+    (entry,) = await entries(subject, 1)
+
+    assert "the connection to the provider broke" in answer.events[-1]["error"]["message"]
+    assert ("dear", "PROVIDER_STREAM_BROKEN") == (entry["model_group"], entry["error_reason"])
+    assert 1_000 * entry["prompt_tokens"] + DEAR * entry["completion_tokens"] == entry["amount_nanos"] > 0
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_dearer_fallback_never_passes_the_cap(subject: Subject, stream: bool) -> None:
     """Many at a time, of a model whose provider is down, while the fallback costs a hundred times as much."""

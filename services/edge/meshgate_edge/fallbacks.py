@@ -38,6 +38,8 @@ class Fallbacks:
     async def cover(self, run: CallRun, error: MeshError, earlier: MeshError | None) -> MeshError:
         """Returns the error to tell if nothing else helps; the router is to be asked again. Raises it when
         there is no fallback, or none that is paid for. `earlier`: what this returned before."""
+        if run.first_token_ns is not None:
+            raise error  # an answer has begun: nothing but its own end is to be told
         told = error if earlier is None or earlier.metadata.get("upstream_calls") == "0" else earlier
         refused: MeshError | None = None
         for name in _uncovered(error):
