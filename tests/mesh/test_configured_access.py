@@ -45,6 +45,7 @@ async def test_customers_without_limits_share_the_terms_of_a_budget(configured: 
         key = await subject.new_key()
         await ok(subject, "/budget/new", budget_id="everybody", rpm_limit=1, max_budget=5)
         await ok(subject, "/customer/new", user_id="rich", rpm_limit=3)
+        await ok(subject, "/customer/new", user_id="modest", model_rpm_limit={"claude": 0})
 
         for name in ("one", "two"):
             told = [(await subject.ask(f"{name} {n}", key, user=name)).status for n in range(2)]
@@ -52,6 +53,8 @@ async def test_customers_without_limits_share_the_terms_of_a_budget(configured: 
         assert [200, 200, 200, 429] == [
             (await subject.ask(f"rich {n}", key, user="rich")).status for n in range(4)
         ]
+        assert [200, 200] == [(await subject.ask(f"modest {n}", key, user="modest")).status for n in range(2)]
+        assert 429 == (await subject.ask("hello", key, user="modest", model="claude")).status
         shown_one = await shown(subject, "/customer/info?end_user_id=one")
         assert ("everybody", 5.0) == (shown_one["budget_id"], shown_one["litellm_budget_table"]["max_budget"])
         await ok(subject, "/budget/update", budget_id="everybody", rpm_limit=2)
@@ -62,7 +65,9 @@ async def test_customers_without_limits_share_the_terms_of_a_budget(configured: 
 async def test_a_budget_that_is_not_there_limits_nobody(configured: Configured) -> None:
     """The log says so; calls go on, as they do with LiteLLM."""
     async with configured("  max_end_user_budget_id: nothing\n") as subject:
-        assert 200 == (await subject.ask("hello", user="one")).status
+        for name in ("one", "two"):
+            assert 200 == (await subject.ask("hello", user=name)).status
+        assert [] == await shown(subject, "/customer/list")
 
 
 TAGGED = """\

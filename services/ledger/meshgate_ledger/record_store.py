@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from meshgate_chassis.clock import Clock
-from meshgate_ledger.account_ids import GATEWAY, account_kind, tag_account
+from meshgate_ledger.account_ids import GATEWAY, account_kind, customer_account, tag_account
 from meshgate_ledger.account_store import (
     lock_accounts,
     make_account,
@@ -22,7 +22,7 @@ from meshgate_ledger.account_store import (
 )
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import key_rows
-from meshgate_ledger.entities.plan import LimitPlan, account_limits, plan_from_json
+from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan, account_limits, plan_from_json
 from meshgate_ledger.errors import REFUSALS, value_refused
 from meshgate_ledger.limits import LimitSpec
 from meshgate_ledger.records import AccountRecord, KeyRecord, utc
@@ -47,6 +47,11 @@ TAGS = """
     WHERE NOT EXISTS (SELECT FROM ledger.entities e WHERE e.kind = 'tag' AND e.entity_id = t.tag)
 """
 BUDGET = "SELECT limits FROM ledger.entities WHERE kind = 'budget' AND entity_id = $1 FOR SHARE"
+# Customers that somebody gave limits, if only for a model, or a budget.
+OWN_LIMITS = """
+    SELECT entity_id FROM ledger.entities
+    WHERE kind = 'customer' AND entity_id = ANY ($1) AND (limits <> '{}' OR budget_id <> '')
+"""
 GIVE_BUDGET = """
     INSERT INTO ledger.entities AS e (kind, entity_id, budget_id, created_at, updated_at)
     VALUES ('customer', $1, $2, $3, $3)
@@ -74,6 +79,7 @@ class RecordStore:
         self._database = database
         self._defaults = defaults
         self._clock = clock
+        self._warned = False
 
     async def key(self, key_hash: str, timeout_s: float, *, deleted: bool = False) -> KeyRecord | None:
         """None: nobody made it, or it was deleted, unless such are welcome."""
@@ -131,32 +137,46 @@ class RecordStore:
     async def _give_defaults(self, connection: asyncpg.Connection, account_ids: Sequence[str]) -> None:
         """In the order of their ids, as always; nothing where somebody else was quicker."""
         async with connection.transaction():
-            budget = await self._customer_budget(connection, account_ids)
-            for account_id in account_ids:
+            budget, customers = await self._customer_budget(connection, account_ids)
+            wanted = [
+                each
+                for each in account_ids
+                if each in customers or self._defaults.limits.get(account_kind(each))
+            ]
+            for account_id in wanted:
                 await make_account(connection, account_id)
-            await lock_accounts(connection, account_ids)
-            limited = await read_limits(connection, account_ids, utc(self._clock.now_ns()))
-            for account_id in account_ids:
+            await lock_accounts(connection, wanted)
+            limited = await read_limits(connection, wanted, utc(self._clock.now_ns()))
+            for account_id in wanted:
                 if account_id in limited:
                     continue
-                if budget is not None and account_kind(account_id) == CUSTOMER:
+                if account_id in customers:
                     await self._give_budget(connection, account_id, budget)
                 else:
-                    default = self._defaults.limits.get(account_kind(account_id), ())
-                    await self._set(connection, account_id, default)
+                    await self._set(connection, account_id, self._defaults.limits[account_kind(account_id)])
 
     async def _customer_budget(
         self, connection: asyncpg.Connection, account_ids: Sequence[str]
-    ) -> LimitPlan | None:
-        """Of customers without limits; it does not change until the transaction ends."""
+    ) -> tuple[LimitPlan, Collection[str]]:
+        """The budget of customers without limits, which does not change until the transaction ends, and who
+        of these accounts is one: nobody without such a budget."""
         budget_id = self._defaults.customer_budget_id
-        if not budget_id or all(account_kind(each) != CUSTOMER for each in account_ids):
-            return None
+        customers = {each for each in account_ids if account_kind(each) == CUSTOMER}
+        if not budget_id or not customers:
+            return NO_LIMITS, ()
         stored = await connection.fetchval(BUDGET, budget_id)
         if stored is None:
+            self._warn_of_budget(budget_id)
+            return NO_LIMITS, ()
+        rows = await connection.fetch(OWN_LIMITS, [each.partition(":")[2] for each in customers])
+        own = {customer_account(row["entity_id"]) for row in rows}
+        return plan_from_json(json.loads(stored)), customers - own
+
+    def _warn_of_budget(self, budget_id: str) -> None:
+        """Once: every new customer comes by here."""
+        if not self._warned:
+            self._warned = True
             log.warning("max_end_user_budget_id names no budget: customers are not limited", id=budget_id)
-            return None
-        return plan_from_json(json.loads(stored))
 
     async def _give_budget(self, connection: asyncpg.Connection, account_id: str, budget: LimitPlan) -> None:
         """As if somebody had given it by hand: a later change of the budget is theirs, too."""
