@@ -34,7 +34,7 @@ async def test_calls_that_nobody_could_book_are_booked_after_two_deaths() -> Non
         await eventually(answered, "the mesh is ready", READY_S)
         ledger = torture.processes.running.pop("ledger")
         ledger.kill()
-        await asyncio.to_thread(ledger.wait)
+        await asyncio.to_thread(ledger.join)
         assert 200 == await ask(torture, session, "answered without the ledger demo:tokens=7")
         broken = [
             asyncio.create_task(ask(torture, session, f"{number} {SLOW}", stream=True)) for number in range(3)
