@@ -22,6 +22,12 @@ __all__ = ["redis_server", "redis_url", "two"]
 pytestmark = pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
 
 
+def vectors(two: Two, result: str) -> float:
+    """Of the first edge, by its metrics."""
+    name = "meshgate_edge_vectors_total"
+    return two.replicas.edges[0].get_sample_value(name, {"result": result}) or 0.0
+
+
 async def test_other_words_hit_and_traps_do_not(two: Two) -> None:
     """On either replica; the similarity is that of the configured model. Each text is embedded once."""
     miss = await two.stored(CAPITAL)
@@ -65,6 +71,7 @@ async def test_a_model_that_fails_or_is_late_is_a_miss(two: Two, fault: str) -> 
     await two.fault(None)
 
     assert "MISS" == status(missed)
+    assert (1, fault != "slow_drip:30") == (vectors(two, "in_time"), vectors(two, "failed"))
     # The other edge has not seen it fail.
     assert "HIT" == status(await two[1].ask("what is the capital city of france"))
 

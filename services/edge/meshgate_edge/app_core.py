@@ -144,7 +144,9 @@ class EdgeCore:
         batch = StoreBatch(cache, self.stores, timeout_s=limits.store_s, waiting_max=settings.stores_max)
         circuit = Circuit("cache", runtime.clock)
         gateway = self.authenticator.gateway
-        meaning = MeaningParts(cache, self.embeddings, self.meanings, runtime.clock, gateway, new_id)
+        meaning = MeaningParts(
+            cache, self.embeddings, self.meanings, runtime.clock, gateway, new_id, runtime.registry
+        )
         rules = MeaningRules(wait_s=settings.embedding_timeout_s, lookup_s=limits.lookup_s)
         local = LocalFlights()
         observe_local_flights(local, runtime.registry)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.deadline import detached_scope, remaining_s
@@ -58,6 +59,7 @@ class MeaningParts:
     clock: Clock
     caller: Principal
     new_call_id: Callable[[], str]
+    registry: CollectorRegistry
 
 
 class MeaningStep:
@@ -67,6 +69,9 @@ class MeaningStep:
         self._parts = parts
         self._rules = rules
         self._circuit = Circuit("embedding model", parts.clock, CIRCUIT)
+        self._vectors = Counter(
+            "meshgate_edge_vectors", "Vectors of questions, by outcome", ("result",), registry=parts.registry
+        )
         self._under_way: dict[tuple[str, str, str], asyncio.Task[pb.Vector | None]] = {}
 
     async def look_up(self, run: CallRun, answer: pb.LookupEntryResponse) -> pb.Entry | None:
@@ -116,6 +121,7 @@ class MeaningStep:
         if task is not None:
             return task
         if not self._circuit.allows():
+            self._vectors.labels("left_out").inc()
             return None
         try:
             task = self._parts.tasks.start(self._embed(question.embedding_model, question.text), "embed")
@@ -142,11 +148,14 @@ class MeaningStep:
                 )
         except MeshError as error:
             self._circuit.failed()
+            self._vectors.labels("failed").inc()
             log.info("question not embedded", error=error.reason)
             return None
         if parts.clock.monotonic_s() - start_s <= self._rules.wait_s:
             self._circuit.succeeded()
+            self._vectors.labels("in_time").inc()
         else:
+            self._vectors.labels("late").inc()
             self._circuit.failed()  # nobody can wait for it: asked less often, it is still learned from
         if embedded.info.attempted_fallbacks:
             return None  # of another model than those that it would be compared with
