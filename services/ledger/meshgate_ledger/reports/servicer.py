@@ -101,15 +101,16 @@ class ReportServicer(ReportServiceServicer):
             lambda connection: summaries.daily_activity(connection, wanted, entity, page, page_days),
             call.remaining_s(),
         )
+        answer = pb.ListDailyActivityResponse(
+            total=convert.sums_to(found.total), day_count=found.total["day_count"]
+        )
         days = {
-            row["day"]: pb.DailyActivity(day=row["day"].isoformat(), sums=convert.sums_to(row))
+            row["day"]: answer.days.add(day=row["day"].isoformat(), sums=convert.sums_to(row))
             for row in found.days
         }
         for row in found.parts:
             days[row["day"]].parts.append(convert.part_to(row))
-        return pb.ListDailyActivityResponse(
-            days=days.values(), total=convert.sums_to(found.total), day_count=found.total["day_count"]
-        )
+        return answer
 
     async def list_account_spend(
         self, request: pb.ListAccountSpendRequest, call: Call
