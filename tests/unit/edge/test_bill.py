@@ -8,9 +8,11 @@ from rs_bpe.bpe import openai as vocabularies
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.bill import (
+    add_broken_legs,
     provider_was_called,
     settle_request,
     spend_legs,
+    token_counts,
     tokens_of_broken_call,
     tokens_of_usage,
 )
@@ -179,3 +181,45 @@ def test_a_settlement_tells_who_asked_and_what_was_answered() -> None:
         request.end_user,
         list(request.tags),
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        (b'{"audio_tokens":7}', 7),
+        (b'{"audio_tokens":null}', 0),
+        (b'{"audio_tokens":-1}', 0),
+        (b'{"audio_tokens":"7"}', 0),
+        (b'{"text_tokens":7}', 0),
+        (b"", 0),
+    ],
+)
+def test_audio_tokens_are_read_from_the_details(told: bytes, counted: int) -> None:
+    """OpenAI's words; what makes no sense counts as plain tokens."""
+    usage = chat_pb.Usage(prompt_tokens=20, completion_tokens=10)
+    usage.prompt_tokens_details.extra_json = told
+    usage.completion_tokens_details.extra_json = told
+    tokens = token_counts(usage)
+
+    assert (counted, counted) == (tokens.audio_prompt_tokens, tokens.audio_completion_tokens)
+
+
+def test_a_client_is_told_its_own_prompt_and_the_whole_answer() -> None:
+    """Of an answer that broke off twice; legs of another kind are no part of it."""
+    usage = chat_pb.Usage(prompt_tokens=140, completion_tokens=10, total_tokens=150)
+    usage.prompt_tokens_details.cached_tokens = 128
+    legs = [
+        pb.SpendLeg(tokens=pb.TokenCounts(prompt_tokens=99, completion_tokens=0), reason="hedge_lost"),
+        pb.SpendLeg(
+            tokens=pb.TokenCounts(prompt_tokens=100, completion_tokens=30, cached_tokens=64),
+            reason="stream_broken",
+        ),
+        pb.SpendLeg(tokens=pb.TokenCounts(prompt_tokens=130, completion_tokens=10), reason="stream_broken"),
+    ]
+    add_broken_legs(usage, legs)
+
+    assert (100, 50, 150) == (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    assert 64 == usage.prompt_tokens_details.cached_tokens
+    untouched = chat_pb.Usage(prompt_tokens=140, completion_tokens=10, total_tokens=150)
+    add_broken_legs(untouched, legs[:1])
+    assert (140, 10) == (untouched.prompt_tokens, untouched.completion_tokens)
