@@ -70,7 +70,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def _print_cells(cells: list[dict[str, Any]]) -> None:
     print(
         "way   callers  commit    pairs/s  x single  reserve p50  p99 ms  settle p50  p99 ms"
-        "   CPU us/pair: ledger  postgres"
+        "   CPU us/pair: ledger  postgres  pairs/s per ledger core"
     )
     medians = {
         (cell["way"], cell["callers"], cell["mode"]): {
@@ -85,6 +85,7 @@ def _print_cells(cells: list[dict[str, Any]]) -> None:
             f" {figures['reserve_p50_ms']:12.2f} {figures['reserve_p99_ms']:7.2f}"
             f" {figures['settle_p50_ms']:11.2f} {figures['settle_p99_ms']:7.2f}"
             f" {figures['ledger_cpu_us']:21.0f} {figures['postgresql_cpu_us']:9.0f}"
+            f" {figures['pairs_per_ledger_core_s']:24.0f}"
         )
 
 

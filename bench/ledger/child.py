@@ -9,10 +9,12 @@ import gc
 import json
 import sys
 
+import structlog
 import uvloop
 
 from bench.ledger.load import run
 from bench.ledger.targets import open_target
+from meshgate_chassis.run import GC_THRESHOLD
 
 LATENCIES_MAX = 20_000  # told of one order
 
@@ -20,7 +22,8 @@ LATENCIES_MAX = 20_000  # told of one order
 async def serve(kind: str, address: str) -> None:
     loop = asyncio.get_running_loop()
     async with open_target(kind, address) as target:
-        gc.freeze()  # as the service does
+        gc.freeze()  # both as the service does
+        gc.set_threshold(GC_THRESHOLD)
         print("{}", flush=True)
         while text := await loop.run_in_executor(None, sys.stdin.readline):
             order = json.loads(text)
@@ -41,4 +44,5 @@ def _microseconds(latencies_s: list[float]) -> list[int]:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for answers
     uvloop.run(serve(sys.argv[1], sys.argv[2]))
