@@ -15,10 +15,7 @@ async def rows(subject: Subject) -> dict[str, int]:
     """How many rows management has written so far."""
     connection = await asyncpg.connect(subject.mesh.database_url)
     try:
-        return {
-            table: await connection.fetchval(f"SELECT count(*) FROM ledger.{table}")
-            for table in TABLES
-        }
+        return {table: await connection.fetchval(f"SELECT count(*) FROM ledger.{table}") for table in TABLES}
     finally:
         await connection.close()
 
