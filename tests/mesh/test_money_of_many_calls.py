@@ -32,6 +32,8 @@ model_list:
     litellm_params: {{<<: *first, model: openai/cheap}}
   - model_name: away
     litellm_params: {{<<: *first, model: openai/away, api_base: "http://127.0.0.1:9/v1"}}
+  - model_name: lonely
+    litellm_params: {{<<: *first, model: openai/lonely}}
   - model_name: dear
     litellm_params: {{<<: *first, model: openai/dear, output_cost_per_token: 0.0002}}
   - model_name: unpriced
@@ -39,7 +41,7 @@ model_list:
 router_settings:
   num_retries: 0
   allowed_fails: 1000000
-  fallbacks: [{{cheap: [dear]}}, {{away: [unpriced]}}, {{dear: [cheap]}}]
+  fallbacks: [{{cheap: [dear]}}, {{away: [unpriced]}}, {{lonely: [unpriced]}}, {{dear: [cheap]}}]
 """
 PRICES = {"a": (1_000, 2_000), "b": (3_000, 15_000)}
 DEAR, CHEAP = 200_000, 2_000  # of an output token
@@ -279,6 +281,24 @@ async def test_an_answer_with_a_budget_is_continued_far_from_its_end(subject: Su
     assert "[DONE]" == answer.events[-1]
     assert (charge(main), charge(leg)) == (main["amount_nanos"], leg["amount_nanos"])
     assert main["held_nanos"] > charge(main) + charge(leg)
+
+
+async def test_a_priced_fallback_goes_on_with_an_answer_that_has_a_budget(subject: Subject) -> None:
+    """Its hold is raised to the fallback's price before its next chunk leaves; one without a price is not
+    asked."""
+    await plan(subject, "cut_mid_stream:9@cheap", "cut_mid_stream:9@lonely")
+    key = await subject.new_key(max_budget=5.0)
+    text = "A story demo:tokens=30 demo:delay=0.005"
+    answer = await subject.ask(text, key, model="cheap", stream=True)
+    broken = await subject.ask(text, key, model="lonely", stream=True)
+    rows = await entries(subject, 3)
+
+    assert "[DONE]" == answer.events[-1]
+    assert "error" in broken.events[-1]
+    assert ["cheap", "dear", "lonely"] == models(await subject.served())
+    assert ["cheap", "dear", "lonely"] == sorted(row["model_group"] for row in rows)
+    (dear,) = (row for row in rows if row["model_group"] == "dear")
+    assert 1_000 * dear["prompt_tokens"] + DEAR * dear["completion_tokens"] == dear["amount_nanos"]
 
 
 async def test_an_answer_is_not_continued_near_the_end_of_its_budget(subject: Subject) -> None:

@@ -55,6 +55,7 @@ class CallRun:
     legs: Sequence[router_pb.Leg] = ()  # further provider calls that have to be paid
     covers_model_only: bool = False  # other models have to be paid for before they are called (fallbacks.py)
     covered_models: list[str] = field(default_factory=list)  # those that are
+    priced_fallbacks: Sequence[str] = ()  # may go on with an answer that broke off
     fallbacks_refused: set[str] = field(default_factory=set)
     resume: str = ""  # with which the router goes on
 
@@ -115,6 +116,7 @@ class CallRun:
         self.held_usd_nanos = answer.held_usd_nanos
         self.prices = answer.prices
         self.covers_model_only = answer.covers_model_only
+        self.priced_fallbacks = answer.priced_fallbacks
         info = self.info
         info.limits = limits_of(answer.limits)
         if answer.HasField("remaining_budget_usd_nanos"):

@@ -189,6 +189,7 @@ def route_options(run: CallRun) -> router_pb.RouteOptions:
         route.covered_only = True
         route.covered_models.extend(run.covered_models)
         route.resume = run.resume
+        route.priced_models.extend(run.priced_fallbacks)
         route.no_extra_calls = run.is_near_budget_end
     if run.info.remaining_budget_usd_nanos is not None:
         # What is held already may be spent as well.

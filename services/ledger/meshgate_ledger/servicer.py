@@ -60,6 +60,8 @@ class LedgerServicer(LedgerServiceServicer):
         if answer.HasField("account"):
             add_credentials(answer.account, self._credentials)
             answer.prices.extend(self._prices.of(answer.resolved_model))
+            if answer.covers_model_only and command.can_top_up:
+                answer.priced_fallbacks.extend(self._prices.fallbacks_of(answer.resolved_model))
         return answer
 
     async def reserve_spends(self, request: pb.ReserveSpendsRequest, call: Call) -> pb.ReserveSpendsResponse:

@@ -6,7 +6,7 @@ no pause before a fallback, no group twice.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Generic, TypeVar
 
@@ -111,6 +111,8 @@ class AttemptLoop:
         """Goes on after a stream broke: with the other deployments of its group, then with the fallbacks that
         were not tried. `broken` has failed already. The journey is the same. Raises as `run`."""
         journey = broken.journey
+        if task.covered is not None:
+            task = replace(task, covered={*task.covered, *task.priced})
         attempts = _Attempts(self._parts, task, action, journey)
         earlier = [name if name != broken.group.name else "" for name in journey.groups]
         depth = journey.counts.fallbacks

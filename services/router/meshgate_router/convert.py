@@ -54,6 +54,7 @@ def options_task(model: str, request_id: str, options: pb.RouteOptions, deadline
         request_id=request_id,
         tags=tuple(options.tags),
         covered=frozenset(options.covered_models) if options.covered_only else None,
+        priced=frozenset(options.priced_models),
         resume=options.resume,
         extra_calls=not options.no_extra_calls,
         remaining_budget_usd_nanos=(

@@ -520,6 +520,7 @@ class ReserveSpendResponse(_message.Message):
     REMAINING_BUDGET_USD_NANOS_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
     COVERS_MODEL_ONLY_FIELD_NUMBER: _builtins.int
+    PRICED_FALLBACKS_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     held_usd_nanos: _builtins.int
     """0 for a model without a price."""
@@ -557,6 +558,10 @@ class ReserveSpendResponse(_message.Message):
         many.
         """
 
+    @_builtins.property
+    def priced_fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Set with it: the configuration's fallbacks of the model whose prices are known; at most 32."""
+
     def __init__(
         self,
         *,
@@ -572,10 +577,11 @@ class ReserveSpendResponse(_message.Message):
         remaining_budget_usd_nanos: _builtins.int | None = ...,
         prices: _abc.Iterable[Global___DeploymentPrice] | None = ...,
         covers_model_only: _builtins.bool = ...,
+        priced_fallbacks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "denial", b"denial", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "covers_model_only", b"covers_model_only", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "prices", b"prices", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "account", b"account", "covered_output_tokens", b"covered_output_tokens", "covers_model_only", b"covers_model_only", "decision", b"decision", "denial", b"denial", "held_usd_nanos", b"held_usd_nanos", "limits", b"limits", "priced_fallbacks", b"priced_fallbacks", "prices", b"prices", "prompt_price", b"prompt_price", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "repeated", b"repeated", "resolved_model", b"resolved_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["remaining_budget_usd_nanos"]  # noqa: Y015
     _WhichOneofArgType__remaining_budget_usd_nanos: _TypeAlias = _typing.Literal["_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos"]  # noqa: Y015

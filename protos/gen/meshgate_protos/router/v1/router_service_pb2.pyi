@@ -355,6 +355,7 @@ class RouteOptions(_message.Message):
     COVERED_MODELS_FIELD_NUMBER: _builtins.int
     COVERED_ONLY_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    PRICED_MODELS_FIELD_NUMBER: _builtins.int
     NO_EXTRA_CALLS_FIELD_NUMBER: _builtins.int
     num_retries: _builtins.int
     """0 to 10."""
@@ -394,6 +395,10 @@ class RouteOptions(_message.Message):
     def covered_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Public names whose price is held for, besides that of the request; see `covered_only`."""
 
+    @_builtins.property
+    def priced_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With `covered_only`: these may go on with a stream that broke off; the caller pays for them as they answer."""
+
     def __init__(
         self,
         *,
@@ -407,11 +412,12 @@ class RouteOptions(_message.Message):
         covered_models: _abc.Iterable[_builtins.str] | None = ...,
         covered_only: _builtins.bool = ...,
         resume: _builtins.str = ...,
+        priced_models: _abc.Iterable[_builtins.str] | None = ...,
         no_extra_calls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "covered_models", b"covered_models", "covered_only", b"covered_only", "credentials", b"credentials", "fallbacks", b"fallbacks", "no_extra_calls", b"no_extra_calls", "num_retries", b"num_retries", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "resume", b"resume", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries", "_prompt_tokens", b"_prompt_tokens", "_remaining_budget_usd_nanos", b"_remaining_budget_usd_nanos", "_timeout", b"_timeout", "covered_models", b"covered_models", "covered_only", b"covered_only", "credentials", b"credentials", "fallbacks", b"fallbacks", "no_extra_calls", b"no_extra_calls", "num_retries", b"num_retries", "priced_models", b"priced_models", "prompt_tokens", b"prompt_tokens", "remaining_budget_usd_nanos", b"remaining_budget_usd_nanos", "resume", b"resume", "tags", b"tags", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__num_retries: _TypeAlias = _typing.Literal["num_retries"]  # noqa: Y015
     _WhichOneofArgType__num_retries: _TypeAlias = _typing.Literal["_num_retries", b"_num_retries"]  # noqa: Y015
