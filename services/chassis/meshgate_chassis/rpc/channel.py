@@ -5,6 +5,7 @@ Invariant: every call has a deadline, and every failure leaves as a MeshError.
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,7 +16,6 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, credentials, require_private
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, from_status
-from meshgate_chassis.rpc.wire import Metadata, WireChannel, WireError
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod
 
@@ -27,6 +27,8 @@ NEVER_SENT_TEXTS = (
     "DNS resolution failed",
     "empty address list",
 )
+
+Metadata = tuple[tuple[str, str], ...]
 
 
 def connect(
@@ -58,12 +60,16 @@ class MeshChannel:
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, telemetry: Telemetry | None) -> None:
         self._channel = channel
-        self._wire = WireChannel(channel)
+        self._streams: set[Any] = set()  # under way: closing a channel of grpc.aio does not reach all of them
         self._metadata = metadata
         self._telemetry = telemetry if telemetry is not None and telemetry.enabled else None
 
     def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
-        path, parse = method.path.encode(), method.response_type.FromString
+        multi = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.response_type.FromString,
+        )
 
         async def call(
             request: Request,
@@ -73,19 +79,23 @@ class MeshChannel:
         ) -> Response:
             timeout = outgoing_timeout_s(timeout_s)
             try:
-                response = await self._wire.unary(
-                    path, request.SerializeToString(), self._with(metadata), timeout
+                response: Response | None = await multi(
+                    request, timeout=timeout, metadata=self._with(metadata)
                 )
-            except WireError as error:
+            except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
-            if response is None:  # it may have been carried out
+            if response is None:  # grpcio, when a deadline meets the answer; it may have been carried out
                 raise MeshError(Code.UNAVAILABLE, "CONNECTION_LOST", "the answer was lost")
-            return parse(response)
+            return response
 
         return call
 
     def stream(self, method: StreamMethod[Request, Response]) -> StreamCall[Request, Response]:
-        path, parse = method.path.encode(), method.response_type.FromString
+        multi = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request_type.SerializeToString,
+            response_deserializer=method.response_type.FromString,
+        )
 
         async def call(
             request: Request,
@@ -94,14 +104,16 @@ class MeshChannel:
             metadata: Mapping[str, str] | None = None,
         ) -> AsyncGenerator[Response, None]:
             timeout = outgoing_timeout_s(timeout_s)
-            wire = self._wire.stream(path, request.SerializeToString(), self._with(metadata), timeout)
+            responses: Any = multi(request, timeout=timeout, metadata=self._with(metadata))
+            self._streams.add(responses)
             try:
-                async for response in wire:
-                    yield parse(response)
-            except WireError as error:
+                async for response in responses:
+                    yield response
+            except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
             finally:
-                await wire.aclose()  # cancels a stream that has not ended
+                self._streams.discard(responses)
+                responses.cancel()  # no effect on a stream that has ended
 
         return call
 
@@ -116,7 +128,9 @@ class MeshChannel:
 
     async def close(self) -> None:
         """Ends the connection; calls under way are cancelled."""
-        await self._wire.close()
+        for responses in list(self._streams):
+            responses.cancel()
+        await self._channel.close()
 
     def _with(self, metadata: Mapping[str, str] | None) -> Metadata:
         if self._telemetry is None:
@@ -151,9 +165,11 @@ def _channel_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
     )
 
 
-def _mesh_error(error: WireError) -> MeshError:
-    details = next((value for key, value in error.trailers if key == STATUS_DETAILS_KEY), None)
-    mesh_error = from_status(error.code, error.details, details if isinstance(details, bytes) else None)
+def _mesh_error(error: grpc.aio.AioRpcError) -> MeshError:
+    code = int(error.code().value[0])
+    trailers = error.trailing_metadata() or ()
+    details = next((value for key, value in trailers if key == STATUS_DETAILS_KEY), None)
+    mesh_error = from_status(code, error.details() or "", details if isinstance(details, bytes) else None)
     if mesh_error.code is Code.UNAVAILABLE and not mesh_error.domain:
         never_sent = mesh_error.message.startswith(NEVER_SENT_TEXTS)
         mesh_error.reason = "SERVICE_UNREACHABLE" if never_sent else "CONNECTION_LOST"
