@@ -397,7 +397,7 @@ class RouteOptions(_message.Message):
 
     @_builtins.property
     def priced_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With `covered_only`: these may go on with a stream that broke off; the caller pays for them as they answer."""
+        """With `covered_only`: these may go on with a stream that broke off; the caller pays as they answer."""
 
     def __init__(
         self,
