@@ -17,8 +17,8 @@ from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.settings import load_settings
 from meshgate_chassis.telemetry import Telemetry
-from meshgate_edge.reservations import ReservationLimits, Reservations
-from meshgate_edge.settlement import Settlement, SettlementLimits
+from meshgate_edge.money.reservations import ReservationLimits, Reservations
+from meshgate_edge.money.settlement import Settlement, SettlementLimits
 from meshgate_ledger.app import ledger_core
 from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.price import TokenCounts

@@ -11,15 +11,15 @@ import structlog
 
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.account_watch import AccountFollower
 from meshgate_edge.app_core import EdgeCore, channels_of, clients_of, offline_of
 from meshgate_edge.app_rims import gateway_of, http_parts_of
-from meshgate_edge.http_app import build_http_app
-from meshgate_edge.http_router_state import RouterWatch
-from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.http.app import build_http_app
+from meshgate_edge.http.router_state import RouterWatch
+from meshgate_edge.http.server import HttpServerOptions, serve_http
+from meshgate_edge.money.account_watch import AccountFollower
+from meshgate_edge.money.spool_replay import SpoolReplay
 from meshgate_edge.readiness import MeshWatch
 from meshgate_edge.settings import EdgeSettings
-from meshgate_edge.spool_replay import SpoolReplay
 
 NOBODY: frozenset[str] = frozenset()  # no service calls the edge; its clients show keys
 

@@ -12,39 +12,39 @@ from meshgate_chassis.rpc import MeshChannel
 from meshgate_chassis.rpc.identity import is_loopback
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.account_memory import AccountMemory, MemoryLimits
-from meshgate_edge.accounts import Accounts
-from meshgate_edge.admission import Admission
-from meshgate_edge.authentication import Authenticator
-from meshgate_edge.cache_step import CacheParts, CacheStep
+from meshgate_edge.cache.early_lookup import TenantMemory
+from meshgate_edge.cache.embedding_step import EmbeddingStep
+from meshgate_edge.cache.flight import Flights
+from meshgate_edge.cache.local_flight import LocalFlights, observe_local_flights
+from meshgate_edge.cache.meaning_step import MeaningParts, MeaningRules, MeaningStep
+from meshgate_edge.cache.step import CacheParts, CacheStep
+from meshgate_edge.cache.store_batch import StoreBatch
 from meshgate_edge.call import CallInfo
 from meshgate_edge.call_log import CallLog
 from meshgate_edge.catalog_step import Catalog
 from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits, MeshClients
-from meshgate_edge.compression_metrics import CompressionMetrics
-from meshgate_edge.compression_step import CompressionStep
-from meshgate_edge.early_lookup import TenantMemory
-from meshgate_edge.embedding_step import EmbeddingStep
+from meshgate_edge.compression.metrics import CompressionMetrics
+from meshgate_edge.compression.step import CompressionStep
 from meshgate_edge.embeddings_pipeline import EmbeddingsPipeline, EmbeddingSteps
-from meshgate_edge.fallbacks import Fallbacks
-from meshgate_edge.flight import Flights
-from meshgate_edge.lease import Lease
-from meshgate_edge.limit_metrics import LimitMetrics
-from meshgate_edge.local_flight import LocalFlights, observe_local_flights
-from meshgate_edge.meaning_step import MeaningParts, MeaningRules, MeaningStep
-from meshgate_edge.metrics import CallMetrics
+from meshgate_edge.http.authentication import Authenticator
+from meshgate_edge.metrics.edge import CallMetrics
+from meshgate_edge.metrics.limits import LimitMetrics
+from meshgate_edge.money.account_memory import AccountMemory, MemoryLimits
+from meshgate_edge.money.accounts import Accounts
+from meshgate_edge.money.admission import Admission
+from meshgate_edge.money.fallbacks import Fallbacks
+from meshgate_edge.money.lease import Lease
+from meshgate_edge.money.offline import Outage, OutageRules
+from meshgate_edge.money.reservations import ReservationLimits, Reservations
+from meshgate_edge.money.settlement import Settlement, SettlementLimits
+from meshgate_edge.money.soft_budgets import SoftBudgets
+from meshgate_edge.money.spool import Spool, SpoolLimits
+from meshgate_edge.money.top_up import TopUps
 from meshgate_edge.observer import CallObserver
-from meshgate_edge.offline import Outage, OutageRules
 from meshgate_edge.pipeline import Pipeline, Steps
-from meshgate_edge.reservations import ReservationLimits, Reservations
 from meshgate_edge.settings import EdgeSettings
-from meshgate_edge.settlement import Settlement, SettlementLimits
-from meshgate_edge.soft_budgets import SoftBudgets
-from meshgate_edge.spool import Spool, SpoolLimits
-from meshgate_edge.store_batch import StoreBatch
-from meshgate_edge.tokens import TokenCounter, families_of_groups
-from meshgate_edge.top_up import TopUps
+from meshgate_edge.tokens.counter import TokenCounter, families_of_groups
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient
 from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient

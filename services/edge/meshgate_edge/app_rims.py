@@ -9,32 +9,32 @@ from fastapi import APIRouter
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.sealing import sealer_of
 from meshgate_edge.app_core import EdgeCore, new_id
-from meshgate_edge.call_rules import CallRules
-from meshgate_edge.deployment_metrics import register_deployment_metrics
-from meshgate_edge.entity_rules import EntityRules
 from meshgate_edge.gateway_servicer import GatewayServicer
-from meshgate_edge.http_activity import ActivityEndpoints
-from meshgate_edge.http_admin import ManagementEndpoints
-from meshgate_edge.http_app import HttpParts
-from meshgate_edge.http_body import BodyLimits
-from meshgate_edge.http_budget_state import BudgetStateEndpoint
-from meshgate_edge.http_cache import CacheEndpoints
-from meshgate_edge.http_call_endpoint import CallEndpoint, CallParts
-from meshgate_edge.http_chat import ChatHandler
-from meshgate_edge.http_completions import TextShape
-from meshgate_edge.http_credentials import CredentialEndpoints, CredentialParts
-from meshgate_edge.http_embeddings import EmbeddingsHandler
-from meshgate_edge.http_global_spend import GlobalSpendEndpoints
-from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts
-from meshgate_edge.http_models import ModelsEndpoint
-from meshgate_edge.http_router_state import RouterProbe, RouterWatch
-from meshgate_edge.http_shapes import ChatShape
-from meshgate_edge.http_spend import SpendEndpoints
-from meshgate_edge.key_rules import KeyRules
-from meshgate_edge.management import Management, ManagementParts
-from meshgate_edge.metrics_mesh import register_mesh_gauges
+from meshgate_edge.http.app import HttpParts
+from meshgate_edge.http.body import BodyLimits
+from meshgate_edge.http.cache import CacheEndpoints
+from meshgate_edge.http.call_endpoint import CallEndpoint, CallParts
+from meshgate_edge.http.call_rules import CallRules
+from meshgate_edge.http.chat import ChatHandler
+from meshgate_edge.http.completions import TextShape
+from meshgate_edge.http.embeddings import EmbeddingsHandler
+from meshgate_edge.http.health import CacheStatus, HealthEndpoint, HealthParts
+from meshgate_edge.http.models import ModelsEndpoint
+from meshgate_edge.http.router_state import RouterProbe, RouterWatch
+from meshgate_edge.http.shapes import ChatShape
+from meshgate_edge.management.credentials import CredentialEndpoints, CredentialParts
+from meshgate_edge.management.entity_rules import EntityRules
+from meshgate_edge.management.key_rules import KeyRules
+from meshgate_edge.management.management import Management, ManagementParts
+from meshgate_edge.management.router import ManagementEndpoints
+from meshgate_edge.metrics.deployments import register_deployment_metrics
+from meshgate_edge.metrics.mesh import register_mesh_gauges
 from meshgate_edge.readiness import MeshWatch
-from meshgate_edge.report_access import ReportAccess, ReportParts
+from meshgate_edge.reports.access import ReportAccess, ReportParts
+from meshgate_edge.reports.activity import ActivityEndpoints
+from meshgate_edge.reports.budget_state import BudgetStateEndpoint
+from meshgate_edge.reports.global_spend import GlobalSpendEndpoints
+from meshgate_edge.reports.spend import SpendEndpoints
 from meshgate_edge.settings import EdgeSettings
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 

@@ -1,6 +1,6 @@
 """One request through the gateway, as the pipeline sees it: neither HTTP nor gRPC.
 
-A rim (http_chat.py, gateway_servicer.py) makes a ChatCall, the pipeline answers with a Completed or with
+A rim (http/chat.py, gateway_servicer.py) makes a ChatCall, the pipeline answers with a Completed or with
 a stream of events, and the rim renders that.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshgate_edge.rate_limits import Limit
+from meshgate_edge.money.rate_limits import Limit
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 PrincipalKind = Literal["master", "open", "virtual_key"]

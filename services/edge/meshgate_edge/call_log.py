@@ -4,8 +4,8 @@ import structlog
 
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CallInfo
-from meshgate_edge.http_error_table import row_of
-from meshgate_edge.http_errors import render_error
+from meshgate_edge.http.error_table import row_of
+from meshgate_edge.http.errors import render_error
 
 LIMITED_REASONS = frozenset({"RATE_LIMITED", "PARALLEL_LIMITED"})
 HASH_CHARACTERS = 8  # enough to tell keys apart in a log

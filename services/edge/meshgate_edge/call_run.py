@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.price import Cost
+from meshgate_edge.cache.local_flight import LocalFlight
 from meshgate_edge.call import CallInfo, ChatCall
-from meshgate_edge.cost import has_room
-from meshgate_edge.local_flight import LocalFlight
-from meshgate_edge.rate_limits import limits_of
-from meshgate_edge.token_families import OPENAI, Family, family_of
-from meshgate_edge.tokens import TokenCounter
+from meshgate_edge.money.cost import has_room
+from meshgate_edge.money.rate_limits import limits_of
+from meshgate_edge.tokens.counter import TokenCounter
+from meshgate_edge.tokens.families import OPENAI, Family, family_of
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
@@ -53,7 +53,7 @@ class CallRun:
     response_id: str = ""  # the answer's, as the client sees it
     family: Family = OPENAI  # of the model that answers
     legs: Sequence[router_pb.Leg] = ()  # further provider calls that have to be paid
-    covers_model_only: bool = False  # other models have to be paid for before they are called (fallbacks.py)
+    covers_model_only: bool = False  # others are paid for before they are called (money/fallbacks.py)
     covered_models: list[str] = field(default_factory=list)  # those that are
     priced_fallbacks: Sequence[str] = ()  # may go on with an answer that broke off
     fallbacks_refused: set[str] = field(default_factory=set)

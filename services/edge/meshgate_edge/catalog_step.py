@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from meshgate_chassis.config.names import is_pattern, matched_text
 from meshgate_edge.call import Principal
 from meshgate_edge.clients import HopLimits, MeshClients
-from meshgate_edge.denials import denied
+from meshgate_edge.money.denials import denied
 from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb

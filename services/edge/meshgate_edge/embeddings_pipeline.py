@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError
-from meshgate_edge.accounts import Accounts
-from meshgate_edge.admission import Admission
+from meshgate_edge.cache.embedding_step import EmbeddingStep, Looked
 from meshgate_edge.call import CallInfo, CallOptions, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.embedding_step import EmbeddingStep, Looked
-from meshgate_edge.fallbacks import Fallbacks
+from meshgate_edge.money.accounts import Accounts
+from meshgate_edge.money.admission import Admission
+from meshgate_edge.money.fallbacks import Fallbacks
 from meshgate_edge.pipeline import route_options
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.embeddings.v1 import embeddings_pb2 as pb

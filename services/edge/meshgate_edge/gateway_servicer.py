@@ -8,7 +8,6 @@ from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.chat.request_json import request_to_json
 from meshgate_chassis.chat.validate import validate_request
 from meshgate_chassis.errors import invalid_field
-from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import (
     CacheOptions,
     CallInfo,
@@ -19,6 +18,7 @@ from meshgate_edge.call import (
     Started,
 )
 from meshgate_edge.catalog_step import Catalog
+from meshgate_edge.http.authentication import Authenticator
 from meshgate_edge.pipeline import Pipeline
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.gateway.v1 import gateway_service_pb2 as pb

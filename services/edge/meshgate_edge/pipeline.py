@@ -12,16 +12,16 @@ from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.chat.replay import chunks_of, usage_chunk
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError
-from meshgate_edge.accounts import Accounts
-from meshgate_edge.admission import Admission
-from meshgate_edge.bill import add_broken_legs, spend_legs, tokens_of_usage
-from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.cache.step import CacheStep
 from meshgate_edge.call import ChatCall, Chunks, Completed, Ended, Started, StreamEvent
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.compression_step import CompressionStep
-from meshgate_edge.fallbacks import Fallbacks
+from meshgate_edge.compression.step import CompressionStep
+from meshgate_edge.money.accounts import Accounts
+from meshgate_edge.money.admission import Admission
+from meshgate_edge.money.bill import add_broken_legs, spend_legs, tokens_of_usage
+from meshgate_edge.money.fallbacks import Fallbacks
+from meshgate_edge.money.top_up import TopUps
 from meshgate_edge.routed import RoutedStream
-from meshgate_edge.top_up import TopUps
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import structlog
 
 from meshgate_chassis.rpc import MeshChannel
-from meshgate_edge.http_health import MeshState
+from meshgate_edge.http.health import MeshState
 from meshgate_edge.pace import Pace
 
 log = structlog.get_logger("meshgate.edge.readiness")

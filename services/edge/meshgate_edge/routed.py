@@ -14,8 +14,8 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import Chunks, Started
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.tokens import TokenCounter
-from meshgate_edge.top_up import Cover, TopUps
+from meshgate_edge.money.top_up import Cover, TopUps
+from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 

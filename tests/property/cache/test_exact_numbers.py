@@ -9,7 +9,7 @@ from meshgate_cache.canonical_chat import canonical_chat
 from meshgate_cache.canonical_embeddings import canonical_inputs, canonical_parameters
 from meshgate_cache.keys import cache_key, embedding_keys, is_key_of, tenant_digest
 from meshgate_chassis.chat.request_json import request_from_json
-from meshgate_edge.embedding_step import shares
+from meshgate_edge.cache.embedding_step import shares
 from meshgate_protos.embeddings.v1 import embeddings_pb2 as pb
 
 CASES = 10_000

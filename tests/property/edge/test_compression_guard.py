@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshgate_edge.compression_guard import CACHEABLE_TOKENS_MIN, Measured, TokenPrices, saving
-from meshgate_edge.prompt_memory import Outlook
+from meshgate_edge.compression.guard import CACHEABLE_TOKENS_MIN, Measured, TokenPrices, saving
+from meshgate_edge.compression.prompt_memory import Outlook
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from tests.support.prompt_cache import CachingProvider

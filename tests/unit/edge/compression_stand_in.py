@@ -12,7 +12,7 @@ from meshgate_compression.policy import Policy
 from meshgate_compression.tokens import O200K, Tokenizers
 from meshgate_edge.call import CallInfo, CallOptions, ChatCall, CompressionOptions, Principal
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.compression_step import CompressionStep
+from meshgate_edge.compression.step import CompressionStep
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 from meshgate_protos.compression.v1.compression_service_mesh import CompressionServiceClient

@@ -17,26 +17,26 @@ from meshgate_chassis.deadline import remaining_s
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
-from meshgate_edge.authentication import Authenticator
 from meshgate_edge.call import CallInfo, ChatCall, Chunks, Completed, Ended, Principal, Started, StreamEvent
-from meshgate_edge.call_rules import CallRules
 from meshgate_edge.catalog_step import ModelEntry
-from meshgate_edge.entity_rules import EntityRules
-from meshgate_edge.http_admin import ManagementEndpoints
-from meshgate_edge.http_app import HttpParts, build_http_app
-from meshgate_edge.http_body import BodyLimits
-from meshgate_edge.http_cache import CacheEndpoints
-from meshgate_edge.http_call_endpoint import CallEndpoint, CallParts
-from meshgate_edge.http_chat import ChatHandler
-from meshgate_edge.http_completions import TextShape
-from meshgate_edge.http_health import CacheStatus, HealthEndpoint, HealthParts, MeshState
-from meshgate_edge.http_models import ModelsEndpoint
-from meshgate_edge.http_protocol import HttpLimits
-from meshgate_edge.http_server import HttpServerOptions, serve_http
-from meshgate_edge.http_shapes import ChatShape
-from meshgate_edge.key_rules import KeyRules
-from meshgate_edge.management import ManagementParts
-from meshgate_edge.metrics import CallMetrics
+from meshgate_edge.http.app import HttpParts, build_http_app
+from meshgate_edge.http.authentication import Authenticator
+from meshgate_edge.http.body import BodyLimits
+from meshgate_edge.http.cache import CacheEndpoints
+from meshgate_edge.http.call_endpoint import CallEndpoint, CallParts
+from meshgate_edge.http.call_rules import CallRules
+from meshgate_edge.http.chat import ChatHandler
+from meshgate_edge.http.completions import TextShape
+from meshgate_edge.http.health import CacheStatus, HealthEndpoint, HealthParts, MeshState
+from meshgate_edge.http.models import ModelsEndpoint
+from meshgate_edge.http.protocol import HttpLimits
+from meshgate_edge.http.server import HttpServerOptions, serve_http
+from meshgate_edge.http.shapes import ChatShape
+from meshgate_edge.management.entity_rules import EntityRules
+from meshgate_edge.management.key_rules import KeyRules
+from meshgate_edge.management.management import ManagementParts
+from meshgate_edge.management.router import ManagementEndpoints
+from meshgate_edge.metrics.edge import CallMetrics
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.ledger.v1.account_service_mesh import AccountServiceClient
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient

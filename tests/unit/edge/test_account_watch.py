@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from meshgate_chassis.errors import MeshError
-from meshgate_edge.account_memory import AccountMemory, MemoryLimits
-from meshgate_edge.account_watch import AccountFollower
 from meshgate_edge.call import Principal
+from meshgate_edge.money.account_memory import AccountMemory, MemoryLimits
+from meshgate_edge.money.account_watch import AccountFollower
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod

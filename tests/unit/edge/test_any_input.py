@@ -9,8 +9,8 @@ from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_chassis.chat.validate import validate_request
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.http_errors import render_error
-from meshgate_edge.options import split_options
+from meshgate_edge.http.errors import render_error
+from meshgate_edge.http.options import split_options
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES: st.SearchStrategy[Any] = st.recursive(

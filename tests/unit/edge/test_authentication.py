@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.authentication import Authenticator, key_hash
 from meshgate_edge.call import Principal
+from meshgate_edge.http.authentication import Authenticator, key_hash
 
 MASTER = "no-prefix-needed-for-a-master-key"
 VIRTUAL = "sk-0123456789abcdefghijkl"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from meshgate_edge.http_body import BodyLimits
-from meshgate_edge.http_protocol import HttpLimits
+from meshgate_edge.http.body import BodyLimits
+from meshgate_edge.http.protocol import HttpLimits
 from tests.support.eventually import eventually
 from tests.support.raw_http import connect, request_bytes
 from tests.unit.edge.rim import BEARER, CHAT, QUESTION, Rim, serving

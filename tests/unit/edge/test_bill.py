@@ -7,7 +7,9 @@ from rs_bpe.bpe import openai as vocabularies
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.bill import (
+from meshgate_edge.call import CallInfo, CallOptions, ChatCall, Principal
+from meshgate_edge.call_run import CallRun
+from meshgate_edge.money.bill import (
     add_broken_legs,
     provider_was_called,
     settle_request,
@@ -16,9 +18,7 @@ from meshgate_edge.bill import (
     tokens_of_broken_call,
     tokens_of_usage,
 )
-from meshgate_edge.call import CallInfo, CallOptions, ChatCall, Principal
-from meshgate_edge.call_run import CallRun
-from meshgate_edge.tokens import TokenCounter
+from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb

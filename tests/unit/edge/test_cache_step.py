@@ -10,15 +10,15 @@ import pytest
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.cache_step import CacheParts, CacheStep
+from meshgate_edge.cache.early_lookup import TenantMemory
+from meshgate_edge.cache.flight import Flights
+from meshgate_edge.cache.local_flight import LocalFlights
+from meshgate_edge.cache.step import CacheParts, CacheStep
+from meshgate_edge.cache.store_batch import StoreBatch
 from meshgate_edge.call import CallInfo, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import DEFAULT_RULES, Circuit
 from meshgate_edge.clients import HopLimits
-from meshgate_edge.early_lookup import TenantMemory
-from meshgate_edge.flight import Flights
-from meshgate_edge.local_flight import LocalFlights
-from meshgate_edge.store_batch import StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat

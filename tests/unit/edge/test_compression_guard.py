@@ -2,8 +2,8 @@
 
 import pytest
 
-from meshgate_edge.compression_guard import Measured, TokenPrices, saving
-from meshgate_edge.prompt_memory import Outlook
+from meshgate_edge.compression.guard import Measured, TokenPrices, saving
+from meshgate_edge.compression.prompt_memory import Outlook
 
 CHEAP_CACHE = TokenPrices(input=10, cached=1)
 NO_DISCOUNT = TokenPrices(input=10, cached=10)

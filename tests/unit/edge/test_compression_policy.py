@@ -7,7 +7,7 @@ import pytest
 
 from meshgate_chassis.config.model import CompressionConfig, ModelCompression
 from meshgate_edge.call import CompressionOptions
-from meshgate_edge.compression_policy import decide, of_key
+from meshgate_edge.compression.policy import decide, of_key
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 
 NOTHING = CompressionOptions()

@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.telemetry import Telemetry
-from meshgate_edge.bill import settle_request
 from meshgate_edge.call import CompressionOptions
 from meshgate_edge.circuit import DEFAULT_RULES
-from meshgate_edge.compression_step import prices_of
+from meshgate_edge.compression.step import prices_of
+from meshgate_edge.money.bill import settle_request
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from tests.support.prompt_cache import CachingProvider

@@ -2,8 +2,8 @@
 
 import pytest
 
-from meshgate_edge.cost import ROOM, has_room, known_cost
-from meshgate_edge.rate_limits import Limit
+from meshgate_edge.money.cost import ROOM, has_room, known_cost
+from meshgate_edge.money.rate_limits import Limit
 from meshgate_ledger.charges import settlement
 from meshgate_ledger.convert import settle_command_from
 from meshgate_ledger.price import Price, PriceTier, Rates

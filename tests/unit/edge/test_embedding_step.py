@@ -1,6 +1,6 @@
 """Vectors from the cache beside new ones: never of two models, and every call that was made is paid."""
 
-from meshgate_edge.embedding_step import Looked, looked
+from meshgate_edge.cache.embedding_step import Looked, looked
 from meshgate_edge.embeddings_pipeline import assembled
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.embeddings.v1 import embeddings_pb2 as embeddings_pb

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from meshgate_edge.call import CallInfo
-from meshgate_edge.http_call_headers import call_headers
+from meshgate_edge.http.call_headers import call_headers
 
 INFO = CallInfo("call-1", "gpt")
 

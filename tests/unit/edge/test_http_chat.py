@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.http_protocol import HttpLimits
+from meshgate_edge.http.protocol import HttpLimits
 from tests.support.eventually import eventually
 from tests.support.raw_http import connect, request_bytes
 from tests.unit.edge.rim import BEARER, CHAT, QUESTION, RESPONSE, Rim, ScriptedPipeline, chunk_json, serving

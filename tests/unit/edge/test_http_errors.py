@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError, invalid_field
-from meshgate_edge.http_error_table import (
+from meshgate_edge.http.error_table import (
     BY_CODE,
     BY_REASON,
     PROVIDER_BY_STATUS,
@@ -15,7 +15,7 @@ from meshgate_edge.http_error_table import (
     ErrorRow,
     row_of,
 )
-from meshgate_edge.http_errors import RenderedError, render_error
+from meshgate_edge.http.errors import RenderedError, render_error
 
 README = Path(__file__).resolve().parents[3] / "protos" / "README.md"
 

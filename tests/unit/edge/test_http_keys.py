@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from meshgate_edge.authentication import key_hash
+from meshgate_edge.http.authentication import key_hash
 from tests.support.raw_http import Answer
 from tests.unit.edge.rim import MASTER_KEY, Rim, serving
 

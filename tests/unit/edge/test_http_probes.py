@@ -4,7 +4,7 @@ import pytest
 
 from meshgate_chassis.config.model import CacheConfig, GatewayConfig
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.http_health import CacheStatus, MeshState
+from meshgate_edge.http.health import CacheStatus, MeshState
 from tests.unit.edge.rim import CHAT, QUESTION, Rim, deployment, serving
 
 UP = MeshState(ledger=True, cache=True, compression=True, router=True)

@@ -6,7 +6,7 @@ import pytest
 
 from meshgate_chassis.clock import SystemClock
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.http_server import HttpServerOptions, serve_http
+from meshgate_edge.http.server import HttpServerOptions, serve_http
 from tests.support.eventually import eventually
 from tests.support.raw_http import Answer, connect, request_bytes
 from tests.unit.edge.rim import BEARER, CHAT, QUESTION, Rim, serving

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.http_key_models import GenerateKeyRequest
-from meshgate_edge.key_rules import KeyRules
+from meshgate_edge.management.key_models import GenerateKeyRequest
+from meshgate_edge.management.key_rules import KeyRules
 
 RULES = KeyRules(
     {"max_budget": 5, "models": ["gpt"], "rpm_limit": 3},

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshgate_chassis.errors import MeshError
-from meshgate_edge.authentication import key_hash
-from meshgate_edge.keys import (
+from meshgate_edge.http.authentication import key_hash
+from meshgate_edge.management.key_values import (
     custom_key,
     hash_of,
     key_name,

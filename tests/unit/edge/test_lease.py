@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from meshgate_edge.lease import Lease
+from meshgate_edge.money.lease import Lease
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.clock import ManualClock
 from tests.unit.edge.closing_stand_in import ClosingStandIn, away

@@ -3,8 +3,8 @@
 from prometheus_client import CollectorRegistry
 
 from meshgate_edge.call import CallInfo
-from meshgate_edge.limit_metrics import OWNERS_MAX, LimitMetrics
-from meshgate_edge.rate_limits import Limit
+from meshgate_edge.metrics.limits import OWNERS_MAX, LimitMetrics
+from meshgate_edge.money.rate_limits import Limit
 
 
 def limit(scope: str, kind: str, maximum: int, remaining: int, owner: str = "abc") -> Limit:

@@ -8,9 +8,9 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.cache_step import CacheStep
+from meshgate_edge.cache.local_flight import AGAIN, ALONE, LocalFlights, LocalLanding, LocalRules, local_key
+from meshgate_edge.cache.step import CacheStep
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.local_flight import AGAIN, ALONE, LocalFlights, LocalLanding, LocalRules, local_key
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.rpc import Request, Response, UnaryCall, UnaryMethod

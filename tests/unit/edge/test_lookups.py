@@ -8,7 +8,7 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.lookups import LOOKUPS_MAX, Lookups
+from meshgate_edge.cache.lookups import LOOKUPS_MAX, Lookups
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.rpc import StreamCall, StreamMethod, UnaryCall, UnaryMethod

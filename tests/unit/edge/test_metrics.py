@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import CallInfo
-from meshgate_edge.http_health import MeshState
-from meshgate_edge.metric_table import COUNTERS, HISTOGRAMS
-from meshgate_edge.metrics import CALLERS_MAX, LABEL_SETS_MAX, CallMetrics
-from meshgate_edge.metrics_mesh import register_mesh_gauges
+from meshgate_edge.http.health import MeshState
+from meshgate_edge.metrics.edge import CALLERS_MAX, LABEL_SETS_MAX, CallMetrics
+from meshgate_edge.metrics.mesh import register_mesh_gauges
+from meshgate_edge.metrics.table import COUNTERS, HISTOGRAMS
 from tests.support.clock import ManualClock
 
 SUCCESS = CallInfo(

@@ -6,10 +6,10 @@ from hashlib import sha256
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.account_memory import AccountMemory, MemoryLimits
 from meshgate_edge.call import Principal
 from meshgate_edge.circuit import Circuit
-from meshgate_edge.offline import Outage, OutageRules
+from meshgate_edge.money.account_memory import AccountMemory, MemoryLimits
+from meshgate_edge.money.offline import Outage, OutageRules
 from meshgate_edge.principal import principal_message
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from tests.support.clock import ManualClock

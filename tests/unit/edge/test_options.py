@@ -6,7 +6,7 @@ import pytest
 
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CacheOptions, CallOptions, CompressionOptions
-from meshgate_edge.options import split_options
+from meshgate_edge.http.options import split_options
 
 CHAT: dict[str, Any] = {"model": "gpt", "messages": []}
 

@@ -1,6 +1,6 @@
 """What the edge knows of the prompts it has sent."""
 
-from meshgate_edge.prompt_memory import BLOCK_CHARACTERS, Outlook, PromptMemory, marks_of
+from meshgate_edge.compression.prompt_memory import BLOCK_CHARACTERS, Outlook, PromptMemory, marks_of
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 
 DOCUMENT = "".join(f"Line {number} of the document. " for number in range(600))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from meshgate_edge.call import CallInfo
-from meshgate_edge.denials import denied
-from meshgate_edge.http_call_headers import call_headers
-from meshgate_edge.http_errors import render_error
-from meshgate_edge.rate_limits import limits_of
+from meshgate_edge.http.call_headers import call_headers
+from meshgate_edge.http.errors import render_error
+from meshgate_edge.money.denials import denied
+from meshgate_edge.money.rate_limits import limits_of
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 RESET_S = 1_700_000_060

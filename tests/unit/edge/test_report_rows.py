@@ -7,7 +7,8 @@ import pytest
 
 from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.errors import MeshError
-from meshgate_edge.http_report_query import (
+from meshgate_edge.reports.access import Viewer
+from meshgate_edge.reports.query import (
     Days,
     days_asked,
     offset_of,
@@ -16,8 +17,7 @@ from meshgate_edge.http_report_query import (
     parse_start,
     timeframe_days,
 )
-from meshgate_edge.http_report_rows import entry_json, exact_usd, short_day
-from meshgate_edge.report_access import Viewer
+from meshgate_edge.reports.rows import entry_json, exact_usd, short_day
 from meshgate_protos.ledger.v1 import report_service_pb2 as pb
 
 NOW_NS = 1_795_176_000_000_000_000  # 2026-11-20 12:00 UTC

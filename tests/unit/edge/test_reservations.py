@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from meshgate_chassis.deadline import deadline_scope, remaining_s
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.reservations import ReservationLimits, Reservations
+from meshgate_edge.money.reservations import ReservationLimits, Reservations
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.settlement import ATTEMPTS_BEFORE_SPOOL, ATTEMPTS_MAX, Settlement, SettlementLimits
+from meshgate_edge.money.settlement import ATTEMPTS_BEFORE_SPOOL, ATTEMPTS_MAX, Settlement, SettlementLimits
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.clock import ManualClock

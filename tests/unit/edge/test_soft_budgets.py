@@ -4,8 +4,8 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from meshgate_edge.call import CallInfo
-from meshgate_edge.rate_limits import Limit
-from meshgate_edge.soft_budgets import AGAIN_S, SoftBudgets
+from meshgate_edge.money.rate_limits import Limit
+from meshgate_edge.money.soft_budgets import AGAIN_S, SoftBudgets
 from tests.support.clock import ManualClock
 
 

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_edge.spool import CLOSING_BYTES, REFUSED_FILE, Spool, SpoolLimits
-from meshgate_edge.spool_file import Kind, Record, SpoolFile, framed, records_in
-from meshgate_edge.spool_replay import SpoolReplay
+from meshgate_edge.money.spool import CLOSING_BYTES, REFUSED_FILE, Spool, SpoolLimits
+from meshgate_edge.money.spool_file import Kind, Record, SpoolFile, framed, records_in
+from meshgate_edge.money.spool_replay import SpoolReplay
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.clock import ManualClock

@@ -8,7 +8,7 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.store_batch import CARRIED_BYTES_MAX, CARRIED_MAX, StoreBatch
+from meshgate_edge.cache.store_batch import CARRIED_BYTES_MAX, CARRIED_MAX, StoreBatch
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat

@@ -13,9 +13,9 @@ import pytest
 from rs_bpe.bpe import openai as vocabularies
 
 from meshgate_chassis.chat.response_json import response_from_json
-from meshgate_edge.media_tokens import image_tokens, part_tokens
-from meshgate_edge.token_families import OPENAI, Family, family_of
-from meshgate_edge.tokens import TokenCounter
+from meshgate_edge.tokens.counter import TokenCounter
+from meshgate_edge.tokens.families import OPENAI, Family, family_of
+from meshgate_edge.tokens.media import image_tokens, part_tokens
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from tests.support.shared_data import shared_data
 

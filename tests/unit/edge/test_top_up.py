@@ -10,8 +10,8 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call import CallInfo, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.tokens import TokenCounter
-from meshgate_edge.top_up import STEP_TOKENS_MIN, Cover, TopUps
+from meshgate_edge.money.top_up import STEP_TOKENS_MIN, Cover, TopUps
+from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient

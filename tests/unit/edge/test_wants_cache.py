@@ -5,10 +5,10 @@ import pytest
 from meshgate_chassis.config.model import CacheConfig
 from meshgate_chassis.deadline import deadline_scope
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.cache_step import wants_cache
+from meshgate_edge.cache.flight import Flights
+from meshgate_edge.cache.step import wants_cache
 from meshgate_edge.call import CacheOptions, CallInfo, CallOptions, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.flight import Flights
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb

@@ -1,0 +1,1 @@
+"""Asking the cache: early, by one of many, and answering to it."""

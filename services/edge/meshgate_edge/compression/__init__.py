@@ -1,0 +1,1 @@
+"""Compression: when, and whether it pays."""

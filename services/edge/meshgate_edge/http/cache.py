@@ -1,0 +1,124 @@
+"""Management of the cache over HTTP: /cache/delete, /cache/flushall, /cache/stats, /cache/feedback.
+
+Who holds the master key manages, as with keys: an answer may belong to any tenant. /cache/ping is with the
+health endpoints.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from meshgate_chassis.chat.json import JsonObject
+from meshgate_edge.http.authentication import Authenticator
+from meshgate_edge.http.call_headers import usd
+from meshgate_edge.http.messages import headers_of
+from meshgate_protos.cache.v1 import cache_service_pb2 as pb
+from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
+
+CACHE_TIMEOUT_S = 30.0
+KEYS_MAX = 10_000
+NAMESPACE_CHARACTERS_MAX = 256
+
+Namespace = Field("", max_length=NAMESPACE_CHARACTERS_MAX)
+
+
+class DeleteAnswersRequest(BaseModel):
+    """`keys` as in x-litellm-cache-key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[str] = Field(min_length=1, max_length=KEYS_MAX)
+    namespace: str = Namespace
+
+
+class FlushRequest(BaseModel):
+    """Without a namespace, the configured one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: str = Namespace
+
+
+class FeedbackRequest(BaseModel):
+    """A wrong hit, by its headers x-litellm-cache-key and x-meshgate-cache-source-key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cache_key: str = Field(min_length=1, max_length=128)
+    source_key: str = Field(min_length=1, max_length=128)
+    namespace: str = Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEndpoints:
+    """All of them need the master key."""
+
+    cache: CacheServiceClient
+    authenticator: Authenticator
+
+    def router(self) -> APIRouter:
+        """For a FastAPI application."""
+        router = APIRouter(tags=["cache"])
+        router.add_api_route("/cache/delete", self.delete, methods=["POST"])
+        router.add_api_route("/cache/flushall", self.flush, methods=["POST"])
+        router.add_api_route("/cache/feedback", self.feedback, methods=["POST"])
+        router.add_api_route("/cache/stats", self.stats, methods=["GET"])
+        return router
+
+    async def delete(self, request: Request, body: DeleteAnswersRequest) -> JsonObject:
+        """These answers are not given any more."""
+        self.authenticator.require_admin(headers_of(request.scope))
+        wanted = pb.DeleteEntriesRequest(namespace=body.namespace, cache_keys=body.keys)
+        deleted = await self.cache.delete_entries(wanted, timeout_s=CACHE_TIMEOUT_S)
+        return {"status": "success", "deleted": deleted.deleted_count}
+
+    async def flush(self, request: Request, body: FlushRequest | None = None) -> JsonObject:
+        """All answers of a namespace go."""
+        self.authenticator.require_admin(headers_of(request.scope))
+        wanted = pb.DeleteEntriesRequest(namespace="" if body is None else body.namespace)
+        deleted = await self.cache.delete_entries(wanted, timeout_s=CACHE_TIMEOUT_S)
+        return {"status": "success", "deleted": deleted.deleted_count}
+
+    async def feedback(self, request: Request, body: FeedbackRequest) -> JsonObject:
+        """A semantic hit was wrong: these two questions never share an answer again."""
+        self.authenticator.require_admin(headers_of(request.scope))
+        wrong = pb.ReportHitRequest(
+            namespace=body.namespace, cache_key=body.cache_key, source_key=body.source_key
+        )
+        await self.cache.report_hit(wrong, timeout_s=CACHE_TIMEOUT_S)
+        return {"status": "success"}
+
+    async def stats(self, request: Request) -> JsonObject:
+        """Of the cache replica that answers, since its start."""
+        self.authenticator.require_admin(headers_of(request.scope))
+        status = await self.cache.get_status(pb.GetStatusRequest(), timeout_s=CACHE_TIMEOUT_S)
+        told: JsonObject = {
+            "enabled": status.enabled,
+            "backend": status.backend,
+            "reachable": status.reachable,
+            "hits": status.hit_count,
+            "misses": status.miss_count,
+            "namespaces": {each.namespace: _namespace(each) for each in status.namespaces},
+        }
+        if status.HasField("semantic"):
+            told["semantic"] = {
+                "model": status.semantic.model,
+                "questions": status.semantic.question_count,
+                "similarity_threshold": status.semantic.similarity_threshold,
+                "score_threshold": status.semantic.score_threshold,
+            }
+        return told
+
+
+def _namespace(status: pb.NamespaceStatus) -> dict[str, Any]:
+    return {
+        "hits": status.hit_count,
+        "semantic_hits": status.semantic_hit_count,
+        "misses": status.miss_count,
+        "false_hit_reports": status.report_count,
+        "questions": status.question_count,
+        "saved_tokens": status.saved_tokens,
+        "saved_usd": usd(status.saved_usd_nanos),
+    }

@@ -1,0 +1,1 @@
+"""The HTTP rim of whoever calls and pays: keys, users, teams, budgets."""

@@ -1,0 +1,1 @@
+"""The HTTP rim of what was spent."""
