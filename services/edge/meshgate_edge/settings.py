@@ -29,8 +29,8 @@ class EdgeSettings(ServiceSettings):
     embedding_timeout_s: float = Field(0.3, gt=0, le=30)  # the same, for the vector of its question
     settlements_max: int = Field(20_000, ge=1)  # settlements under way at once
     stores_max: int = Field(1_000, ge=1)  # cache stores under way at once
-    # Where closings wait that the ledger could not be told (money/spool.py); of all edges of one machine, on a
-    # disk that outlives them. None: they are given up, and their holds expire, charged.
+    # Where closings wait that the ledger could not be told (money/spool.py); of all edges of one machine, on
+    # a disk that outlives them. None: they are given up, and their holds expire, charged.
     spool_dir: Path | None = None
     spool_bytes_max: int = Field(64 * 1024 * 1024, ge=1024 * 1024)
     callers_remembered_max: int = Field(10_000, ge=1)  # who may go on without the ledger, if that is allowed

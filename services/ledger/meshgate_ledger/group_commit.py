@@ -14,7 +14,7 @@ import contextvars
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from meshgate_chassis.errors import Code, MeshError
@@ -171,6 +171,4 @@ def _fail(batch: Sequence[_Waiting[Item, Result]], error: MeshError) -> None:
     for waiting in batch:
         if not waiting.future.done():
             # Each gets its own: a raised error carries the traceback of whoever raised it.
-            waiting.future.set_exception(
-                MeshError(error.code, error.reason, error.message, retry_after_s=error.retry_after_s)
-            )
+            waiting.future.set_exception(replace(error))

@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from opentelemetry import trace
@@ -120,4 +120,5 @@ def _fail(batch: Sequence[_Waiting], error: MeshError) -> None:
     """Whoever was not told anything else."""
     for waiting in batch:
         if not waiting.future.done():
-            waiting.future.set_exception(error)
+            # Each gets its own: a raised error carries the traceback of whoever raised it.
+            waiting.future.set_exception(replace(error))

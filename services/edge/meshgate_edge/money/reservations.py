@@ -13,7 +13,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry import trace
 
@@ -165,17 +165,7 @@ def _tell(waiting: _Waiting, result: pb.ReserveSpendResponse | MeshError) -> Non
         return
     if isinstance(result, MeshError):
         # Each gets its own: a raised error carries the traceback of whoever raised it.
-        waiting.future.set_exception(
-            MeshError(
-                result.code,
-                result.reason,
-                result.message,
-                result.metadata,
-                result.retry_after_s,
-                result.fields,
-                result.domain,
-            )
-        )
+        waiting.future.set_exception(replace(result))
     else:
         waiting.future.set_result(result)
 
