@@ -77,6 +77,10 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return self._waiter
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()

@@ -68,6 +68,8 @@ async def closed_loop(load: Load, connections: int, seconds: float, count_max: i
         nonlocal count_max
         while monotonic_ns() < ends_ns and count_max > 0:
             count_max -= 1
+            if not connection.is_open:
+                connection = await _open(load)
             asked_ns = monotonic_ns()
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -97,6 +99,8 @@ async def open_loop(load: Load, per_second: float, seconds: float, *, connection
     async def one(request: bytes, due_ns: int) -> None:
         async with permits:
             connection = idle.pop() if idle else await _open(load)
+            if not connection.is_open:  # a peer whose worker died, for example
+                connection = await _open(load)
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S):
                     asked = connection.ask(request)
