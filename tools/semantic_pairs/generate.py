@@ -1,8 +1,10 @@
 """Lists of templates -> labelled pairs. Deterministic; the same on every machine."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 Swaps = Sequence[tuple[str, Sequence[str]]]
 Paraphrases = Sequence[Sequence[str]]
@@ -52,3 +54,13 @@ def crossed(groups: Paraphrases) -> Iterator[Pair]:
     """The first of each two groups: questions of one desk that have nothing to do with each other."""
     for first, second in combinations([group[0] for group in groups], 2):
         yield Pair(first, second, False, "random")
+
+
+def written(path: Path) -> tuple[list[Pair], list[Pair]]:
+    """Traps and paraphrases of a file: on each line a kind, and texts of which each two make a pair."""
+    pairs = [
+        Pair(first, second, row["same"], row["kind"])
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        for first, second in combinations(row["texts"], 2)
+    ]
+    return [pair for pair in pairs if not pair.same], [pair for pair in pairs if pair.same]
