@@ -10,9 +10,14 @@ COMMON: tuple[tuple[str, int], ...] = (
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
 )
+KEEPALIVE_TIME_MS = 30_000
+
 SERVER: tuple[tuple[str, int], ...] = (
     *COMMON,
     ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a feature
+    # Else a server closes a connection with calls on it that has been silent for four minutes, because its
+    # client pings it: while a model thinks nothing else may pass there.
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_TIME_MS // 2),
 )
 CHANNEL: tuple[tuple[str, int | str], ...] = (
     *COMMON,
@@ -20,7 +25,7 @@ CHANNEL: tuple[tuple[str, int | str], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),  # a restarted service is found at once,
     ("grpc.min_reconnect_backoff_ms", 2_000),  # what one attempt to connect may take: a busy machine is slow
     ("grpc.max_reconnect_backoff_ms", 1_000),  # and a missing one is not hammered
-    ("grpc.keepalive_time_ms", 30_000),  # a peer that vanished without a FIN is noticed
+    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),  # a peer that vanished without a FIN is noticed
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.enable_retries", 0),  # the mesh retries where it is safe, in plain sight
     ("grpc.use_local_subchannel_pool", 1),  # channels do not share fate
