@@ -5,7 +5,6 @@ Invariant: every call has a deadline, and every failure leaves as a MeshError.
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,7 +14,9 @@ from meshgate_chassis.deadline import outgoing_timeout_s
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, credentials, require_private
+from meshgate_chassis.rpc.reading import StreamReader, answer_of
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, from_status
+from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod
 
@@ -27,6 +28,9 @@ NEVER_SENT_TEXTS = (
     "DNS resolution failed",
     "empty address list",
 )
+
+STREAMS_MAX = 4 * options.CONCURRENT_CALLS_MAX  # of one channel: over all replicas of the callee
+CLOSE_GRACE_S = 1.0  # cancelled streams end at once
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -60,7 +64,8 @@ class MeshChannel:
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, telemetry: Telemetry | None) -> None:
         self._channel = channel
-        self._streams: set[Any] = set()  # under way: closing a channel of grpc.aio does not reach all of them
+        self._streams: set[StreamReader] = set()  # closing a channel of grpc.aio does not reach all of them
+        self._tasks = TaskOwner("rpc", STREAMS_MAX)
         self._metadata = metadata
         self._telemetry = telemetry if telemetry is not None and telemetry.enabled else None
 
@@ -79,8 +84,8 @@ class MeshChannel:
         ) -> Response:
             timeout = outgoing_timeout_s(timeout_s)
             try:
-                response: Response | None = await multi(
-                    request, timeout=timeout, metadata=self._with(metadata)
+                response: Response | None = await answer_of(
+                    multi(request, timeout=timeout, metadata=self._with(metadata)), timeout
                 )
             except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
@@ -104,16 +109,17 @@ class MeshChannel:
             metadata: Mapping[str, str] | None = None,
         ) -> AsyncGenerator[Response, None]:
             timeout = outgoing_timeout_s(timeout_s)
-            responses: Any = multi(request, timeout=timeout, metadata=self._with(metadata))
-            self._streams.add(responses)
+            reader = StreamReader(multi(request, timeout=timeout, metadata=self._with(metadata)))
+            self._streams.add(reader)
             try:
-                async for response in responses:
+                self._tasks.start(reader.read(), method.path)
+                while (response := await reader.next()) is not None:
                     yield response
             except grpc.aio.AioRpcError as error:
                 raise _mesh_error(error) from error
             finally:
-                self._streams.discard(responses)
-                responses.cancel()  # no effect on a stream that has ended
+                self._streams.discard(reader)
+                reader.end()  # no effect on a stream that has ended
 
         return call
 
@@ -128,8 +134,9 @@ class MeshChannel:
 
     async def close(self) -> None:
         """Ends the connection; calls under way are cancelled."""
-        for responses in list(self._streams):
-            responses.cancel()
+        for reader in list(self._streams):
+            reader.end()
+        await self._tasks.drain(CLOSE_GRACE_S)
         await self._channel.close()
 
     def _with(self, metadata: Mapping[str, str] | None) -> Metadata:
