@@ -249,6 +249,10 @@ NONSENSE: tuple[tuple[Any, int, str], ...] = (
     ({"tpm_limit": "x"}, 422, "tpm_limit"),
     ({"model_max_budget": {"demo": {"budget_limit": -1}}}, 400, "model_max_budget.demo"),
     ({"budget_limits": [{"max_budget": 1, "budget_duration": "1d"}] * 2}, 400, "budget_limits"),
+    ({"model_max_budget": {"demo": {"budget_limit": "x"}}}, 422, "model_max_budget.demo.budget_limit"),
+    ({"model_max_budget": {"demo": "much"}}, 422, "model_max_budget.demo"),
+    (b"{", 422, "request_body"),
+    (b"[]", 422, "request_body"),
 )
 
 
@@ -263,6 +267,18 @@ async def test_nonsense_is_refused_by_name(subject: Subject) -> None:
                 path,
                 body,
             )
+
+
+async def test_who_exists_or_does_not_is_named_by_its_member(subject: Subject) -> None:
+    """As LiteLLM's bodies call it; nothing of the contracts between the services."""
+    kinds = {"user": "user_id", "team": "team_id", "budget": "budget_id", "customer": "user_id"}
+    for kind, member in {**kinds, "organization": "organization_id", "tag": "name"}.items():
+        body = {member: "first"}
+        assert 200 == (await subject.post(f"/{kind}/new", body)).status, kind
+        again = await subject.post(f"/{kind}/new", body)
+        missing = await subject.post(f"/{kind}/update", {member: "nobody", "max_budget": 1})
+        assert (400, member) == (again.status, again.json["error"]["param"]), kind
+        assert (404, member) == (missing.status, missing.json["error"]["param"]), kind
 
 
 async def test_management_is_the_admins(subject: Subject) -> None:

@@ -55,6 +55,7 @@ async def test_a_key_with_everything(subject: Subject) -> None:
     assert "x-meshgate-not-enforced" not in answer.headers
     key = answer.json["key"]
     assert b'"max_budget":0.123456789' in answer.body  # every digit
+    assert {"prompts", "router_settings", "rpm_limit_type", "tpm_limit_type"} <= answer.json.keys()
 
     told = await info(subject, key)
     expected = given | {
@@ -66,6 +67,7 @@ async def test_a_key_with_everything(subject: Subject) -> None:
     del expected["duration"]
     assert expected == {name: told["info"][name] for name in expected}
     assert told["info"]["budget_reset_at"] and told["expires"]
+    assert {"rotation_interval", "last_rotation_at", "key_rotation_at"} <= told["info"].keys()
     assert (0.0, 0.123456789, "active") == (told["spend"], told["budget_remaining"], told["status"])
     assert 200 == (await subject.ask("hello", key, model="fast")).status
     spent = (await info(subject, key))["spend"]

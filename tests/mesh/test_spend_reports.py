@@ -179,6 +179,8 @@ async def test_what_a_call_would_cost(subject: Subject) -> None:
     answer = {"model": "demo", "usage": usage}
     whole = await subject.post("/spend/calculate", {"completion_response": answer})
     assert {"cost": 0.002} == whole.json
+    public = await subject.post("/spend/calculate", {"model": "gpt-4o", "messages": messages})
+    assert (200, True) == (public.status, public.json["cost"] > 0)  # nobody serves it here
     unknown = await subject.post("/spend/calculate", {"model": "no-such-model", "messages": messages})
     assert (400, "model") == (unknown.status, unknown.json["error"]["param"])
 

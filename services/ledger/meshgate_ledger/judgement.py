@@ -33,7 +33,7 @@ from meshgate_ledger.records import (
     SettleCommand,
     utc,
 )
-from meshgate_ledger.scopes import Scope, base_accounts, budget_applies, with_models
+from meshgate_ledger.scopes import Scope, all_tags, base_accounts, budget_applies, with_models
 
 RULINGS_MAX = 20_000
 
@@ -143,9 +143,11 @@ class Judge:
         self._keys.forget(judged.item.key_hash)
         self._accounts.forget(scope.record.account_id for scope in judged.item.scopes)
 
-    async def payers(self, command: SettleCommand, timeout_s: float) -> tuple[str, ...]:
-        """The accounts of a settlement that has no hold, the payer's first; also of a key that was deleted.
-        The command must have a principal."""
+    async def payers(
+        self, command: SettleCommand, timeout_s: float
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The accounts of a settlement that has no hold, the payer's first, and its tags; also of a key that
+        was deleted. The command must have a principal."""
         principal = command.principal
         assert principal is not None
         key = await self._key(principal, timeout_s)
@@ -153,7 +155,8 @@ class Judge:
             key = await self._records.key(principal.key_hash, timeout_s, deleted=True)
         account_ids = base_accounts(principal, key, command.end_user, command.tags)
         await self._know(account_ids, timeout_s)
-        return with_models(account_ids, command.model_group, self._accounts.get)
+        accounts = with_models(account_ids, command.model_group, self._accounts.get)
+        return accounts, all_tags(key, command.tags)
 
     async def _key(self, principal: Principal, timeout_s: float) -> KeyRecord | None:
         if principal.kind is not PrincipalKind.VIRTUAL_KEY:
@@ -231,7 +234,7 @@ class Judge:
             least_tokens=offer.least_tokens if offer else None,
             expires_at=now + timedelta(seconds=duration_s),
             end_user=command.end_user,
-            tags=command.tags,
+            tags=all_tags(key, command.tags),
             user_id=key.user_id if key else "",
             team_id=key.team_id if key else "",
             organization_id=key.organization_id if key else "",

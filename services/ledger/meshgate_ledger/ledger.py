@@ -293,7 +293,7 @@ class Ledger:
 
     async def _with_payers(self, item: CloseItem, command: SettleCommand, timeout_s: float) -> CloseItem:
         """The settlement as it can be posted without a hold."""
-        account_id, *others = await self._judge.payers(command, timeout_s)
+        (account_id, *others), tags = await self._judge.payers(command, timeout_s)
         principal = command.principal
         main = item.main._replace(
             account_id=account_id,
@@ -301,7 +301,7 @@ class Ledger:
             key_hash=principal.key_hash if principal else "",
             model=command.model_group,
             end_user=command.end_user,
-            tags=command.tags,
+            tags=tags,
         )
         return item._replace(main=main)
 

@@ -47,12 +47,17 @@ def base_accounts(
                 found.append(member_account(key.team_id, key.user_id))
         if key.organization_id:
             found.append(organization_account(key.organization_id))
-        tags = (*key.tags, *tags)
+    tags = all_tags(key, tags)
     if end_user:
         found.append(customer_account(end_user))
     found.extend(tag_account(tag) for tag in tags)
     found.append(GATEWAY)
     return tuple(found) if not tags else tuple(dict.fromkeys(found))
+
+
+def all_tags(key: KeyRecord | None, tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a call: those of its key, then its own; none twice."""
+    return tags if key is None or not key.tags else tuple(dict.fromkeys((*key.tags, *tags)))
 
 
 def with_models(

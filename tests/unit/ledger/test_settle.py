@@ -37,6 +37,19 @@ async def test_a_settlement_posts_the_cost_and_releases_the_hold(postgres_dsn: s
         assert ("config", 10_000_000) == (price["source"], price["rates"]["output"])
 
 
+async def test_tags_of_a_key_are_on_each_of_its_entries(postgres_dsn: str) -> None:
+    """Before the call's own, none twice; also where the hold was lost."""
+    async with open_ledger(postgres_dsn) as subject:
+        caller = await subject.add_key(tags=("team-red", "x"))
+        await subject.reserve("r1", caller, tags=("x", "y"))
+        await subject.settle("r1")
+        await subject.settle("r2", principal=caller, tags=("z",))
+
+        told = {name: (await entries(postgres_dsn, name))[0]["tags"] for name in ("r1", "r2")}
+        assert {"r1": ["team-red", "x", "y"], "r2": ["team-red", "x", "z"]} == told
+        assert (await books(postgres_dsn)).balanced
+
+
 async def test_everything_said_of_a_call_is_on_its_entry(postgres_dsn: str) -> None:
     """Nothing that the edge reports is lost."""
     start = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)

@@ -5,7 +5,7 @@ bodies (422) has it beside OpenAI's format, in which everything else is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from meshgate_edge.http.models import ModelsEndpoint
 from meshgate_edge.http.openapi import document_hot_routes
 from meshgate_edge.http.tracing import TracingMiddleware
 from meshgate_edge.management.credentials import CredentialEndpoints
+from meshgate_edge.management.limits import Window
 from meshgate_edge.management.router import ManagementEndpoints
 
 CHAT_PATHS = (
@@ -219,6 +220,10 @@ def _middleware(parts: HttpParts) -> list[Middleware]:
     ]
 
 
+# What pydantic adds to a path where a member may be of several types.
+_TYPES_OF_MEMBERS = frozenset({Window.__name__, "decimal"})
+
+
 async def _answer_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, MeshError), "registered for MeshError"
     rendered = render_error(error)
@@ -233,11 +238,18 @@ async def _answer_invalid(_request: Request, error: Exception) -> Response:
     tells it but for what was sent, which may be a secret."""
     assert isinstance(error, RequestValidationError), "registered for it"
     told = [{name: each[name] for name in ("type", "loc", "msg")} for each in error.errors()]
-    path = ".".join(str(part) for part in told[0]["loc"][1:])
-    rendered = render_error(invalid_field(path or "request_body", f"{path}: {told[0]['msg']}"))
+    path = _member_of(told[0]["loc"]) or "request_body"
+    rendered = render_error(invalid_field(path, f"{path}: {told[0]['msg']}"))
     body = rendered.body | {"detail": told}
     body["error"]["code"] = str(INVALID_STATUS)
     return Response(dumps(body), status_code=INVALID_STATUS, media_type="application/json")
+
+
+def _member_of(loc: Sequence[int | str]) -> str:
+    """As the client writes it: without `body`, the offset into text that is no JSON, and our types' names."""
+    if len(loc) == 2 and isinstance(loc[1], int):
+        return ""
+    return ".".join(str(part) for part in loc[1:] if part not in _TYPES_OF_MEMBERS)
 
 
 async def _answer_defect(request: Request, _error: Exception) -> Response:

@@ -49,9 +49,23 @@ def render_error(error: MeshError) -> RenderedError:
 
 
 def _param(error: MeshError, row: ErrorRow) -> str | None:
+    if error.reason in _ENTITY_REASONS:
+        return _ENTITY_IDS.get(error.metadata.get("kind", ""))
     if row.param is None:
         return next(iter(error.fields), None) or error.metadata.get("provider_error_param") or None
     return row.param
+
+
+_ENTITY_REASONS = ("ENTITY_EXISTS", "ENTITY_NOT_FOUND")
+# The ledger's kind of an entity -> the member of LiteLLM's bodies that has its id.
+_ENTITY_IDS = {
+    "user": "user_id",
+    "team": "team_id",
+    "organization": "organization_id",
+    "customer": "user_id",
+    "tag": "name",
+    "budget": "budget_id",
+}
 
 
 def _message(error: MeshError, row: ErrorRow) -> str:

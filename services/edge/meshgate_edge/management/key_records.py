@@ -22,12 +22,21 @@ _ALWAYS: Final[JsonObject] = {
     "guardrails": None,
     "enforced_params": None,
     "object_permission": None,
+    "prompts": None,
+    "router_settings": None,
+    "allowed_passthrough_routes": None,
+    "allowed_vector_store_indexes": None,
+    "rpm_limit_type": None,
+    "tpm_limit_type": None,
 }
 _ALWAYS_IN_INFO: Final[JsonObject] = {
     "soft_budget_cooldown": False,
     "object_permission_id": None,
     "rotation_count": 0,
     "auto_rotate": False,
+    "rotation_interval": None,
+    "last_rotation_at": None,
+    "key_rotation_at": None,
     "litellm_organization_table": None,
 }
 # LiteLLM's member -> field of Key, for those that are taken as they are.

@@ -32,6 +32,7 @@ class Draft:
                 Code.ALREADY_EXISTS,
                 "ENTITY_EXISTS",
                 f"a {entity.kind} with the id {entity.entity_id!r} exists",
+                {"kind": entity.kind.value},
                 fields={"entity.entity_id": "is taken"},
             )
         entity = belonging.with_default(entity, self._defaults)
