@@ -114,15 +114,17 @@ class AnswerCache:
         """Of a claim."""
         return self._flights.lease_s
 
-    def key(self, tenant_id: str, namespace: str, canonical_request: bytes) -> str:
+    def key(self, tenant_id: str, namespace: str, canonical_request: bytes, variant: str = "") -> str:
         """The cache key of a request (`canonical_chat`)."""
-        return keys.cache_key(tenant_id, self.namespace(namespace), canonical_request)
+        return keys.cache_key(tenant_id, self.namespace(namespace), canonical_request, variant)
 
-    def question(self, tenant_id: str, namespace: str, chat: chat_pb.ChatRequest) -> Question | None:
+    def question(
+        self, tenant_id: str, namespace: str, chat: chat_pb.ChatRequest, variant: str = ""
+    ) -> Question | None:
         """What to compare of a request by meaning; None when only equal requests may share its answer."""
         if self._semantic is None or not self._rules.enabled:
             return None
-        return question_of(tenant_id, self.namespace(namespace), chat)
+        return question_of(tenant_id, self.namespace(namespace), chat, variant)
 
     async def look_up(
         self, key: str, namespace: str, max_age_s: float | None, remaining_s: float
@@ -197,9 +199,12 @@ class AnswerCache:
         held = [(keys.store_key(self.namespace(namespace), key), token) for key, namespace, token in claims]
         return await self._flights.renew(held, remaining_s)
 
-    async def end_flight(self, key: str, namespace: str, token: str, remaining_s: float) -> None:
-        """A leader made no answer."""
-        await self._flights.end(keys.store_key(self.namespace(namespace), key), token, remaining_s)
+    async def end_flight(
+        self, key: str, namespace: str, token: str, remaining_s: float, *, unshared: bool = False
+    ) -> None:
+        """A leader made no answer, or one that is for nobody else (`unshared`)."""
+        place = keys.store_key(self.namespace(namespace), key)
+        await self._flights.end(place, token, remaining_s, unshared=unshared)
 
     def end_flight_soon(self, key: str, namespace: str, token: str) -> None:
         """As `end_flight`, without waiting."""

@@ -24,12 +24,12 @@ class EmbeddingsCache:
         self._rules = rules
         self._clock = clock
 
-    def keys(self, tenant_id: str, namespace: str, request: embeddings_pb.EmbeddingsRequest) -> list[str]:
+    def keys(
+        self, tenant_id: str, namespace: str, request: embeddings_pb.EmbeddingsRequest, variant: str = ""
+    ) -> list[str]:
         """The cache key of each input."""
-        parameters = canonical_parameters(request)
-        return keys.embedding_keys(
-            tenant_id, self._namespace(namespace), parameters, canonical_inputs(request)
-        )
+        parameters, inputs = canonical_parameters(request), canonical_inputs(request)
+        return keys.embedding_keys(tenant_id, self._namespace(namespace), parameters, inputs, variant)
 
     async def look_up(
         self, found_under: Sequence[str], namespace: str, max_age_s: float | None, remaining_s: float

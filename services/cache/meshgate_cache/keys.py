@@ -1,7 +1,8 @@
 """Names of answers: a cache key of everything that can change an answer, and where a store keeps it. Pure.
 
-    cache key   64 hex digits: 16 of the tenant, then 48 of SHA-256 over version, tenant, namespace and the
-                canonical request (`canonical_chat`); of an embedding, over one input (`embedding_keys`)
+    cache key   64 hex digits: 16 of the tenant, then 48 of SHA-256 over version, tenant, namespace, variant
+                and the canonical request (`canonical_chat`); of an embedding, over one input
+                (`embedding_keys`)
     store key   "<namespace>:<cache key>", as LiteLLM names its Redis keys
 
 Invariants: a key belongs to one tenant and one namespace, because both are hashed into it; the tenant can
@@ -23,17 +24,21 @@ _KEY_PATTERN: Final = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 _DOMAIN: Final = b"meshgate.cache.key"
 
 
-def cache_key(tenant_id: str, namespace: str, canonical_request: bytes) -> str:
+def cache_key(tenant_id: str, namespace: str, canonical_request: bytes, variant: str = "") -> str:
     """The key of a request's answer. `namespace` is the one in force, not the empty default."""
-    digest = hashlib.sha256(frame(_DOMAIN, KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
+    digest = hashlib.sha256(frame(_DOMAIN, *_of(variant), KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
     digest.update(frame(namespace.encode()))
     digest.update(canonical_request)  # the last part needs no length: nothing follows it
     return tenant_digest(tenant_id) + digest.hexdigest()[TENANT_DIGITS:]
 
 
-def embedding_keys(tenant_id: str, namespace: str, parameters: bytes, inputs: Sequence[bytes]) -> list[str]:
+def embedding_keys(
+    tenant_id: str, namespace: str, parameters: bytes, inputs: Sequence[bytes], variant: str = ""
+) -> list[str]:
     """The keys of the vectors of inputs. `parameters`: the canonical request without its inputs."""
-    common = hashlib.sha256(frame(_DOMAIN, b"embedding", KEY_VERSION.to_bytes(4, "big"), tenant_id.encode()))
+    common = hashlib.sha256(
+        frame(_DOMAIN, b"embedding", *_of(variant), KEY_VERSION.to_bytes(4, "big"), tenant_id.encode())
+    )
     common.update(frame(namespace.encode(), parameters))
     tenant, made = tenant_digest(tenant_id), []
     for each in inputs:
@@ -41,6 +46,11 @@ def embedding_keys(tenant_id: str, namespace: str, parameters: bytes, inputs: Se
         digest.update(each)  # the last part needs no length
         made.append(tenant + digest.hexdigest()[TENANT_DIGITS:])
     return made
+
+
+def _of(variant: str) -> tuple[bytes, ...]:
+    """Parts that nothing without a variant has."""
+    return (b"variant", variant.encode("utf-8", "surrogatepass")) if variant else ()
 
 
 def vector_key(digest_of_tenant: str, namespace: str, model: str, text: str) -> str:

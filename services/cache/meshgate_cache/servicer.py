@@ -24,6 +24,7 @@ log = structlog.get_logger("meshgate.cache")
 
 TENANT_CHARACTERS_MAX = 256
 NAMESPACE_CHARACTERS_MAX = 256
+VARIANT_CHARACTERS_MAX = 65_536
 DEPLOYMENT_CHARACTERS_MAX = 256
 DELETE_KEYS_MAX = 10_000
 STORES_MAX = 256
@@ -52,8 +53,9 @@ class CacheServicer(CacheServiceServicer):
         if not request.HasField("chat"):
             raise invalid_field("chat", "is missing")
         kept = await self._keep_carried(request.stores, call) if request.stores else ()
-        key = self._cache.key(tenant_id, namespace, canonical_chat(request.chat))
-        question = self._cache.question(tenant_id, namespace, request.chat)
+        variant = checked_length("variant", request.variant, VARIANT_CHARACTERS_MAX)
+        key = self._cache.key(tenant_id, namespace, canonical_chat(request.chat), variant)
+        question = self._cache.question(tenant_id, namespace, request.chat, variant)
         told = convert.question_to_proto(question)
         response = pb.LookupEntryResponse(cache_key=key, question=told, kept=kept)
         if request.key_only or not self._cache.enabled:
@@ -143,7 +145,9 @@ class CacheServicer(CacheServiceServicer):
     async def end_flight(self, request: pb.EndFlightRequest, call: Call) -> pb.EndFlightResponse:
         claim = request.claim
         checked_claim(claim.tenant_id, claim.cache_key, claim.namespace, claim.token)
-        await self._cache.end_flight(claim.cache_key, claim.namespace, claim.token, call.remaining_s())
+        await self._cache.end_flight(
+            claim.cache_key, claim.namespace, claim.token, call.remaining_s(), unshared=request.unshared
+        )
         return pb.EndFlightResponse()
 
     async def lookup_embeddings(
@@ -153,7 +157,8 @@ class CacheServicer(CacheServiceServicer):
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
         if not 1 <= len(request.embeddings.inputs) <= EMBEDDINGS_MAX:
             raise invalid_field("embeddings.inputs", f"has not 1 to {EMBEDDINGS_MAX} entries")
-        keys = self._embeddings.keys(tenant_id, namespace, request.embeddings)
+        variant = checked_length("variant", request.variant, VARIANT_CHARACTERS_MAX)
+        keys = self._embeddings.keys(tenant_id, namespace, request.embeddings, variant)
         if request.key_only or not self._cache.enabled:
             return pb.LookupEmbeddingsResponse(slots=[pb.EmbeddingSlot(cache_key=key) for key in keys])
         try:

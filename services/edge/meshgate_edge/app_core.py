@@ -19,7 +19,7 @@ from meshgate_edge.cache.local_flight import LocalFlights, observe_local_flights
 from meshgate_edge.cache.meaning_step import MeaningParts, MeaningRules, MeaningStep
 from meshgate_edge.cache.step import CacheParts, CacheStep
 from meshgate_edge.cache.store_batch import StoreBatch
-from meshgate_edge.call import CallInfo
+from meshgate_edge.cache.variant import Variants
 from meshgate_edge.call_log import CallLog
 from meshgate_edge.catalog_step import Catalog
 from meshgate_edge.circuit import Circuit
@@ -41,7 +41,7 @@ from meshgate_edge.money.settlement import Settlement, SettlementLimits
 from meshgate_edge.money.soft_budgets import SoftBudgets
 from meshgate_edge.money.spool import Spool, SpoolLimits
 from meshgate_edge.money.top_up import TopUps
-from meshgate_edge.observer import CallObserver
+from meshgate_edge.observer import BehindTheAnswer, CallObserver
 from meshgate_edge.pipeline import Pipeline, Steps
 from meshgate_edge.settings import EdgeSettings
 from meshgate_edge.tokens.counter import TokenCounter, families_of_groups
@@ -66,17 +66,6 @@ class Offline:
     spool: Spool | None
 
 
-class _Observers:
-    """Several observers as one."""
-
-    def __init__(self, *observers: CallObserver) -> None:
-        self._observers = observers
-
-    def finished(self, info: CallInfo, error: MeshError | None) -> None:
-        for observer in self._observers:
-            observer.finished(info, error)
-
-
 class EdgeCore:
     """What the two rims share, built once."""
 
@@ -95,7 +84,7 @@ class EdgeCore:
         self.metrics = CallMetrics(
             runtime.registry, [each.model_group for each in config.deployments], runtime.clock
         )
-        self.observer = _Observers(self.metrics, *_observers(runtime), CallLog())
+        self.observer = BehindTheAnswer(self.metrics, *_observers(runtime), CallLog())
         self.stores = TaskOwner("stores", settings.stores_max)
         self.flights = Flights(clients.cache, config.cache, self.stores, runtime.clock)
         self.requests = TaskOwner("requests", REQUEST_TASKS_MAX)
@@ -121,7 +110,8 @@ class EdgeCore:
         )
         fallbacks = Fallbacks(top_ups, counter)
         circuit = Circuit("cache for embeddings", runtime.clock)
-        embedding_cache = EmbeddingStep(clients.cache, config.cache, limits, self.stores, circuit)
+        variants = Variants.of(config)
+        embedding_cache = EmbeddingStep(clients.cache, config.cache, limits, self.stores, circuit, variants)
         self.embeddings = EmbeddingsPipeline(
             EmbeddingSteps(admission, embedding_cache, clients.router, fallbacks), accounts, runtime.clock
         )
@@ -159,6 +149,7 @@ class EdgeCore:
             TenantMemory(),
             MeaningStep(meaning, rules),
             local,
+            Variants.of(runtime.config),
         )
         return CacheStep(parts, runtime.config.cache, limits.lookup_s)
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from meshgate_chassis.config.model import CacheConfig
+from meshgate_chassis.config.model import CacheConfig, CompressionConfig
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.cache.early_lookup import TenantMemory
@@ -15,6 +15,7 @@ from meshgate_edge.cache.flight import Flights
 from meshgate_edge.cache.local_flight import LocalFlights
 from meshgate_edge.cache.step import CacheParts, CacheStep
 from meshgate_edge.cache.store_batch import StoreBatch
+from meshgate_edge.cache.variant import Variants
 from meshgate_edge.call import CallInfo, ChatCall, Principal
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import DEFAULT_RULES, Circuit
@@ -94,6 +95,7 @@ def cache_step(cache: SilentCache, clock: ManualClock, tasks: TaskOwner) -> Cach
         TenantMemory(),
         NoMeanings(),
         LocalFlights(),
+        Variants(CompressionConfig(), tag_filtering=False),
     )
     return CacheStep(parts, config, HopLimits().lookup_s)
 
@@ -138,6 +140,21 @@ async def test_an_early_lookup_is_used_for_its_tenant_and_model_only() -> None:
     await tasks.drain(5.0)
     assert ["team:a", "team:a", "team:b", "team:b", "team:b"] == cache.tenants
     assert ["team:a token-2", "team:b token-4"] == sorted(cache.ended)
+
+
+async def test_an_early_lookup_is_used_for_its_variant_only() -> None:
+    """The key's prompts are compressed since its last call: it is asked again, for other answers."""
+    cache, tasks = ClaimedCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    first, changed, after = run_of("team:a"), run_of("team:a"), run_of("team:a")
+    for run in (changed, after):
+        run.account.metadata_json = '{"compression": {"min_tokens": 0}}'
+
+    assert [False, False, True] == [
+        await answered(step, run, run.call.request) for run in (first, changed, after)
+    ]
+    await tasks.drain(5.0)
+    assert ["team:a token-2"] == cache.ended
 
 
 async def test_who_is_refused_is_not_looked_up_again() -> None:

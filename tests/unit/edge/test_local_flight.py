@@ -8,7 +8,15 @@ import pytest
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.cache.local_flight import AGAIN, ALONE, LocalFlights, LocalLanding, LocalRules, local_key
+from meshgate_edge.cache.local_flight import (
+    AGAIN,
+    ALONE,
+    LocalFlights,
+    LocalLanding,
+    LocalRules,
+    Share,
+    local_key,
+)
 from meshgate_edge.cache.step import CacheStep
 from meshgate_edge.call_run import CallRun
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
@@ -137,7 +145,7 @@ async def test_only_equal_calls_of_a_tenant_wait(other: tuple[str, str]) -> None
 async def test_waiting_is_bounded() -> None:
     """In number and in time; who is cancelled does not count any more."""
     flights = LocalFlights(LocalRules(waiting_max=2))
-    key = local_key("a", "", chat.ChatRequest(model="m"))
+    key = local_key(Share("a"), "", chat.ChatRequest(model="m"))
     flight = flights.lead(key)
     assert flight is not None
     assert flights.lead(key) is None

@@ -1,7 +1,7 @@
 """What of a chat request the semantic cache compares: the last user text, and everything else. Pure.
 
-Invariants: two requests have the same context iff tenant, namespace and the canonical request without the
-last user text are equal, history, tools and parameters included; a context tells its tenant.
+Invariants: two requests have the same context iff tenant, namespace, variant and the canonical request
+without the last user text are equal, history, tools and parameters included; a context tells its tenant.
 """
 
 import hashlib
@@ -35,7 +35,9 @@ class Question:
         return self.context[:_TENANT_BYTES].hex()
 
 
-def question_of(tenant_id: str, namespace: str, chat: chat_pb.ChatRequest) -> Question | None:
+def question_of(
+    tenant_id: str, namespace: str, chat: chat_pb.ChatRequest, variant: str = ""
+) -> Question | None:
     """None for a request that ends in anything but one user text of a readable length."""
     if not chat.messages or chat.messages[-1].role != "user":
         return None
@@ -46,7 +48,10 @@ def question_of(tenant_id: str, namespace: str, chat: chat_pb.ChatRequest) -> Qu
         return None
     tenant = bytes.fromhex(tenant_digest(tenant_id))
     version = CONTEXT_VERSION.to_bytes(4, "big")
-    digest = hashlib.sha256(frame(_DOMAIN, version, tenant_id.encode(), namespace.encode()))
+    parts = [_DOMAIN, version, tenant_id.encode(), namespace.encode()]
+    if variant:
+        parts.append(variant.encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(frame(*parts))
     digest.update(canonical_chat(rest))
     return Question(tenant + digest.digest()[: CONTEXT_BYTES - _TENANT_BYTES], text)
 

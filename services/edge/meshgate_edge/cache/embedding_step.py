@@ -13,6 +13,7 @@ from meshgate_chassis.deadline import detached_scope
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.cache.step import wants_cache
+from meshgate_edge.cache.variant import Variants
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
 from meshgate_edge.clients import HopLimits
@@ -70,12 +71,14 @@ class EmbeddingStep:
         limits: HopLimits,
         tasks: TaskOwner,
         circuit: Circuit,
+        variants: Variants,
     ) -> None:
         self._cache = cache
         self._config = config
         self._limits = limits
         self._tasks = tasks
         self._circuit = circuit
+        self._variants = variants
 
     async def look_up(self, run: CallRun, request: embeddings_pb.EmbeddingsRequest) -> Looked:
         """What is known of the inputs."""
@@ -85,6 +88,7 @@ class EmbeddingStep:
         options = run.call.options.cache
         lookup = pb.LookupEmbeddingsRequest(
             tenant_id=run.account.tenant_id,
+            variant=self._variants.tagged(run),
             embeddings=request,
             namespace=options.namespace,
             key_only=not options.read,

@@ -106,6 +106,13 @@ class Flights:
         self._held.pop(token, None)
         return token
 
+    def end_unshared(self, run: CallRun) -> None:
+        """The call has an answer that is for nobody else: who waits asks for one of their own, at once."""
+        claim = self._held.get(run.flight_token)
+        self.landed(run)
+        if claim is not None:
+            self.give_back(claim, unshared=True)
+
     async def keep(self) -> None:
         """Renews the claims of calls under way, for ever."""
         while True:
@@ -154,16 +161,16 @@ class Flights:
             token=flight.token,
         )
 
-    def give_back(self, claim: pb.FlightClaim) -> None:
-        """Starts telling the cache that this call makes no answer."""
+    def give_back(self, claim: pb.FlightClaim, *, unshared: bool = False) -> None:
+        """Starts telling the cache that this call makes no answer, or none that is shared."""
         try:
-            self._tasks.start(self._give_back(claim), "end")
+            self._tasks.start(self._give_back(claim, unshared), "end")
         except MeshError as error:
             log.info("claim not given back: it ends with its lease", error=error.reason)
 
-    async def _give_back(self, claim: pb.FlightClaim) -> None:
+    async def _give_back(self, claim: pb.FlightClaim, unshared: bool) -> None:
         try:
             with detached_scope(self._rules.call_s):
-                await self._cache.end_flight(pb.EndFlightRequest(claim=claim))
+                await self._cache.end_flight(pb.EndFlightRequest(claim=claim, unshared=unshared))
         except MeshError as error:
             log.info("claim not given back: it ends with its lease", error=error.reason)

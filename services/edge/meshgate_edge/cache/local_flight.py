@@ -1,7 +1,7 @@
 """Equal calls inside this edge: one asks the cache, and the provider; the others wait for it right here.
 
-Equal means the same tenant, namespace and bytes of the request: such calls have the same cache key. What is
-equal only to the cache, and calls of other edges, meet at its claims (flight.py).
+Equal means the same tenant, namespace, variant and bytes of the request: such calls have the same cache key.
+What is equal only to the cache, and calls of other edges, meet at its claims (flight.py).
 
 Invariants: an answer is shared only if it came from the cache, or the cache has stored it; a leader that ends
 without one frees the others at once; nobody waits for more than `leaders_max` leaders.
@@ -17,7 +17,16 @@ from prometheus_client import CollectorRegistry, Gauge
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
-LocalKey: TypeAlias = tuple[str, str, bytes]
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Who have their answers in common, of equal requests. `variant`: see variant.py."""
+
+    tenant_id: str
+    variant: str = ""
+
+
+LocalKey: TypeAlias = tuple[Share, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +122,10 @@ def observe_local_flights(flights: LocalFlights, registry: CollectorRegistry) ->
     waiting.set_function(lambda: flights.waiting_count)
 
 
-def local_key(tenant_id: str, namespace: str, request: chat_pb.ChatRequest) -> LocalKey:
+def local_key(share: Share, namespace: str, request: chat_pb.ChatRequest) -> LocalKey:
     """Of a call that may share its answer."""
     said = request.SerializeToString(deterministic=True)
-    return tenant_id, namespace, hashlib.sha256(said).digest()
+    return share, namespace, hashlib.sha256(said).digest()
 
 
 def copied(entry: pb.Entry) -> pb.Entry:

@@ -25,11 +25,13 @@ from meshgate_edge.cache.local_flight import (
     LocalFlights,
     LocalKey,
     LocalLanding,
+    Share,
     copied,
     local_key,
 )
 from meshgate_edge.cache.lookups import Lookups
 from meshgate_edge.cache.store_batch import StoreBatch
+from meshgate_edge.cache.variant import Variants, caller_of
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.circuit import Circuit
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
@@ -61,6 +63,7 @@ class CacheParts:
     tenants: TenantMemory
     meanings: Meanings
     local: LocalFlights
+    variants: Variants
 
 
 class CacheStep:
@@ -75,6 +78,7 @@ class CacheStep:
         self._tenants = parts.tenants
         self._meanings = parts.meanings
         self._local = parts.local
+        self._variants = parts.variants
         self._config = config
 
     @contextmanager
@@ -106,19 +110,20 @@ class CacheStep:
         """The stored answer, or None. Notes the key on the run when the answer may be stored later."""
         if not wants_cache(self._config, run):
             return None
-        tenant_id = run.account.tenant_id
-        self._tenants.admitted(run.call.principal, tenant_id)
-        if early is not None and early.tenant_id == tenant_id and early.chat is request:
+        caller = caller_of(run)
+        self._tenants.admitted(run.call.principal, caller)
+        share = self._variants.share(run, caller, request.model)
+        if early is not None and early.share == share and early.chat is request:
             early.used = True
             run.local_flight = early.flight
             return await self._found(run, await early.task)
-        landing = await self._followed(run, self._local_key(run, request, tenant_id))
+        landing = await self._followed(run, self._local_key(run, request, share))
         if landing is not None:
             run.cache_key = landing.cache_key
             return None if landing.entry is None else copied(landing.entry)
         if not self._circuit.allows():
             return await self._found(run, None)
-        return await self._found(run, await self._ask(self._lookup(run, request, tenant_id)))
+        return await self._found(run, await self._ask(self._lookup(run, request, share)))
 
     async def _found(self, run: CallRun, answer: pb.LookupEntryResponse | None) -> pb.Entry | None:
         """What the cache has, or will have; those who wait at this edge are told as well."""
@@ -160,24 +165,31 @@ class CacheStep:
                 return landing
         return None
 
-    def _local_key(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> LocalKey | None:
+    def _local_key(self, run: CallRun, request: chat_pb.ChatRequest, share: Share) -> LocalKey | None:
         if not self._flights.wanted(run):
             return None
-        return local_key(tenant_id, run.call.options.cache.namespace, request)
+        return local_key(share, run.call.options.cache.namespace, request)
 
     def _started(self, run: CallRun) -> EarlyLookup | None:
-        tenant_id = self._tenants.find(run.call.principal)
-        if tenant_id is None or self._circuit.open or not wants_cache(self._config, run):
+        caller = self._tenants.find(run.call.principal)
+        if caller is None or self._circuit.open or not wants_cache(self._config, run):
             return None
         chat = run.call.request
-        key = self._local_key(run, chat, tenant_id)
+        share = self._variants.share(run, caller, chat.model)
+        key = self._local_key(run, chat, share)
         if key is not None and self._local.find(key) is not None:
             return None  # its answer is on the way
         try:
-            task = self._lookups.start(self._ask(self._lookup(run, chat, tenant_id)), "lookup")
+            task = self._lookups.start(self._ask_beside(run, chat, share), "lookup")
         except MeshError:  # too many: it is done in its turn
             return None
-        return EarlyLookup(tenant_id, chat, task, None if key is None else self._local.lead(key))
+        return EarlyLookup(share, chat, task, None if key is None else self._local.lead(key))
+
+    async def _ask_beside(
+        self, run: CallRun, request: chat_pb.ChatRequest, share: Share
+    ) -> pb.LookupEntryResponse | None:
+        await asyncio.sleep(0)  # the reservation, which takes longer, leaves first
+        return await self._ask(self._lookup(run, request, share))
 
     def _drop(self, run: CallRun, early: EarlyLookup) -> None:
         """Nobody wants the answer; if the cache waits for this call to make one, it is told not to."""
@@ -186,7 +198,7 @@ class CacheStep:
         def dropped(task: "asyncio.Task[pb.LookupEntryResponse | None]") -> None:
             answer = None if task.cancelled() or task.exception() is not None else task.result()
             if answer is not None:
-                self._give_back(early.tenant_id, namespace, answer)
+                self._give_back(early.share.tenant_id, namespace, answer)
 
         early.task.add_done_callback(dropped)
 
@@ -202,10 +214,11 @@ class CacheStep:
     def _came_late(self, lookup: pb.LookupEntryRequest, answer: pb.LookupEntryResponse) -> None:
         self._give_back(lookup.tenant_id, lookup.namespace, answer)
 
-    def _lookup(self, run: CallRun, request: chat_pb.ChatRequest, tenant_id: str) -> pb.LookupEntryRequest:
+    def _lookup(self, run: CallRun, request: chat_pb.ChatRequest, share: Share) -> pb.LookupEntryRequest:
         options = run.call.options.cache
         lookup = pb.LookupEntryRequest(
-            tenant_id=tenant_id,
+            tenant_id=share.tenant_id,
+            variant=share.variant,
             chat=request,
             namespace=options.namespace,
             key_only=not options.read,
@@ -232,6 +245,10 @@ class CacheStep:
     def store(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
         """Starts storing a whole answer, if the call allows it; the call does not wait for it."""
         if not run.cache_key or not run.call.options.cache.write:
+            return
+        if run.info.attempted_fallbacks:  # of another model than the one that was asked for
+            self._local.land(run.local_flight, ALONE)
+            self._flights.end_unshared(run)
             return
         entry = pb.Entry(
             response=response,

@@ -59,6 +59,7 @@ class LookupEntryRequest(_message.Message):
     KEY_ONLY_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Required, 1 to 256 characters: who may see the answer."""
     namespace: _builtins.str
@@ -67,6 +68,10 @@ class LookupEntryRequest(_message.Message):
     """Compute the key only; never return an entry ("no-cache": read nothing, still write)."""
     claim: _builtins.bool
     """Single flight: when there is no entry, one of all who ask is told to make it, the others to wait."""
+    variant: _builtins.str
+    """What else changes the answer, besides the request: how its prompt is shortened, which deployments may
+    answer. Part of the key; empty = nothing.
+    """
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -89,10 +94,11 @@ class LookupEntryRequest(_message.Message):
         key_only: _builtins.bool = ...,
         claim: _builtins.bool = ...,
         stores: _abc.Iterable[Global___StoreEntryRequest] | None = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "claim", b"claim", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "stores", b"stores", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "chat", b"chat", "claim", b"claim", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "stores", b"stores", "tenant_id", b"tenant_id", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
@@ -767,16 +773,20 @@ class EndFlightRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_FIELD_NUMBER: _builtins.int
+    UNSHARED_FIELD_NUMBER: _builtins.int
+    unshared: _builtins.bool
+    """There is an answer, but it is nobody else's: for a while, nobody waits for the next."""
     @_builtins.property
     def claim(self) -> Global___FlightClaim: ...
     def __init__(
         self,
         *,
         claim: Global___FlightClaim | None = ...,
+        unshared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "unshared", b"unshared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -806,11 +816,14 @@ class LookupEmbeddingsRequest(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     KEY_ONLY_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Required, 1 to 256 characters: who may see the vectors."""
     namespace: _builtins.str
     """Empty = the configured one."""
     key_only: _builtins.bool
+    """As of LookupEntry."""
+    variant: _builtins.str
     """As of LookupEntry."""
     @_builtins.property
     def embeddings(self) -> _embeddings_pb2.EmbeddingsRequest: ...
@@ -826,10 +839,11 @@ class LookupEmbeddingsRequest(_message.Message):
         namespace: _builtins.str = ...,
         max_age: _duration_pb2.Duration | None = ...,
         key_only: _builtins.bool = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "embeddings", b"embeddings", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "embeddings", b"embeddings", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "embeddings", b"embeddings", "key_only", b"key_only", "max_age", b"max_age", "namespace", b"namespace", "tenant_id", b"tenant_id", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
@@ -989,9 +1003,12 @@ class DeleteEntriesRequest(_message.Message):
     TENANT_ID_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     CACHE_KEYS_FIELD_NUMBER: _builtins.int
+    ALL_NAMESPACES_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Empty = every tenant."""
     namespace: _builtins.str
+    all_namespaces: _builtins.bool
+    """All answers of all namespaces; then there are no keys and no namespace."""
     @_builtins.property
     def cache_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty = all of the namespace."""
@@ -1002,10 +1019,11 @@ class DeleteEntriesRequest(_message.Message):
         tenant_id: _builtins.str = ...,
         namespace: _builtins.str = ...,
         cache_keys: _abc.Iterable[_builtins.str] | None = ...,
+        all_namespaces: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_keys", b"cache_keys", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_namespaces", b"all_namespaces", "cache_keys", b"cache_keys", "namespace", b"namespace", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1080,12 +1098,17 @@ Global___ReportHitResponse: _TypeAlias = ReportHitResponse  # noqa: Y015
 class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    COUNT_ENTRIES_FIELD_NUMBER: _builtins.int
+    count_entries: _builtins.bool
+    """Also what the store holds now, by namespace: it looks at each key."""
     def __init__(
         self,
+        *,
+        count_entries: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_entries", b"count_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1102,6 +1125,7 @@ class GetStatusResponse(_message.Message):
     ENABLED_FIELD_NUMBER: _builtins.int
     SEMANTIC_FIELD_NUMBER: _builtins.int
     NAMESPACES_FIELD_NUMBER: _builtins.int
+    ENTRIES_COUNTED_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """memory or redis."""
     reachable: _builtins.bool
@@ -1110,6 +1134,8 @@ class GetStatusResponse(_message.Message):
     miss_count: _builtins.int
     enabled: _builtins.bool
     """By the configuration's `cache`."""
+    entries_counted: _builtins.bool
+    """As asked; false when the store was down, or too large for the time."""
     @_builtins.property
     def semantic(self) -> Global___SemanticStatus:
         """Absent unless it is configured."""
@@ -1126,10 +1152,11 @@ class GetStatusResponse(_message.Message):
         enabled: _builtins.bool = ...,
         semantic: Global___SemanticStatus | None = ...,
         namespaces: _abc.Iterable[Global___NamespaceStatus] | None = ...,
+        entries_counted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "semantic", b"semantic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "backend", b"backend", "enabled", b"enabled", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespaces", b"namespaces", "reachable", b"reachable", "semantic", b"semantic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "backend", b"backend", "enabled", b"enabled", "entries_counted", b"entries_counted", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespaces", b"namespaces", "reachable", b"reachable", "semantic", b"semantic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__semantic: _TypeAlias = _typing.Literal["semantic"]  # noqa: Y015
     _WhichOneofArgType__semantic: _TypeAlias = _typing.Literal["_semantic", b"_semantic"]  # noqa: Y015
@@ -1181,6 +1208,7 @@ class NamespaceStatus(_message.Message):
     SAVED_USD_NANOS_FIELD_NUMBER: _builtins.int
     SAVED_TOKENS_FIELD_NUMBER: _builtins.int
     QUESTION_COUNT_FIELD_NUMBER: _builtins.int
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     hit_count: _builtins.int
     """Semantic ones included."""
@@ -1190,6 +1218,8 @@ class NamespaceStatus(_message.Message):
     saved_usd_nanos: _builtins.int
     saved_tokens: _builtins.int
     question_count: _builtins.int
+    entry_count: _builtins.int
+    """In the store, of all replicas; with count_entries."""
     def __init__(
         self,
         *,
@@ -1201,10 +1231,11 @@ class NamespaceStatus(_message.Message):
         saved_usd_nanos: _builtins.int = ...,
         saved_tokens: _builtins.int = ...,
         question_count: _builtins.int = ...,
+        entry_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hit_count", b"hit_count", "miss_count", b"miss_count", "namespace", b"namespace", "question_count", b"question_count", "report_count", b"report_count", "saved_tokens", b"saved_tokens", "saved_usd_nanos", b"saved_usd_nanos", "semantic_hit_count", b"semantic_hit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespace", b"namespace", "question_count", b"question_count", "report_count", b"report_count", "saved_tokens", b"saved_tokens", "saved_usd_nanos", b"saved_usd_nanos", "semantic_hit_count", b"semantic_hit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
