@@ -9,7 +9,7 @@ import pytest
 
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
-from meshgate_cache.semantic.integer_model import with_integer_products
+from meshgate_cache.semantic.onnx_file import prepared
 from meshgate_cache.semantic.model import TextVectors, load_onnx_model, packaged_files
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
@@ -81,4 +81,6 @@ def test_the_packaged_model() -> None:
     assert np.allclose(1, np.linalg.norm(vectors, axis=1), atol=1e-5)
     assert vectors[0] @ vectors[1] > 0.9 > 0.3 > vectors[0] @ vectors[2]
     assert np.allclose(vectors[0], model.embed(texts[:1])[0].whole, atol=0.03)
-    assert with_integer_products(files.model.read_bytes()).count(b"MatMulInteger") == 36
+    graph = prepared(files.model).graph
+    assert (36, 6, 6) == tuple(map(graph.count, (b"MatMulInteger", b"MultiHeadAttention", b"Gelu")))
+    assert len(graph) < 1_000_000, "the weights stay in their file"
