@@ -32,6 +32,9 @@ def test_nothing_asked_is_nothing_set() -> None:
         ({"cache": {"no-cache": True}}, CacheOptions(read=False)),
         ({"cache": {"no-store": True}}, CacheOptions(write=False)),
         ({"cache": {"no-cache": False, "ttl": 60}}, CacheOptions(ttl_s=60)),
+        ({"cache": {"ttl": 0}}, CacheOptions(write=False, ttl_s=0)),
+        ({"metadata": {"redis_namespace": "n"}}, CacheOptions(namespace="n")),
+        ({"metadata": {"redis_namespace": "n"}, "cache": {"namespace": "m"}}, CacheOptions(namespace="m")),
         ({"cache": {"s-maxage": 5}}, CacheOptions(max_age_s=5)),
         ({"cache": {"s-max-age": 0.5}}, CacheOptions(max_age_s=0.5)),
         ({"cache": {"namespace": "n", "use-cache": True}}, CacheOptions(namespace="n", opt_in=True)),
@@ -44,6 +47,25 @@ def test_nothing_asked_is_nothing_set() -> None:
 def test_cache_members(members: dict[str, Any], expected: CacheOptions) -> None:
     """LiteLLM's."""
     assert expected == options_of(members).cache
+
+
+@pytest.mark.parametrize(
+    ("header", "cache", "expected"),
+    [
+        ("no-cache", None, CacheOptions(read=False)),
+        ("No-Store", None, CacheOptions(write=False)),
+        ("no-cache, no-store", None, CacheOptions(read=False, write=False)),
+        ("max-age=0", None, CacheOptions(max_age_s=0)),
+        ("private, s-maxage=60", None, CacheOptions(max_age_s=60)),
+        ("max-age=99999999999999999999", None, CacheOptions(max_age_s=30 * 86_400)),
+        ("max-age=soon, max-age=-1, only-if-cached", None, CacheOptions()),
+        ("no-cache, max-age=5", {"no-cache": False, "s-maxage": 9}, CacheOptions(max_age_s=9)),
+        ("max-age=5", {"s-max-age": 9}, CacheOptions(max_age_s=9)),
+    ],
+)
+def test_cache_control_of_http(header: str, cache: Any, expected: CacheOptions) -> None:
+    """For clients that cannot change their bodies; the body wins, member by member."""
+    assert expected == options_of({"cache": cache}, {"cache-control": header}).cache
 
 
 @pytest.mark.parametrize(

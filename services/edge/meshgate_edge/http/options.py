@@ -32,7 +32,8 @@ _WITHOUT_EFFECT: Final = frozenset(
 END_USER_HEADERS: Final = ("x-litellm-end-user-id", "x-litellm-customer-id")
 COMPRESSION_HEADER: Final = "x-meshgate-compression"
 COMPRESSORS: Final = ("extractive", "llmlingua", "none")  # the contract's
-_HEADER_PREFIXES: Final = ("x-litellm-", COMPRESSION_HEADER)
+CACHE_HEADER: Final = "cache-control"
+_HEADER_PREFIXES: Final = ("x-litellm-", COMPRESSION_HEADER, CACHE_HEADER)
 _GATEWAY_PREFIXES: Final = ("litellm_", "mock_testing_")
 # A client must not choose where its prompt and the operator's credentials go.
 _REFUSED: Final = ("api_key", "api_base", "base_url", "organization", "custom_llm_provider")
@@ -48,7 +49,7 @@ def split_options(body: JsonObject, headers: Mapping[str, str]) -> tuple[JsonObj
     if len(chat) == len(body) and not any(name.startswith(_HEADER_PREFIXES) for name in headers):
         return chat, _NOTHING_ASKED
     return chat, CallOptions(
-        cache=_cache_options(body),
+        cache=_cache_options(body, headers),
         compression=_compression_options(body, headers),
         num_retries=_retries(body, headers),
         timeout_s=_timeout_s(body, headers),
@@ -74,12 +75,10 @@ def _with_extra_body(body: JsonObject) -> JsonObject:
     return rest if extra is None else _need_object("extra_body", extra) | rest
 
 
-def _cache_options(body: JsonObject) -> CacheOptions:
+def _cache_options(body: JsonObject, headers: Mapping[str, str]) -> CacheOptions:
     skipped = body.get("caching") is not None and not _need_boolean("caching", body["caching"])
-    asked = body.get("cache")
-    if asked is None:
-        return CacheOptions(read=not skipped, write=not skipped)
-    cache = _need_object("cache", asked)
+    cache = {} if body.get("cache") is None else _need_object("cache", body["cache"])
+    cache = _cache_control(headers.get(CACHE_HEADER, "")) | cache
 
     def flag(name: str) -> bool:
         value = cache.get(name)
@@ -91,15 +90,36 @@ def _cache_options(body: JsonObject) -> CacheOptions:
                 return _need_number(f"cache.{name}", cache[name], 0, TTL_S_MAX)
         return None
 
-    namespace = cache.get("namespace")
+    ttl_s = seconds("ttl")
     return CacheOptions(
         read=not (skipped or flag("no-cache")),
-        write=not (skipped or flag("no-store")),
-        ttl_s=seconds("ttl"),
+        write=not (skipped or flag("no-store") or ttl_s == 0),
+        ttl_s=ttl_s,
         max_age_s=seconds("s-maxage", "s-max-age"),
-        namespace="" if namespace is None else _need_name("cache.namespace", namespace),
+        namespace=_cache_namespace(body, cache),
         opt_in=flag("use-cache"),
     )
+
+
+def _cache_namespace(body: JsonObject, cache: JsonObject) -> str:
+    """The cache's own member, else LiteLLM's in the metadata."""
+    if cache.get("namespace") is not None:
+        return _need_name("cache.namespace", cache["namespace"])
+    metadata = body.get("metadata")
+    name = metadata.get("redis_namespace") if type(metadata) is dict else None
+    return "" if name is None else _need_name("metadata.redis_namespace", name)
+
+
+def _cache_control(text: str) -> JsonObject:
+    """HTTP's header as members of `cache`; directives of others are theirs."""
+    found: JsonObject = {}
+    for directive in text.lower().split(","):
+        name, _, value = directive.strip().partition("=")
+        if name in ("no-cache", "no-store"):
+            found[name] = True
+        elif name in ("s-maxage", "max-age") and value.isascii() and value.isdigit():
+            found["s-max-age"] = min(int(value[:10]), int(TTL_S_MAX))
+    return found
 
 
 def _compression_options(body: JsonObject, headers: Mapping[str, str]) -> CompressionOptions:
