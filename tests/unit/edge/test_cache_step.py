@@ -110,7 +110,8 @@ def run_of(tenant_id: str = "", text: str = "") -> CallRun:
 async def answered(step: CacheStep, run: CallRun, chat_request: chat.ChatRequest) -> bool:
     """Whether the lookup that was begun early was used."""
     with step.early(run) as early:
-        await asyncio.sleep(0)  # the reservation
+        for _ in range(2):  # the reservation: the lookup leaves a turn behind it
+            await asyncio.sleep(0)
         run.held = True
         await step.look_up(run, chat_request, early)
         return early is not None and early.used
