@@ -162,7 +162,12 @@ class StreamChatRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    joined: _builtins.bool
+    """The caller reads `chunks` of Started, and `finished` of Started and Delta: what is there at the same time
+    comes in one message. Nothing waits for it.
+    """
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -173,10 +178,11 @@ class StreamChatRequest(_message.Message):
         request_id: _builtins.str = ...,
         chat: _chat_pb2.ChatRequest | None = ...,
         options: Global___RouteOptions | None = ...,
+        joined: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "joined", b"joined", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +230,8 @@ class Started(_message.Message):
 
     SERVED_BY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def served_by(self) -> Global___ServedBy: ...
     @_builtins.property
@@ -232,18 +240,31 @@ class Started(_message.Message):
         the bill of an answer that is cut.
         """
 
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatChunk]:
+        """With `joined` only: the first chunks, at most 64, and the end, if it came with them."""
+
+    @_builtins.property
+    def finished(self) -> Global___Finished: ...
     def __init__(
         self,
         *,
         served_by: Global___ServedBy | None = ...,
         usage: _chat_pb2.Usage | None = ...,
+        chunks: _abc.Iterable[_chat_pb2.ChatChunk] | None = ...,
+        finished: Global___Finished | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_finished", b"_finished", "_usage", b"_usage", "finished", b"finished", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usage", b"_usage", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_finished", b"_finished", "_usage", b"_usage", "chunks", b"chunks", "finished", b"finished", "served_by", b"served_by", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__finished: _TypeAlias = _typing.Literal["finished"]  # noqa: Y015
+    _WhichOneofArgType__finished: _TypeAlias = _typing.Literal["_finished", b"_finished"]  # noqa: Y015
     _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
     _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__finished) -> _WhichOneofReturnType__finished | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Started: _TypeAlias = Started  # noqa: Y015
@@ -279,20 +300,28 @@ class Delta(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHUNKS_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def chunks(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatChunk]:
         """1 to 64."""
+
+    @_builtins.property
+    def finished(self) -> Global___Finished:
+        """With `joined` only: these are the last ones."""
 
     def __init__(
         self,
         *,
         chunks: _abc.Iterable[_chat_pb2.ChatChunk] | None = ...,
+        finished: Global___Finished | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_finished", b"_finished", "finished", b"finished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_finished", b"_finished", "chunks", b"chunks", "finished", b"finished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__finished: _TypeAlias = _typing.Literal["finished"]  # noqa: Y015
+    _WhichOneofArgType__finished: _TypeAlias = _typing.Literal["_finished", b"_finished"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__finished) -> _WhichOneofReturnType__finished | None: ...
 
 Global___Delta: _TypeAlias = Delta  # noqa: Y015
 
@@ -366,8 +395,10 @@ class RouteOptions(_message.Message):
     prompt_tokens: _builtins.int
     """As the caller counted them; absent: the router estimates. For limits, prices and context windows."""
     covered_only: _builtins.bool
-    """True: no other fallback may be called. When nothing else helps, the error tells those that were left out
-    (`uncovered_fallbacks`, a JSON list), and `resume`: with it the request goes on once one is covered.
+    """True: no other fallback may be called, and nobody at all after a call that may have been served
+    unnoticed. When nothing else helps, the error tells those that were left out (`uncovered_fallbacks`, a
+    JSON list; the group itself when it is to be asked once more), and `resume`: with it the request goes on
+    once one is covered.
     """
     resume: _builtins.str
     """As an error gave it: the groups named there have failed already."""
@@ -522,7 +553,8 @@ class ServedBy(_message.Message):
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
         """Further provider calls of this request that may have cost something: the loser of a hedge, a stream
-        that broke and was continued elsewhere. At most 32. Not: calls that failed before they answered.
+        that broke and was continued elsewhere, calls that went out and of which nobody knows whether they were
+        served. At most 32. Not: calls that the provider refused.
         """
 
     def __init__(
@@ -569,7 +601,7 @@ class Leg(_message.Message):
     received_text: _builtins.str
     """What it had sent when it was cut and its usage is unknown; the edge counts it."""
     reason: _builtins.str
-    """"hedge_lost", "stream_broken"; of the edge: "other_model"."""
+    """"hedge_lost", "stream_broken", "unanswered"; of the edge: "other_model"."""
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage:
         """As reported, else as far as it was received; see `estimated`."""
