@@ -6,7 +6,8 @@ Errors of the store leave as they are: UNAVAILABLE/STORE_UNAVAILABLE.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -136,6 +137,19 @@ class AnswerCache:
         if entry is None or not policy.is_fresh(entry.created_ns, self._clock.now_ns(), max_age_s):
             return None
         return entry
+
+    @contextmanager
+    def expecting(self, question: Question | None, key: str) -> Iterator[None]:
+        """For the block that reads `key`, with `look_up_alike` to follow if nothing is there: the vector of
+        the question is computed while the store is asked. Not when it answers, or fails, at once."""
+        if question is None or self._semantic is None:
+            yield
+            return
+        begun = asyncio.get_running_loop().call_soon(self._semantic.expect, question, key)
+        try:
+            yield
+        finally:
+            begun.cancel()
 
     async def look_up_alike(
         self, question: Question, key: str, namespace: str, max_age_s: float | None, remaining_s: float
@@ -267,6 +281,20 @@ class AnswerCache:
             await self._semantic.forget(namespace, ours, remaining_s)
         return await self._store.delete([keys.store_key(namespace, key) for key in ours], remaining_s)
 
+    async def delete_all(self, remaining_s: float) -> int:
+        """Deletes all answers of all namespaces; returns how many."""
+        if self._semantic is not None:
+            await self._semantic.clear_all(remaining_s)
+        return await self._store.clear_all(remaining_s)
+
+    async def count(self, remaining_s: float) -> Mapping[str, int] | None:
+        """See `Store.count`; None also when the store does not answer."""
+        try:
+            return await self._store.count(remaining_s)
+        except MeshError as error:
+            log.info("entries not counted", cause=error.reason)
+            return None
+
     async def reachable(self, remaining_s: float) -> bool:
         """Whether the store answers."""
         return await self._store.reachable(remaining_s)
@@ -311,6 +339,9 @@ class AnswerCache:
             ),
             return_exceptions=True,
         )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, MeshError):
+                raise failure
+        if failures:  # the answers are kept: equal questions find them
+            log.info("answers not offered to other questions", count=len(failures), cause=str(failures[0]))

@@ -199,6 +199,10 @@ class CacheServicer(CacheServiceServicer):
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
         if len(request.cache_keys) > DELETE_KEYS_MAX:
             raise invalid_field("cache_keys", f"has more than {DELETE_KEYS_MAX} keys")
+        if request.all_namespaces:
+            if tenant_id or namespace or request.cache_keys:
+                raise invalid_field("all_namespaces", "goes with neither tenant, namespace nor keys")
+            return pb.DeleteEntriesResponse(deleted_count=await self._cache.delete_all(call.remaining_s()))
         count = await self._cache.delete(tenant_id, namespace, request.cache_keys, call.remaining_s())
         return pb.DeleteEntriesResponse(deleted_count=count)
 
@@ -220,9 +224,13 @@ class CacheServicer(CacheServiceServicer):
             miss_count=self._metrics.miss_count,
             enabled=self._cache.enabled,
         )
-        for namespace, counts in self._metrics.namespaces.items():
+        entries = await self._cache.count(call.remaining_s()) if request.count_entries else None
+        response.entries_counted = entries is not None
+        for namespace, counts in self._metrics.told(entries or {}).items():
             known = semantic.directory.count_in(namespace) if semantic is not None else 0
-            response.namespaces.append(convert.namespace_status(namespace, counts, known))
+            status = convert.namespace_status(namespace, counts, known)
+            status.entry_count = (entries or {}).get(namespace, 0)
+            response.namespaces.append(status)
         if semantic is not None:
             response.semantic.model = semantic.model_name
             response.semantic.question_count = len(semantic.directory)
@@ -238,11 +246,12 @@ class CacheServicer(CacheServiceServicer):
         max_age_s = convert.max_age_s(request)
         landing = None
         try:
-            if request.claim and max_age_s is None:
-                landing = await self._cache.look_up_or_claim(key, request.namespace, call.remaining_s())
-                entry = landing.entry
-            else:
-                entry = await self._cache.look_up(key, request.namespace, max_age_s, call.remaining_s())
+            with self._cache.expecting(question, key):
+                if request.claim and max_age_s is None:
+                    landing = await self._cache.look_up_or_claim(key, request.namespace, call.remaining_s())
+                    entry = landing.entry
+                else:
+                    entry = await self._cache.look_up(key, request.namespace, max_age_s, call.remaining_s())
         except MeshError:
             self._metrics.error()
             raise

@@ -26,7 +26,6 @@ log = structlog.get_logger("meshgate.cache.semantic")
 
 PACKAGED = "packaged"
 CALIBRATED_FROM = 0.7  # cosine, by the packaged model, of the pairs that thresholds were calibrated on
-EMBEDDING_TASKS_MAX = 2  # the one that runs, and its successor while it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,8 @@ async def build_semantic(
     """Warm when it returns, as far as Redis tells. What it starts ends with the stack."""
     give_back_freed_memory()
     model = await asyncio.to_thread(_model, settings.model)
-    tasks = TaskOwner("embedding", EMBEDDING_TASKS_MAX)
-    embedding = Embedding(model, EmbeddingLimits(), tasks)
+    embedding = Embedding(model, EmbeddingLimits())
     stack.callback(embedding.close)
-    stack.push_async_callback(tasks.drain, 0.0)
     vectors: VectorSource = LocalVectors(embedding)
     if config.embedding_model and not settings.model:
         vectors = RoutedVectors(around.store, config.embedding_model, settings.routed_version, around.clock)

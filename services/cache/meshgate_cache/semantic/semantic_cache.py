@@ -93,8 +93,17 @@ class SemanticCache:
         """What is known here."""
         return self._parts.directory
 
+    def expect(self, question: Question, key: str) -> None:
+        """`find` will be called soon, unless there is an answer under `key`: its vector is begun with, if it
+        is wanted then. When there was an answer as far as is known here, it is not."""
+        if not self.ask_for and self.comparable(question) and not self._parts.directory.knows(key):
+            self._parts.embedding.expect(question.text)
+
     async def find(self, question: Question, key: str, namespace: str, remaining_s: float) -> Sought:
         """The nearest answer that may serve the question asked under `key`."""
+        if not self.ask_for and not self.comparable(question):
+            self._parts.embedding.expect(question.text)  # for its answer, which may be stored soon
+            return Sought([])
         placed = await self._parts.vectors.of(question, namespace, remaining_s)
         if placed is None:
             return Sought([], placed=False)
@@ -120,7 +129,7 @@ class SemanticCache:
                 if aligned_count == ALIGNED_MAX:
                     break
                 aligned_count += 1
-                known = await self._parts.embedding.of(found.known.text)
+                known = await self._parts.embedding.of_known(found.known.text)
                 near_by_fit = found.cosine if fitted else cosine(vectors.whole, known.whole)
                 if not fitted and near_by_fit < self._parts.local_min:
                     continue
@@ -173,6 +182,10 @@ class SemanticCache:
         """A namespace was cleared; for one tenant, or for all when `tenant_id` is empty."""
         digest = tenant_digest(tenant_id) if tenant_id else ""
         await self._parts.journal.publish(Cleared(namespace, digest), remaining_s)
+
+    async def clear_all(self, remaining_s: float) -> None:
+        """All namespaces were cleared."""
+        await self._parts.journal.publish(Cleared("", ""), remaining_s)
 
     async def report(self, namespace: str, key: str, source_key: str, remaining_s: float) -> None:
         """The answer of `source_key` was wrong for the question of `key`."""

@@ -9,10 +9,9 @@ import pytest
 
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
-from meshgate_cache.semantic.onnx_file import prepared
 from meshgate_cache.semantic.model import TextVectors, load_onnx_model, packaged_files
+from meshgate_cache.semantic.onnx_file import prepared
 from meshgate_chassis.errors import MeshError
-from meshgate_chassis.tasks import TaskOwner
 
 
 class SlowModel(HashedModel):
@@ -30,11 +29,10 @@ class SlowModel(HashedModel):
 
 @pytest.fixture
 async def slow() -> AsyncIterator[tuple[SlowModel, Embedding]]:
-    model, tasks = SlowModel(), TaskOwner("test", 2)
-    embedding = Embedding(model, EmbeddingLimits(batch_max=2, waiting_max=5, kept_max=4), tasks)
+    model = SlowModel()
+    embedding = Embedding(model, EmbeddingLimits(batch_max=2, waiting_max=5))
     yield model, embedding
     model.may_go_on.set()
-    await tasks.drain(0.0)
     embedding.close()
 
 
@@ -66,6 +64,53 @@ async def test_the_queue_is_bounded(slow: tuple[SlowModel, Embedding]) -> None:
 
     assert "EMBEDDING_QUEUE_FULL" == refused.value.reason
     assert [False, True, False, False, False] == [isinstance(each, BaseException) for each in done]
+
+
+async def test_who_waits_comes_before_what_is_expected(slow: tuple[SlowModel, Embedding]) -> None:
+    """What is expected is computed once, alone, gives way when the queue is full, and is not refused."""
+    model, embedding = slow
+    for text in "abcdef":
+        embedding.expect(text)  # the last finds no room
+    asked = [asyncio.create_task(embedding.of(text)) for text in ("g", "c", "a")]
+    await asyncio.sleep(0)
+    model.may_go_on.set()
+    await asyncio.gather(*asked)
+    await embedding.of("d")
+
+    assert [["a"], ["g", "c"]] == model.batches[:2] or [["a"], ["c", "g"]] == model.batches[:2]
+    assert {"a", "b", "c", "d", "g"} == {text for batch in model.batches for text in batch}
+    assert 5 == sum(map(len, model.batches))
+
+
+async def test_what_is_kept_is_bounded_in_bytes() -> None:
+    """The least lately used goes first; a known question's stays when many others are asked."""
+    model = SlowModel()
+    model.may_go_on.set()
+    size = model.embed(["a"])[0].size_bytes
+    embedding = Embedding(model, EmbeddingLimits(kept_bytes_max=2 * size, known_bytes_max=size))
+    known = await embedding.of_known("a")
+    for text in ("b", "c", "b", "d", "b", "c"):
+        await embedding.of(text)
+
+    assert known is await embedding.of_known("a")
+    assert [["a"], ["a"], ["b"], ["c"], ["d"], ["c"]] == model.batches
+    embedding.close()
+
+
+async def test_a_model_that_fails_harms_nobody_else() -> None:
+    """Who waits is told; the next text is computed."""
+
+    class Failing(HashedModel):
+        def embed(self, texts: Sequence[str]) -> Sequence[TextVectors]:
+            if "a" in texts:
+                raise ValueError("a")
+            return super().embed(texts)
+
+    embedding = Embedding(Failing(), EmbeddingLimits())
+    outcomes = await asyncio.gather(embedding.of("a"), embedding.of("b"), return_exceptions=True)
+
+    assert isinstance(outcomes[0], ValueError) and isinstance(outcomes[1], TextVectors)
+    embedding.close()
 
 
 @pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
