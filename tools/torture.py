@@ -1,4 +1,5 @@
-"""`make torture`: kill -9 at a thousand random points (tests/support/torture.py), a fresh mesh each round.
+"""`make torture`: kill -9 and worse at a thousand random points (tests/support/torture.py), a fresh mesh each
+round.
 
 Rounds run side by side (ROUNDS=2), each with a PostgreSQL, a provider and ports of its own. Prints the seed
 of every round; `make torture POINTS=50 SEED=n ROUNDS=1` repeats one, as far as chance allows. Ends with an
@@ -17,7 +18,7 @@ from tests.support.torture import Comparison, compare, tortured
 
 POINTS_OF_A_ROUND = 50
 
-Round = tuple[Comparison, Counter[str], Counter[str]]
+Round = tuple[Comparison, Counter[str], Counter[str], Counter[str]]
 
 
 async def one_round(seed: int, points: int) -> Round:
@@ -26,7 +27,7 @@ async def one_round(seed: int, points: int) -> Round:
         await torture.run(points)
         await torture.calm()
         found = await compare(torture.dsn, torture.provider)
-    return found, torture.processes.kills, torture.statuses
+    return found, torture.processes.kills, torture.processes.blows, torture.statuses
 
 
 def played(seed: int, points: int) -> Round:
@@ -44,12 +45,13 @@ def main() -> int:
         min(POINTS_OF_A_ROUND, asked.points - done) for done in range(0, asked.points, POINTS_OF_A_ROUND)
     ]
     seeds = range(asked.seed, asked.seed + len(counts))
-    totals, kills = Counter[str](), Counter[str]()
+    totals, kills, blows = Counter[str](), Counter[str](), Counter[str]()
     began_s = time.monotonic()
     with ProcessPoolExecutor(asked.rounds, multiprocessing.get_context("spawn")) as players:
         rounds = players.map(played, seeds, counts)
-        for seed, points, (found, killed, statuses) in zip(seeds, counts, rounds, strict=True):
+        for seed, points, (found, killed, dealt, statuses) in zip(seeds, counts, rounds, strict=True):
             kills.update(killed)
+            blows.update(dealt)
             totals.update(
                 points=points,
                 served=found.served,
@@ -58,8 +60,8 @@ def main() -> int:
                 expired=found.expired,
             )
             print(
-                f"seed {seed}: {points} points, {dict(killed)} kills, {dict(statuses)} answers;"
-                f" served {found.served}, exact {found.exact}, estimated {found.estimated}"
+                f"seed {seed}: {points} points, {dict(killed)} kills, {dict(dealt)}, {dict(statuses)}"
+                f" answers; served {found.served}, exact {found.exact}, estimated {found.estimated}"
                 f" (expired {found.expired}); {time.monotonic() - began_s:.0f} s",
                 flush=True,
             )
@@ -71,7 +73,7 @@ def main() -> int:
                 )
                 players.shutdown(cancel_futures=True)
                 return 1
-    print(f"{dict(kills)} kills: lost 0, doubled 0, wrong 0, books balanced; {dict(totals)}")
+    print(f"{dict(kills)} kills, {dict(blows)}: lost 0, doubled 0, wrong 0, books balanced; {dict(totals)}")
     return 0
 
 

@@ -69,6 +69,11 @@ class RedisServer:
     def socket_path(self) -> Path:
         return self._folder / "redis.sock"
 
+    @property
+    def process_id(self) -> int | None:
+        """None: it does not run."""
+        return None if self._process is None else self._process.pid
+
     def __enter__(self) -> Self:
         for _ in range(START_ATTEMPTS_MAX - 1):
             with contextlib.suppress(RuntimeError):

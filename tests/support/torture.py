@@ -1,22 +1,20 @@
 """A mesh whose processes are killed at random during traffic, beside a provider that keeps its own books.
 
 The edge, the ledger and the router are processes of their own and are started again at once; PostgreSQL and
-the provider live. Some callers go away in the middle of a stream, some answers are cut by the provider.
-Afterwards the ledger's books are compared with the provider's, call by call (`compare`).
+the provider live. A point is a kill at any moment, now and then several in a row while they start, a process
+that hangs for a while, or the end of all sessions at PostgreSQL. Some callers go away in the middle of a
+stream, some answers are cut by the provider. Afterwards the ledger's books are compared with the provider's,
+call by call (`compare`).
 """
 
 import asyncio
-import multiprocessing
-import os
 import random
-import sys
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,14 +26,17 @@ from meshgate_demo.settings import DemoSettings
 from meshgate_ledger.verify import verify
 from tests.support.demo_provider import DemoProvider, demo_provider
 from tests.support.eventually import eventually
-from tests.support.running_mesh import free_port, up_environment
+from tests.support.running_mesh import up_environment
+from tests.support.torture_processes import SERVICES, Processes
 
 MASTER_KEY: Final = "sk-torture-master-key"
-SERVICES: Final = ("edge", "ledger", "router")
 CALLERS: Final = 6
 HOLD_S: Final = 6  # what an abandoned hold waits before it is charged
 CALL_DEADLINE_S: Final = 60.0
 CALM_DEADLINE_S: Final = 90.0
+FREEZE_S_MAX: Final = 8.0  # more than a reservation and a settlement wait
+START_S: Final = 1.0  # a process starts within about that
+PORTS: Final = range(10_000, 30_000)  # no system takes them for the near end of a connection
 CONFIG: Final = """
 model_list:
   - model_name: demo
@@ -45,67 +46,6 @@ model_list:
 router_settings: {{num_retries: 0, allowed_fails: 1000000}}
 general_settings: {{hold_duration: {hold_s}, allow_requests_on_db_unavailable: {allow}}}
 """
-
-
-def serve(name: str, environment: Mapping[str, str], log: Path) -> None:
-    """A service's main, in a process of its own that has all code loaded."""
-    os.environ.clear()
-    os.environ.update(environment)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
-    sys.exit(import_module(f"meshgate_{name}.__main__").main())
-
-
-@dataclass
-class Processes:
-    """The three services. `environments`: by name. They are forked from a process that has imported their
-    code: a start of an interpreter takes longer than all else between two kills."""
-
-    folder: Path
-    environments: Mapping[str, Mapping[str, str]]
-    running: dict[str, ForkServerProcess] = field(default_factory=dict)
-    kills: Counter[str] = field(default_factory=Counter)
-    context: ForkServerContext = field(default_factory=lambda: multiprocessing.get_context("forkserver"))
-
-    def start(self, name: str) -> None:
-        self.context.set_forkserver_preload([__name__, *(f"meshgate_{each}.__main__" for each in SERVICES)])
-        arguments = (name, dict(self.environments[name]), self.folder / f"{name}.log")
-        process = self.context.Process(target=serve, args=arguments, daemon=False)
-        process.start()
-        self.running[name] = process
-
-    async def kill(self, name: str) -> None:
-        """kill -9, and a new one at once."""
-        process = self.running[name]
-        process.kill()
-        await asyncio.to_thread(process.join)
-        self.kills[name] += 1
-        await asyncio.to_thread(self.start, name)
-
-    def assert_alive(self) -> None:
-        """A service that ends by itself is a finding, and its log is shown."""
-        for name, process in self.running.items():
-            log = self.folder / f"{name}.log"
-            if not process.is_alive():
-                raise AssertionError(f"{name} ended by itself:\n{log.read_text(errors='replace')[-4_000:]}")
-
-    def last_words(self) -> str:
-        """The ends of all logs."""
-        logs = {name: self.folder / f"{name}.log" for name in self.running}
-        return "\n".join(
-            f"== {name} (process {self.running[name].pid})\n{log.read_text(errors='replace')[-4_000:]}"
-            for name, log in logs.items()
-        )
-
-    def stop(self) -> None:
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            process.join(20)
-            if process.is_alive():
-                process.kill()
-                process.join()
 
 
 @dataclass
@@ -151,22 +91,41 @@ class Torture:
             await connection.close()
 
     async def _point(self) -> None:
-        """Some traffic, then a kill at any moment of it; now and then a second one close by."""
-        before = self.statuses["200"]
+        """Some traffic, then a blow at any moment of it."""
+        before, lately = self.statuses["200"], Counter(self.statuses)
 
         def recovered() -> bool:
             self.processes.assert_alive()
+            assert not self.statuses["hung"], f"a call did not end within {CALL_DEADLINE_S} s"
             return self.statuses["200"] > before
 
         try:
             await eventually(recovered, "a call succeeds", CALM_DEADLINE_S)
         except AssertionError as late:
-            raise AssertionError(f"{late}\n{self.processes.last_words()}") from late
+            ended = dict(self.statuses - lately)
+            words = await self.processes.last_words()
+            raise AssertionError(f"{late}; meanwhile calls ended {ended}\n{words}") from late
         await asyncio.sleep(self.dice.random() * 0.25)  # the point is random, not waited for
-        await self.processes.kill(self.dice.choice(SERVICES))
-        if self.dice.random() < 0.2:
+        await self._blow()
+
+    async def _blow(self) -> None:
+        """Nearly always a kill. Of what is killed now and then a second one close by, or the same one again
+        and again while it starts."""
+        kind, name = self.dice.random(), self.dice.choice(SERVICES)
+        if kind < 0.08:
+            await self.processes.freeze(name, self.dice.random() * FREEZE_S_MAX)
+            return
+        if kind < 0.12:
+            await self.processes.cut_off()
+            return
+        await self.processes.kill(name)
+        if kind < 0.3:
             await asyncio.sleep(self.dice.random() * 0.5)
             await self.processes.kill(self.dice.choice(SERVICES))
+        elif kind < 0.4:
+            for _ in range(self.dice.randrange(1, 4)):
+                await asyncio.sleep(self.dice.random() * START_S)
+                await self.processes.kill(name)
 
     async def _made_key(self, session: aiohttp.ClientSession) -> bool:
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
@@ -185,6 +144,8 @@ class Torture:
             try:
                 async with asyncio.timeout(CALL_DEADLINE_S):
                     status = await self._call(session, dice)
+            except TimeoutError:
+                status = "hung"
             except (aiohttp.ClientError, ConnectionError):
                 status = "cut"
             self.statuses[status] += 1
@@ -261,12 +222,13 @@ async def compare(dsn: str, provider: DemoProvider) -> Comparison:
         kinds.setdefault(row["request_id"], []).append(row["kind"])
     allowed = (["charge"], ["expiry"], ["expiry", "correction"], ["void"], ["expiry", "void"])
     charged = {name: row for name, row in last.items() if row["kind"] != "void"}
-    exact = {name: row for name, row in charged.items() if not row["estimated"] and row["prompt_tokens"]}
+    asked = {name: row for name, row in charged.items() if row["outcome"] != "cache_hit"}
+    exact = {name: row for name, row in asked.items() if not row["estimated"] and row["prompt_tokens"]}
     return Comparison(
         served=len(served),
         exact=len(exact),
-        estimated=sum(row["estimated"] for row in charged.values()),
-        expired=sum(row["kind"] == "expiry" for row in charged.values()),
+        estimated=sum(row["estimated"] for row in asked.values()),
+        expired=sum(row["kind"] == "expiry" for row in asked.values()),
         lost=[name for name, request in served.items() if name not in charged and request["status"] == 200],
         doubled=[name for name, found in kinds.items() if found not in allowed],
         wrong=[name for name, row in exact.items() if not _agrees(row, served.get(name))],
@@ -294,8 +256,8 @@ async def tortured(seed: int, *, allow: bool) -> AsyncIterator[Torture]:
                 dsn = await asyncio.to_thread(database.start)
                 config = CONFIG.format(url=provider.url, hold_s=HOLD_S, allow=str(allow).lower())
                 (folder / "config.yaml").write_text(config)
-                port = free_port()
-                processes = Processes(folder, _environments(folder, dsn, port))
+                port = _free_port()
+                processes = Processes(folder, _environments(folder, dsn, port), dsn)
                 try:
                     for service in SERVICES:
                         await asyncio.to_thread(processes.start, service)
@@ -305,6 +267,19 @@ async def tortured(seed: int, *, allow: bool) -> AsyncIterator[Torture]:
                     await asyncio.to_thread(processes.stop)
             finally:
                 await asyncio.to_thread(database.stop)
+
+
+def _free_port() -> int:
+    """One that stays ours while nobody listens: callers that try it meanwhile are given other ports for their
+    own end, and never this one, which would connect them to themselves and hold it against the edge."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def _environments(folder: Path, dsn: str, port: int) -> dict[str, dict[str, str]]:
