@@ -54,17 +54,33 @@ async def test_a_flushed_namespace_is_gone_everywhere(two: Two) -> None:
     assert [0, 0] == [(await told(each, "mine"))["questions"] for each in two]
 
 
-async def test_everything_can_be_flushed(two: Two) -> None:
-    """Without a namespace, the configured one; by the other replica; and it can be learned again."""
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_everything_can_be_flushed(two: Two, body: bytes) -> None:
+    """Without a namespace, all of them; by the other replica; and it can be learned again."""
     await two.stored(CAPITAL)
     await two.stored(CAPITAL, cache=MINE)
-    assert 200 == (await two[1].post("/cache/flushall", {})).status
+    before = [(await told(each, "mine"))["entries"] for each in two]
+    assert 200 == (await two[1].post("/cache/flushall", body)).status
+    await knows(two, 0)
+
+    assert [True, True] == [entries > 0 for entries in before]
+    for text in (CAPITAL, CAPITAL_CITY):
+        assert ["MISS", "MISS"] == [status(each) for each in await asked_again(two, text)]
+        assert ["MISS", "MISS"] == [status(each) for each in await asked_again(two, text, **MINE)]
+    assert [0, 0] == [(await told(each, "mine"))["questions"] for each in two]
+    await two.stored(CAPITAL)
+    assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, CAPITAL_CITY)]
+
+
+async def test_the_configured_namespace_can_be_flushed(two: Two) -> None:
+    """By its empty name; others stay."""
+    await two.stored(CAPITAL)
+    await two.stored(CAPITAL, cache=MINE)
+    assert 200 == (await two[1].post("/cache/flushall", {"namespace": ""})).status
     await knows(two, 1)
 
     assert ["MISS", "MISS"] == [status(each) for each in await asked_again(two, CAPITAL)]
     assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, CAPITAL, **MINE)]
-    await two.stored(CAPITAL)
-    assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, CAPITAL_CITY)]
 
 
 async def test_a_deleted_answer_is_gone_everywhere(two: Two) -> None:

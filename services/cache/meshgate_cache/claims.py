@@ -47,6 +47,11 @@ def unshared() -> bytes:
     return _UNSHARED
 
 
+def begins_claim(value: bytes) -> bool:
+    """Whether a value that begins like this is one of those above."""
+    return value.startswith((_MAGIC, _UNSHARED))
+
+
 def holder(value: bytes) -> str:
     """Who holds the place; empty for anything but a claim."""
     return value[len(_MAGIC) :].decode(errors="replace") if value.startswith(_MAGIC) else ""

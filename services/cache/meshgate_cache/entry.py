@@ -56,6 +56,11 @@ def decode(value: bytes, store_key: str) -> CacheEntry | None:
         return None
 
 
+def begins_entry(value: bytes) -> bool:
+    """Whether a value that begins like this may be an entry of ours."""
+    return value.startswith(_MAGIC)
+
+
 def _checksum(store_key: str, content: bytes | memoryview) -> int:
     """Over the key as well: an answer that turns up under another key is not that key's answer."""
     return zlib.crc32(content, zlib.crc32(store_key.encode()))

@@ -89,6 +89,12 @@ def is_store_key_under(prefix: str, name: str) -> bool:
     return name.startswith(prefix) and _KEY_PATTERN.fullmatch(name, namespace_end) is not None
 
 
+def namespace_of(name: str) -> str | None:
+    """Of a store key; None for a name that is none."""
+    namespace, colon, key = name.rpartition(":")
+    return namespace if colon and _KEY_PATTERN.fullmatch(key) is not None else None
+
+
 def frame(*parts: bytes) -> bytes:
     """Parts with their lengths, so that no two lists of parts give the same bytes."""
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)

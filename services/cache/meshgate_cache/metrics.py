@@ -58,10 +58,14 @@ class CacheMetrics:
         self.hit_count = 0
         self.miss_count = 0
 
-    @property
-    def namespaces(self) -> Mapping[str, NamespaceCounts]:
-        """Those used lately."""
-        return self._namespaces
+    def told(self, entries: Mapping[str, int]) -> Mapping[str, NamespaceCounts]:
+        """Of the namespaces used lately, and of those that have most entries; NAMESPACES_MAX at most."""
+        told = dict(self._namespaces)
+        for namespace in sorted(entries, key=lambda name: -entries[name]):
+            if len(told) >= NAMESPACES_MAX:
+                break
+            told.setdefault(namespace, NamespaceCounts())
+        return told
 
     def hit(self, namespace: str, entry: pb.Entry) -> None:
         """An answer was found; semantic if it has a similarity."""

@@ -11,7 +11,8 @@ Invariants
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -22,8 +23,8 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from meshgate_cache import claims as claim_values
 from meshgate_cache.circuit import Circuit, unavailable
 from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
-from meshgate_cache.entry import CacheEntry, decode, encode
-from meshgate_cache.keys import KEY_DIGITS, is_store_key_under
+from meshgate_cache.entry import CacheEntry, begins_entry, decode, encode
+from meshgate_cache.keys import KEY_DIGITS, is_store_key_under, namespace_of
 from meshgate_cache.redis_commands import UNLINK_KEYS_MAX, RedisCommands, Words, is_unknown_option
 from meshgate_cache.store import Put
 from meshgate_chassis.clock import Clock
@@ -33,6 +34,8 @@ log = structlog.get_logger("meshgate.cache.redis")
 
 TRANSACTIONS_MAX: Final = 50  # at a time
 SCAN_COUNT: Final = 1_000  # keys looked at by one step: Redis serves others in between
+ANY_KEY: Final = "*:" + "?" * KEY_DIGITS
+MAGIC_BYTES: Final = 4  # that every value of ours begins with
 GLOB_SPECIAL: Final = re.compile(r"([*?\[\]\\^])")
 
 
@@ -44,6 +47,7 @@ class RedisLimits:
     lookup_many_s: float = 0.250  # 2,048 vectors are 25 MB
     store_s: float = 0.5
     delete_s: float = 30.0
+    count_s: float = 2.0
     probe_s: float = 1.0
 
 
@@ -141,16 +145,30 @@ class RedisStore:
 
     async def clear(self, prefix: str, remaining_s: float) -> int:
         end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s)
-        pattern = _pattern(prefix)
         deleted_count = 0
-        for scan in await self._within(self._client.scans, limit_s=remaining_s, remaining_s=remaining_s):
-            cursor = None
-            while cursor != 0:
-                words = ("SCAN", cursor or 0, "MATCH", pattern, "COUNT", SCAN_COUNT)
-                cursor, names = await self._done("SCAN", partial(scan, *words), end_s)
-                ours = [name for name in names if is_store_key_under(prefix, name.decode(errors="replace"))]
-                deleted_count += await self._unlink(ours, end_s)
+        async for names in self._scanned(_pattern(prefix), end_s):
+            ours = [name for name in names if is_store_key_under(prefix, name.decode(errors="replace"))]
+            deleted_count += await self._unlink(ours, end_s)
         return deleted_count
+
+    async def clear_all(self, remaining_s: float) -> int:
+        end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.delete_s)
+        deleted_count = 0
+        async for names in self._scanned(ANY_KEY, end_s):
+            ours = await self._with_our_values(
+                [name for name in names if _namespace(name) is not None], end_s
+            )
+            deleted_count += await self._unlink(ours, end_s)
+        return deleted_count
+
+    async def count(self, remaining_s: float) -> Mapping[str, int] | None:
+        end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.count_s)
+        counts: Counter[str] = Counter()
+        async for names in self._scanned(ANY_KEY, self._clock.monotonic_s() + remaining_s):
+            counts.update(namespace for name in names if (namespace := _namespace(name)) is not None)
+            if self._clock.monotonic_s() >= end_s:
+                return None
+        return counts
 
     async def reachable(self, remaining_s: float) -> bool:
         return await self._answers(remaining_s)
@@ -164,6 +182,24 @@ class RedisStore:
         return [
             claim for claim, value in zip(claims, values, strict=True) if value == claim_values.encode(claim)
         ]
+
+    async def _scanned(self, pattern: str, end_s: float) -> AsyncIterator[Sequence[bytes]]:
+        """All names that match, some at a time; one may come twice."""
+        left_s = end_s - self._clock.monotonic_s()
+        for scan in await self._within(self._client.scans, limit_s=left_s, remaining_s=left_s):
+            cursor = None
+            while cursor != 0:
+                words = ("SCAN", cursor or 0, "MATCH", pattern, "COUNT", SCAN_COUNT)
+                cursor, names = await self._done("SCAN", partial(scan, *words), end_s)
+                yield names
+
+    async def _with_our_values(self, names: Sequence[bytes], end_s: float) -> list[bytes]:
+        """Others may name theirs as we do."""
+        if not names:
+            return []
+        commands = [("GETRANGE", name, 0, MAGIC_BYTES - 1) for name in names]
+        starts = await self._done("GETRANGE", partial(self._client.commands, commands), end_s)
+        return [name for name, start in zip(names, starts, strict=True) if _is_ours(start)]
 
     async def _unlink(self, names: Sequence[str | bytes], end_s: float) -> int:
         deleted_count = 0
@@ -277,6 +313,15 @@ class _RefusedError(Exception):
 def _set(put: Put) -> Words:
     """The command that keeps an entry."""
     return ("SET", put.key, encode(put.entry, put.key), "PX", max(1, int(put.ttl_s * 1_000)))
+
+
+def _is_ours(start: Any) -> bool:
+    """Of the reply to GETRANGE; a refusal is for what is no string."""
+    return isinstance(start, bytes) and (begins_entry(start) or claim_values.begins_claim(start))
+
+
+def _namespace(name: bytes) -> str | None:
+    return namespace_of(name.decode(errors="replace"))
 
 
 def _pattern(prefix: str) -> str:

@@ -4,14 +4,14 @@ Keys are store keys (`keys.store_key`). `remaining_s` is the caller's time left:
 and raises UNAVAILABLE/STORE_UNAVAILABLE when it cannot answer within it.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry
-from meshgate_cache.keys import is_store_key_under
+from meshgate_cache.keys import is_store_key_under, namespace_of
 from meshgate_chassis.clock import Clock
 
 ENTRY_OVERHEAD_BYTES = 600  # measured: key, entry, record and their places in the dictionary
@@ -60,6 +60,12 @@ class Store(Protocol):
 
     async def clear(self, prefix: str, remaining_s: float) -> int:
         """Deletes all entries under a `keys.store_prefix`; returns how many there were."""
+
+    async def clear_all(self, remaining_s: float) -> int:
+        """Deletes all entries of all namespaces, and nothing of others; returns how many there were."""
+
+    async def count(self, remaining_s: float) -> Mapping[str, int] | None:
+        """How many entries there are, by namespace; about, and None when there is no time to count them."""
 
     async def reachable(self, remaining_s: float) -> bool:
         """Asks the store whether it answers."""
@@ -178,6 +184,17 @@ class MemoryStore:
         kept = (*self._records, *self._holders)
         names = [name for name in kept if is_store_key_under(prefix, name)]
         return await self.delete(names, remaining_s)
+
+    async def clear_all(self, remaining_s: float) -> int:
+        return await self.delete((*self._records, *self._holders), remaining_s)
+
+    async def count(self, remaining_s: float) -> Mapping[str, int] | None:  # noqa: ARG002 - never waits
+        now_s = self._clock.monotonic_s()
+        return Counter(
+            namespace
+            for name, record in self._records.items()
+            if record.expires_monotonic_s > now_s and (namespace := namespace_of(name)) is not None
+        )
 
     async def reachable(self, remaining_s: float) -> bool:  # noqa: ARG002 - never waits
         return True

@@ -70,6 +70,28 @@ class StoreSuite:
 
         assert ENTRY == await store.get(name(), LONG_S)
 
+    async def test_entries_are_counted_by_namespace(self, store: Store) -> None:
+        """Those that are there now, whatever the namespace is called."""
+        assert {} == await store.count(LONG_S)
+        for namespace, request in (("n", b"r"), ("n", b"s"), ("a:b*[c]", b"r")):
+            await store.put(name(namespace=namespace, request=request), ENTRY, TTL_S, LONG_S)
+        await store.put(name(namespace="short"), ENTRY, self.short_s, LONG_S)
+        await self.after(store, name(namespace="short"))
+
+        assert {"n": 2, "a:b*[c]": 1} == await store.count(LONG_S)
+
+    async def test_everything_is_cleared(self, store: Store) -> None:
+        """Of all namespaces, claims included."""
+        kept = [name(namespace=namespace) for namespace in ("n", "n:m", "a:b*[c]")]
+        await store.put_many([Put(key, ENTRY, TTL_S) for key in kept], LONG_S)
+        await store.get_or_claim(Claim(name(request=b"claimed"), "token", TTL_S), LONG_S)
+
+        assert 3 <= await store.clear_all(LONG_S)
+        assert [None] * 3 == await store.get_many(kept, LONG_S)
+        assert {} == await store.count(LONG_S)
+        other = Claim(name(request=b"claimed"), "other", TTL_S)
+        assert Look(holder="other") == await store.get_or_claim(other, LONG_S)
+
     async def test_many_are_put_and_found_at_once(self, store: Store) -> None:
         """In the order of the keys; what is missing is None; nothing is nothing."""
         keys = [name(request=bytes([number])) for number in range(4)]

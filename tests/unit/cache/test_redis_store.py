@@ -149,6 +149,21 @@ async def test_foreign_keys_survive_a_clear(open_store: tuple[RedisStore, Redis]
     assert len(foreign) == await client.dbsize()
 
 
+async def test_foreign_values_survive_when_everything_is_cleared(
+    open_store: tuple[RedisStore, Redis],
+) -> None:
+    """LiteLLM, which may use the same Redis, names its keys as we do: what is ours tells the value."""
+    store, client = open_store
+    await client.set("litellm:" + "0" * 64, '{"timestamp": 1, "response": "theirs"}')
+    await client.rpush("litellm:" + "1" * 64, "theirs")
+    await client.set("session:1", "theirs")
+    for request in range(1_500):
+        await store.put(name(request=str(request).encode()), ENTRY, TTL_S, LONG_S)
+
+    assert 1_500 == await store.clear_all(LONG_S)
+    assert 3 == await client.dbsize()
+
+
 async def test_a_lookup_is_one_round_trip(open_store: tuple[RedisStore, Redis]) -> None:
     """One command reaches the server for each lookup, hit or miss."""
     store, client = open_store

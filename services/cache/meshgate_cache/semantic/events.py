@@ -27,7 +27,7 @@ class Forgotten(msgspec.Struct, frozen=True, tag="f", array_like=True):
 
 
 class Cleared(msgspec.Struct, frozen=True, tag="c", array_like=True):
-    """All answers of a namespace are gone; of one tenant, unless its digest is empty."""
+    """All answers of a namespace are gone, of all when it is empty; of one tenant, unless its digest is."""
 
     namespace: str
     tenant_digest: str

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from meshgate_cache.circuit import unavailable
 from meshgate_cache.redis_commands import RedisCommands
-from meshgate_cache.semantic.events import Event, Learned, Reported, decode, encode
+from meshgate_cache.semantic.events import Cleared, Event, Learned, Reported, decode, encode
 from meshgate_chassis.clock import Clock
 
 log = structlog.get_logger("meshgate.cache.journal")
@@ -88,7 +88,10 @@ class RedisJournal:
             raise unavailable(type(error).__name__) from error
 
     def _trimming(self, event: Event, size_bytes: int) -> tuple[str | int, ...]:
-        """Questions bound the stream in bytes: with their vectors they are the large ones."""
+        """Questions bound the stream in bytes: with their vectors they are the large ones. Once all are gone,
+        nobody has to hear of them."""
+        if isinstance(event, Cleared) and not event.namespace:
+            return ("MAXLEN", 1)
         length_max = self._rules.length_max
         if isinstance(event, Learned):
             length_max = max(1, min(length_max, self._rules.bytes_max // size_bytes))

@@ -34,11 +34,11 @@ class DeleteAnswersRequest(BaseModel):
 
 
 class FlushRequest(BaseModel):
-    """Without a namespace, the configured one."""
+    """Without a namespace, all of them; "" is the configured one."""
 
     model_config = ConfigDict(extra="forbid")
 
-    namespace: str = Namespace
+    namespace: str | None = Field(None, max_length=NAMESPACE_CHARACTERS_MAX)
 
 
 class FeedbackRequest(BaseModel):
@@ -75,9 +75,10 @@ class CacheEndpoints:
         return {"status": "success", "deleted": deleted.deleted_count}
 
     async def flush(self, request: Request, body: FlushRequest | None = None) -> JsonObject:
-        """All answers of a namespace go."""
+        """All answers go, or those of a namespace."""
         self.authenticator.require_admin(headers_of(request.scope))
-        wanted = pb.DeleteEntriesRequest(namespace="" if body is None else body.namespace)
+        namespace = None if body is None else body.namespace
+        wanted = pb.DeleteEntriesRequest(namespace=namespace or "", all_namespaces=namespace is None)
         deleted = await self.cache.delete_entries(wanted, timeout_s=CACHE_TIMEOUT_S)
         return {"status": "success", "deleted": deleted.deleted_count}
 
@@ -91,16 +92,19 @@ class CacheEndpoints:
         return {"status": "success"}
 
     async def stats(self, request: Request) -> JsonObject:
-        """Of the cache replica that answers, since its start."""
+        """Of the cache replica that answers, since its start; entries: what the store holds now."""
         self.authenticator.require_admin(headers_of(request.scope))
-        status = await self.cache.get_status(pb.GetStatusRequest(), timeout_s=CACHE_TIMEOUT_S)
+        wanted = pb.GetStatusRequest(count_entries=True)
+        status = await self.cache.get_status(wanted, timeout_s=CACHE_TIMEOUT_S)
         told: JsonObject = {
             "enabled": status.enabled,
             "backend": status.backend,
             "reachable": status.reachable,
             "hits": status.hit_count,
             "misses": status.miss_count,
-            "namespaces": {each.namespace: _namespace(each) for each in status.namespaces},
+            "namespaces": {
+                each.namespace: _namespace(each, counted=status.entries_counted) for each in status.namespaces
+            },
         }
         if status.HasField("semantic"):
             told["semantic"] = {
@@ -112,8 +116,9 @@ class CacheEndpoints:
         return told
 
 
-def _namespace(status: pb.NamespaceStatus) -> dict[str, Any]:
+def _namespace(status: pb.NamespaceStatus, *, counted: bool) -> dict[str, Any]:
     return {
+        "entries": status.entry_count if counted else None,
         "hits": status.hit_count,
         "semantic_hits": status.semantic_hit_count,
         "misses": status.miss_count,
