@@ -2,6 +2,7 @@
 
 Invariants
 - Nothing waits for company: an item that finds the worker idle is on its way at once.
+- Many that find nothing at all under way go in two halves: see Traffic.
 - At most `batches_max` batches run at a time, of at most `items_max` items, in the order they came.
 - An item whose caller went away before its batch began is dropped; after that it completes without it.
 - An item whose time is over is given up within `DEADLINE_STEP_S`: one timer looks after all of them.
@@ -35,6 +36,18 @@ class GroupLimits:
     retry_after_s: float = 0.1  # what the refused are told
 
 
+@dataclass(slots=True)
+class Traffic:
+    """The batches under way, of all groups that share a database.
+
+    Callers that were answered together come back together. If all of them are in one batch, this process
+    waits while PostgreSQL works, and PostgreSQL while this process does. In two halves they take turns, and
+    once they do they stay apart.
+    """
+
+    batches: int = 0
+
+
 class BatchRefusedError(Exception):
     """Nothing was done, because of at least one item. `cause` is what its caller is told."""
 
@@ -44,6 +57,7 @@ class BatchRefusedError(Exception):
 
 
 DEADLINE_STEP_S = 0.02
+HALF_MIN = 24  # fewer items are not worth a batch of their own
 
 
 @dataclass(slots=True)
@@ -63,13 +77,16 @@ class GroupCommit(Generic[Item, Result]):
         name: str,
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         limits: GroupLimits,
+        traffic: Traffic | None = None,
     ) -> None:
         self._name = name
         self._run = run
         self._limits = limits
+        self._traffic = traffic or Traffic()
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._workers = TaskOwner(f"ledger-{name}", count_max=limits.batches_max)
         self._under_way: dict[int, list[_Waiting[Item, Result]]] = {}  # by id
+        self._starting = False  # a worker that has not looked at the queue yet
         self._timer: asyncio.TimerHandle | None = None
         self._first_end_s = math.inf  # nobody's time is over before
 
@@ -93,7 +110,7 @@ class GroupCommit(Generic[Item, Result]):
         if end_s < self._first_end_s:
             self._first_end_s = end_s
         self._queue.append(_Waiting(item, future, end_s))
-        if len(self._under_way) < self._limits.batches_max:
+        if not self._starting:
             self._start_worker()
         if self._timer is None:
             self._timer = loop.call_later(min(timeout_s, DEADLINE_STEP_S), self._give_up_late)
@@ -105,6 +122,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def _start_worker(self) -> None:
         if self._workers.count < self._limits.batches_max:
+            self._starting = True
             # A context of its own: a batch belongs to none of its callers, nor to their trace or deadline.
             task = contextvars.Context().run(self._workers.start, self._work(), "worker")
             task.add_done_callback(self._worker_ended)
@@ -114,18 +132,26 @@ class GroupCommit(Generic[Item, Result]):
             self._start_worker()
 
     async def _work(self) -> None:
+        self._starting = False
         while self._queue:
             batch = self._take()
+            if self._queue:
+                self._start_worker()
             if batch:
                 self._under_way[id(batch)] = batch
+                self._traffic.batches += 1
                 try:
                     await self._run_batch(batch)
                 finally:
+                    self._traffic.batches -= 1
                     del self._under_way[id(batch)]
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
-        while self._queue and len(batch) < self._limits.items_max:
+        count = min(len(self._queue), self._limits.items_max)
+        if not self._traffic.batches and count >= 2 * HALF_MIN:
+            count = (count + 1) // 2
+        while self._queue and len(batch) < count:
             waiting = self._queue.popleft()
             if not waiting.future.done():
                 batch.append(waiting)

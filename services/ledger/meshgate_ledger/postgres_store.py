@@ -29,7 +29,7 @@ from meshgate_ledger.closings import (
 )
 from meshgate_ledger.database import Database
 from meshgate_ledger.errors import REFUSALS, value_refused
-from meshgate_ledger.group_commit import BatchRefusedError, GroupCommit, GroupLimits
+from meshgate_ledger.group_commit import BatchRefusedError, GroupCommit, GroupLimits, Traffic
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.records import utc
 
@@ -63,8 +63,9 @@ class PostgresStore:
         limits = options.limits
         # One batch of endings waits for the disk while the next one is under way.
         overlapping = replace(limits, batches_max=limits.batches_max + 1)
-        self._reservations = GroupCommit("reserve", self._run_reserve, limits)
-        self._endings = GroupCommit("settle", self._run_close, overlapping)
+        traffic = Traffic()
+        self._reservations = GroupCommit("reserve", self._run_reserve, limits, traffic)
+        self._endings = GroupCommit("settle", self._run_close, overlapping, traffic)
         self._top_ups = GroupCommit("top-up", self._run_top_up, limits)
         self._flushes = GroupCommit("flush", self._run_flush, GroupLimits(items_max=1_000))
 

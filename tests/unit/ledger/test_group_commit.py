@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.group_commit import BatchRefusedError, GroupCommit, GroupLimits
+from meshgate_ledger.group_commit import HALF_MIN, BatchRefusedError, GroupCommit, GroupLimits, Traffic
 from tests.support.eventually import eventually
 
 TIMEOUT_S = 20.0
@@ -72,6 +72,31 @@ async def test_batches_and_their_number_are_limited(backend: Backend) -> None:
 
     assert [2 * item for item in range(1, 8)] == await asyncio.gather(*tasks)
     assert max(len(batch) for batch in backend.batches) <= 2
+
+
+async def test_many_at_once_go_in_two_halves(backend: Backend) -> None:
+    """So that one is worked on here while PostgreSQL has the other; few are not worth a second batch."""
+    commit = group(backend)
+    await asyncio.gather(*await submit_all(commit, range(2 * HALF_MIN - 1)))
+    await asyncio.gather(*await submit_all(commit, range(2 * HALF_MIN)))
+
+    assert [2 * HALF_MIN - 1, HALF_MIN, HALF_MIN] == [len(batch) for batch in backend.batches]
+
+
+async def test_many_that_are_not_alone_stay_together(backend: Backend) -> None:
+    """A batch of another group is under way: it is what they take turns with."""
+    traffic = Traffic()
+    other = GroupCommit("other", backend.run, GroupLimits(), traffic)
+    mine = Backend()
+    commit = GroupCommit("test", mine.run, GroupLimits(), traffic)
+    backend.gate.clear()
+    first = await submit_all(other, [1])
+    await eventually(lambda: backend.batches, "the other group's batch is under way")
+    await asyncio.gather(*await submit_all(commit, range(2 * HALF_MIN)))
+    backend.gate.set()
+    await asyncio.gather(*first)
+
+    assert [2 * HALF_MIN] == [len(batch) for batch in mine.batches]
 
 
 async def test_a_full_queue_refuses(backend: Backend) -> None:
