@@ -138,7 +138,9 @@ class Pipeline:
     def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[Started | Chunks, None]:
         """The router's stream; see RoutedStream.events."""
         stream = self._steps.router.stream_chat(
-            router_pb.StreamChatRequest(request_id=run.call.call_id, chat=request, options=route_options(run))
+            router_pb.StreamChatRequest(
+                request_id=run.call.call_id, chat=request, options=route_options(run), joined=True
+            )
         )
         routed = RoutedStream(run, self._steps.top_ups, self._accounts.counter, self._clock)
         return routed.events(stream)

@@ -41,43 +41,56 @@ class RoutedStream:
         for, and PROVIDER_STREAM_BROKEN."""
         async with aclosing(stream):
             async for event in stream:
-                if event.WhichOneof("event") == "delta":
-                    chunks = event.delta.chunks
-                    paid = await self._paid(chunks)
-                    visible = self._received(paid)
-                    if visible:
-                        try:
-                            yield Chunks(visible)
-                        except GeneratorExit:
-                            await self._read_rest(stream)
-                            raise
-                    if len(paid) < len(chunks):
-                        assert self._cover is not None
-                        raise self._cover.refused
-                elif self._noted(event):
-                    yield Started(self._run.info)
+                part = self._noted(event)
+                if isinstance(part, pb.Started):
+                    try:
+                        yield Started(self._run.info)
+                    except GeneratorExit:
+                        self._keep(part)
+                        raise
+                if part is None or not part.chunks:
+                    continue
+                paid = await self._paid(part.chunks)
+                visible = self._received(paid)
+                whole = len(paid) == len(part.chunks)
+                if whole and part.HasField("finished"):
+                    self._end(part.finished)
+                if visible:
+                    try:
+                        yield Chunks(visible)
+                    except GeneratorExit:
+                        await self._read_rest(stream)
+                        raise
+                if not whole:
+                    assert self._cover is not None
+                    raise self._cover.refused
         if not self._finished:
             raise MeshError(Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "the stream ended before its answer")
 
-    def _noted(self, event: pb.StreamChatResponse) -> bool:
-        """Keeps what Started and Finished tell; True: it is Started."""
+    def _noted(self, event: pb.StreamChatResponse) -> pb.Started | pb.Delta | None:
+        """Keeps what an event tells but for its chunks, and the end that came with them; what has some."""
         run = self._run
+        if event.HasField("delta"):
+            return event.delta
         if event.HasField("started"):
             run.served(event.started.served_by)
             run.first_usage = event.started.usage if event.started.HasField("usage") else None
             self._cover = self._top_ups.cover(run, self._counter)
-            return True
+            return event.started
         if event.HasField("continued"):
             run.served(event.continued.served_by)
             run.first_usage = None
             self._cover = self._top_ups.continued(run, self._counter, self._cover)
         elif event.HasField("finished"):
-            self._finished = True
-            if event.finished.HasField("usage"):
-                run.usage = event.finished.usage
-            if event.finished.HasField("served_by"):
-                run.served(event.finished.served_by)
-        return False
+            self._end(event.finished)
+        return None
+
+    def _end(self, finished: pb.Finished) -> None:
+        self._finished = True
+        if finished.HasField("usage"):
+            self._run.usage = finished.usage
+        if finished.HasField("served_by"):
+            self._run.served(finished.served_by)
 
     async def _paid(self, chunks: Sequence[chat_pb.ChatChunk]) -> Sequence[chat_pb.ChatChunk]:
         run = self._run
@@ -110,8 +123,14 @@ class RoutedStream:
                     event = await anext(stream, None)
                 if event is None:
                     return
-                self._noted(event)
-                chunks: Sequence[chat_pb.ChatChunk] = event.delta.chunks
-                self._received(chunks if self._cover is None else self._cover.already_paid(chunks))
+                part = self._noted(event)
+                if part is not None:
+                    self._keep(part)
         except (TimeoutError, MeshError):
             return
+
+    def _keep(self, part: pb.Started | pb.Delta) -> None:
+        """What has arrived for a client that has gone."""
+        self._received(part.chunks if self._cover is None else self._cover.already_paid(part.chunks))
+        if part.HasField("finished"):
+            self._end(part.finished)

@@ -1,6 +1,6 @@
 """The router's own values <-> router.v1 messages. Refuses what the contract's limits forbid."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from meshgate_chassis.errors import invalid_field
@@ -10,7 +10,7 @@ from meshgate_router.catalog import PublicModel
 from meshgate_router.journey import RouteTask
 from meshgate_router.legs import Leg
 from meshgate_router.prompt_size import estimated_tokens, output_tokens_max
-from meshgate_router.stream import Continued, Delta, Event, Started
+from meshgate_router.stream import Continued, Delta, Event, Finished, Opened, Started
 
 NUM_RETRIES_MAX = 10
 FALLBACKS_MAX = 10
@@ -92,24 +92,46 @@ def _leg(leg: Leg) -> pb.Leg:
     )
 
 
-def stream_response(event: Event, api_base: str) -> pb.StreamChatResponse:
-    """`api_base`: of the deployment that answers; Started tells it, and Finished if it became another one."""
-    if isinstance(event, Delta):
-        return pb.StreamChatResponse(delta=pb.Delta(chunks=event.chunks))
-    if isinstance(event, Started):
-        served = event.served
-        told = served_by(served, served.value[0].headers, api_base)
-        return pb.StreamChatResponse(started=pb.Started(served_by=told, usage=served.value[0].usage))
-    if isinstance(event, Continued):
-        served = event.served
-        told = served_by(served, served.value[0].headers, api_base)
-        return pb.StreamChatResponse(continued=pb.Continued(served_by=told))
-    finished = pb.Finished(finish_reason=event.finish_reason)
+def stream_response(
+    events: Sequence[Event], api_base: Callable[[Served[Opened]], str]
+) -> pb.StreamChatResponse:
+    """One event, or several that are there at the same time: Started, its first Delta, the last Delta and
+    Finished, in this order. `api_base`: of the deployment that answers."""
+    message = pb.StreamChatResponse()
+    for event in events:
+        if isinstance(event, Delta):
+            told = message.started if message.HasField("started") else message.delta
+            told.chunks.extend(event.chunks)
+        elif isinstance(event, Started):
+            opened = event.served.value[0]
+            message.started.served_by.CopyFrom(_served_by(event.served, api_base))
+            if opened.usage is not None:
+                message.started.usage.CopyFrom(opened.usage)
+        elif isinstance(event, Continued):
+            message.continued.served_by.CopyFrom(_served_by(event.served, api_base))
+        else:
+            _finish(_end_of(message), event, api_base)
+    return message
+
+
+def _end_of(message: pb.StreamChatResponse) -> pb.Finished:
+    """Where a message tells the end: beside what it has already, or as all that it has."""
+    if message.HasField("started"):
+        return message.started.finished
+    return message.delta.finished if message.HasField("delta") else message.finished
+
+
+def _finish(told: pb.Finished, event: Finished, api_base: Callable[[Served[Opened]], str]) -> None:
+    told.SetInParent()
+    told.finish_reason = event.finish_reason
     if event.served is not None:
-        finished.served_by.CopyFrom(served_by(event.served, event.served.value[0].headers, api_base))
+        told.served_by.CopyFrom(_served_by(event.served, api_base))
     if event.usage is not None:
-        finished.usage.CopyFrom(event.usage)
-    return pb.StreamChatResponse(finished=finished)
+        told.usage.CopyFrom(event.usage)
+
+
+def _served_by(served: Served[Opened], api_base: Callable[[Served[Opened]], str]) -> pb.ServedBy:
+    return served_by(served, served.value[0].headers, api_base(served))
 
 
 def model(public: PublicModel) -> pb.Model:

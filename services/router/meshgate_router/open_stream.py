@@ -48,6 +48,11 @@ class OpenStream:
         """Of the first choice; "" if the provider gave none."""
         return self._decoder.finish_reason
 
+    @property
+    def is_whole(self) -> bool:
+        """The provider said that this is all: `next_chunks` has nothing more, and does not wait for it."""
+        return self._decoder.done
+
     async def first_chunks(self, timeouts: CallTimeouts, first_token_s: float) -> Sequence[pb.ChatChunk]:
         """All chunks up to those that came together with the first token: until then nobody has seen any.
 

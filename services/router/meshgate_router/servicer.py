@@ -11,6 +11,7 @@ from meshgate_protos.router.v1.router_service_mesh import RouterServiceServicer
 from meshgate_protos.rpc import Call
 from meshgate_router import convert, convert_state, embeddings
 from meshgate_router.answers import Answers
+from meshgate_router.attempt import Served
 from meshgate_router.catalog import Catalog
 from meshgate_router.credentials import own_credentials
 from meshgate_router.embeddings import Embeddings
@@ -18,7 +19,7 @@ from meshgate_router.journey import RouteTask
 from meshgate_router.probe import Prober
 from meshgate_router.provider_call import ProviderCaller
 from meshgate_router.state_report import StateReport
-from meshgate_router.stream import Delta, Streams
+from meshgate_router.stream import Event, Opened, Streams, follows_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,13 @@ class RouterServicer(RouterServiceServicer):
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncIterator[pb.StreamChatResponse]:
         task = self._task(request, call, stream=True)
+        ready: list[Event] = []  # what leaves in one message
         async with aclosing(self._parts.streams.events(task, request.chat)) as events:
             async for event in events:
-                served = None if isinstance(event, Delta) else event.served
-                base = "" if served is None else self._caller.base(served.deployment)
-                yield convert.stream_response(event, base)
+                ready.append(event)
+                if not (request.joined and follows_at_once(event)):
+                    yield convert.stream_response(ready, self._base_of)
+                    ready.clear()
 
     async def create_embeddings(
         self, request: pb.CreateEmbeddingsRequest, call: Call
@@ -104,6 +107,9 @@ class RouterServicer(RouterServiceServicer):
         if not options.credentials:
             return task
         return replace(task, credentials=own_credentials(options.credentials, self._parts.sealer))
+
+    def _base_of(self, served: Served[Opened]) -> str:
+        return self._caller.base(served.deployment)
 
     def _deadline_s(self, call: Call) -> float:
         return self._parts.clock.monotonic_s() + call.remaining_s()

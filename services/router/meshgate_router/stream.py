@@ -1,8 +1,8 @@
 """A provider's stream -> Started, Delta and Continued, Finished; one that breaks goes on elsewhere if it can.
 
 Chunks that came together leave together, at most DELTA_CHUNKS_MAX in one Delta; nothing waits for more,
-and the first chunks leave at once. While the reader is slow, more chunks come together by themselves.
-A stream that is not whole raises, and never ends in Finished.
+and the first chunks follow Started at once. While the reader is slow, more chunks come together by
+themselves. A stream that is not whole raises, and never ends in Finished.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -50,9 +50,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """1 to DELTA_CHUNKS_MAX chunks."""
+    """1 to DELTA_CHUNKS_MAX chunks. `last`: Finished follows at once."""
 
     chunks: Sequence[pb.ChatChunk]
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ class Continued:
 
 
 Event = Started | Delta | Continued | Finished
+
+
+def follows_at_once(event: Event) -> bool:
+    """Whether the next event of the stream is there already: the first chunks, or the end."""
+    return isinstance(event, Started) or (isinstance(event, Delta) and event.last)
 
 
 class Streams:
@@ -98,8 +104,10 @@ class Streams:
             while True:
                 try:
                     while chunks := await run.next_chunks():
-                        for part in _parts(chunks):
+                        *parts, last = _parts(chunks)
+                        for part in parts:
                             yield Delta(part)
+                        yield Delta(last, run.stream.is_whole)
                     yield run.finished()
                     await run.stream.finish()
                     return  # noqa: TRY300 - the loop is for what broke

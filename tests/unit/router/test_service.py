@@ -105,6 +105,37 @@ async def test_streams(client: RouterServiceClient) -> None:
     assert events[-1].finished.usage.completion_tokens
 
 
+async def test_what_is_there_at_once_comes_in_one_message(client: RouterServiceClient) -> None:
+    """For who reads it so: Started has the first chunks, and the last chunks have the end."""
+    apart, joined = [await streamed(client, "Hello", joined=how) for how in (False, True)]
+
+    assert ["started"] == [event.WhichOneof("event") for event in joined]
+    assert "id-gpt" == joined[0].started.served_by.deployment_id
+    assert apart[-1].finished == joined[0].started.finished
+    assert said(apart) == said(joined)
+
+
+async def test_nothing_waits_to_come_in_one_message(client: RouterServiceClient) -> None:
+    """A slow provider's chunks come one by one."""
+    apart, joined = [await streamed(client, "Hello demo:delay=0.01", joined=how) for how in (False, True)]
+
+    assert joined[0].started.chunks
+    assert not joined[0].started.HasField("finished")
+    assert len(joined) > len(joined[0].started.chunks) + 2
+    assert said(apart) == said(joined)
+
+
+async def streamed(client: RouterServiceClient, text: str, *, joined: bool) -> list[pb.StreamChatResponse]:
+    request = pb.StreamChatRequest(joined=joined, **asking(text))
+    return [event async for event in client.stream_chat(request)]
+
+
+def said(events: list[pb.StreamChatResponse]) -> str:
+    parts = (part for event in events for part in (event.started, event.delta))
+    choices = (choice for part in parts for chunk in part.chunks for choice in chunk.choices)
+    return "".join(choice.delta.content for choice in choices)
+
+
 async def test_errors_keep_their_metadata(client: RouterServiceClient) -> None:
     """Across the wire: reason, fields, and what it cost."""
     options = pb.RouteOptions(fallbacks=["claude"])
