@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
+from meshgate_chassis.chat.json import loads
+from meshgate_chassis.errors import MeshError
 from meshgate_chassis.price import Cost
 from meshgate_edge.cache.local_flight import LocalFlight
 from meshgate_edge.call import CallInfo, ChatCall
@@ -18,6 +20,7 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 CHOICES_MAX = 1_000
+UNANSWERED = "unanswered"  # a call that went out; nobody knows whether it was served
 TIGHT = 16  # less than so many holds are left of the budget
 
 
@@ -53,6 +56,7 @@ class CallRun:
     response_id: str = ""  # the answer's, as the client sees it
     family: Family = OPENAI  # of the model that answers
     legs: Sequence[router_pb.Leg] = ()  # further provider calls that have to be paid
+    earlier_legs: Sequence[router_pb.Leg] = ()  # those of them that the router will not tell again
     covers_model_only: bool = False  # others are paid for before they are called (money/fallbacks.py)
     covered_models: list[str] = field(default_factory=list)  # those that are
     priced_fallbacks: Sequence[str] = ()  # may go on with an answer that broke off
@@ -71,7 +75,15 @@ class CallRun:
         info.attempted_fallbacks = served_by.attempted_fallbacks
         info.provider_headers = dict(served_by.provider_headers)
         self.family = family_of(served_by.provider, served_by.upstream_model)
-        self.legs = served_by.legs
+        self.legs = [*self.earlier_legs, *served_by.legs] if self.earlier_legs else served_by.legs
+
+    def not_served(self, error: MeshError) -> None:
+        """Notes calls of which nobody knows whether they were served, as far as the router's error tells of
+        them for the first time."""
+        told = unanswered_legs(error)
+        known = _unanswered(self.legs) - _unanswered(self.earlier_legs)
+        if told[known:]:
+            self.legs = self.earlier_legs = [*self.legs, *told[known:]]
 
     def prompt_tokens_as_served(self, counter: TokenCounter) -> int:
         """The prompt, counted for the model group that was asked for, as the model that answers counts it."""
@@ -164,6 +176,26 @@ class CallRun:
         self.info.output_cost_usd_nanos = parts.output_usd_nanos + parts.reasoning_usd_nanos
         self.info.input_cost_usd_nanos = posting.charged_usd_nanos - self.info.output_cost_usd_nanos
         self.info.key_spend_usd_nanos = posting.key_spend_usd_nanos
+
+
+def unanswered_legs(error: MeshError) -> list[router_pb.Leg]:
+    """What the router's error tells of them (protos/README.md)."""
+    told = loads(error.metadata.get(UNANSWERED, "[]").encode())
+    return [
+        router_pb.Leg(
+            deployment_id=deployment_id,
+            provider=provider,
+            upstream_model=upstream_model,
+            model_group=group,
+            estimated=True,
+            reason=UNANSWERED,
+        )
+        for deployment_id, provider, upstream_model, group in told
+    ]
+
+
+def _unanswered(legs: Sequence[router_pb.Leg]) -> int:
+    return sum(leg.reason == UNANSWERED for leg in legs)
 
 
 def _count(metadata: Mapping[str, str], name: str) -> int:

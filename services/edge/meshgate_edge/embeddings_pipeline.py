@@ -97,12 +97,11 @@ class EmbeddingsPipeline:
         wanted = _only(request, looked.missing)
         run.prompt_tokens = sum(self._weights(wanted))
         run.asked = True
-        legs = run.legs
+        run.earlier_legs = run.legs
         asked_s = self._clock.monotonic_s()
         answer = await self._routed(run, wanted)
         run.info.provider_duration_s += self._clock.monotonic_s() - asked_s
         run.served(answer.served_by)
-        run.legs = [*legs, *run.legs]
         return answer.response
 
     async def _routed(self, run: CallRun, wanted: pb.EmbeddingsRequest) -> router_pb.CreateEmbeddingsResponse:

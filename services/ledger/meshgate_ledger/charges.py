@@ -1,11 +1,11 @@
 """What ends a hold: settlements with their charges worked out. Pure but for the price lookup."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from meshgate_ledger.closings import CloseItem, CloseRow
 from meshgate_ledger.price import Cost, Price, TokenCounts, consistent, cost_of
-from meshgate_ledger.records import Outcome, SettleCommand
+from meshgate_ledger.records import Leg, Outcome, SettleCommand
 
 # Deployment, provider, upstream model, time -> the price of a call; None: unknown.
 PriceOfCall = Callable[[str, str, str, datetime], Price | None]
@@ -68,6 +68,17 @@ def settlement(command: SettleCommand, price_of_call: PriceOfCall, now: datetime
 def void(request_id: str, reason: str) -> CloseItem:
     """Ends a hold that no provider call followed."""
     return CloseItem(CloseRow(request_id=request_id, kind="void", outcome="void", error_reason=reason))
+
+
+def cost_of_legs(legs: Sequence[Leg], price_of_call: PriceOfCall, at: datetime) -> tuple[int, int]:
+    """What further provider calls cost, and the tokens that they used; without a price nothing."""
+    nanos = used = 0
+    for leg in legs:
+        tokens = consistent(leg.tokens)
+        price = price_of_call(leg.deployment_id, leg.provider, leg.upstream_model, at)
+        nanos += cost_of(price, tokens).total if price is not None else 0
+        used += tokens.prompt + tokens.completion
+    return nanos, used
 
 
 def _legs(command: SettleCommand, price_of_call: PriceOfCall, at: datetime) -> tuple[CloseRow, ...]:

@@ -116,6 +116,7 @@ def top_up_command_from(request: pb.TopUpSpendRequest) -> TopUpCommand:
         prompt_tokens=_count("prompt_tokens", request.prompt_tokens, TOKENS_MAX),
         output_tokens=_count("output_tokens", request.output_tokens, TOKENS_MAX),
         model=cut(request.model),
+        legs=tuple(_leg(leg) for leg in request.legs[:LEGS_MAX]),
     )
 
 

@@ -130,11 +130,14 @@ class Ledger:
         if command.model and not prices.complete and self._policy.require_pricing is not False:
             return ToppedUp(0, 0, price_unknown(command.model))
         estimate = dearest(prices, command.prompt_tokens, command.output_tokens)
+        now = utc(self._clock.now_ns())
+        legs_nanos, legs_tokens = charges.cost_of_legs(command.legs, self._policy.prices.of_call, now)
+        amount_nanos = estimate.total + legs_nanos
         item = TopUpItem(
             request_id=command.request_id,
-            input_nanos=estimate.input,
-            amount_nanos=estimate.total,
-            tokens=command.prompt_tokens + command.output_tokens,
+            input_nanos=estimate.input + legs_nanos,
+            amount_nanos=amount_nanos,
+            tokens=command.prompt_tokens + command.output_tokens + legs_tokens,
             output_tokens=command.output_tokens,
             hold_duration_s=self._hold_duration_s,
         )
@@ -142,11 +145,11 @@ class Ledger:
         _refuse_ended(command.request_id, raised)
         covered = command.output_tokens
         denial = None
-        if raised.amount_nanos < estimate.total:
-            missing = estimate.total - raised.amount_nanos
-            denial = _why_not_raised(raised, missing, utc(self._clock.now_ns()))
+        if raised.amount_nanos < amount_nanos:
+            denial = _why_not_raised(raised, amount_nanos - raised.amount_nanos, now)
         if denial is not None:
-            covered = covered_output_tokens(prices, command.prompt_tokens, raised.amount_nanos, covered)
+            left_nanos = raised.amount_nanos - legs_nanos
+            covered = covered_output_tokens(prices, command.prompt_tokens, left_nanos, covered)
         self._metrics.top_ups.labels("all" if denial is None else "some" if covered else "none").inc()
         return ToppedUp(covered, raised.amount_nanos, denial)
 

@@ -166,9 +166,22 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """A provider call besides the one that answered, paid for with it."""
+
+    tokens: TokenCounts
+    deployment_id: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    model_group: str = ""
+    estimated: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TopUpCommand:
     """A call goes on. `deployment_id`: who answers; empty: as reserved. `model`: another one that may answer,
-    whoever of its deployments."""
+    whoever of its deployments. `legs`: further provider calls until now."""
 
     request_id: str
     deployment_id: str = ""
@@ -177,6 +190,7 @@ class TopUpCommand:
     prompt_tokens: int = 0
     output_tokens: int = 0  # in total that the hold should pay for
     model: str = ""
+    legs: tuple[Leg, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +209,6 @@ class Outcome(StrEnum):
     FAILURE = "failure"
     CANCELLED = "cancelled"
     CACHE_HIT = "cache_hit"
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """A provider call besides the one that answered, paid for with it."""
-
-    tokens: TokenCounts
-    deployment_id: str = ""
-    provider: str = ""
-    upstream_model: str = ""
-    model_group: str = ""
-    estimated: bool = False
-    reason: str = ""
 
 
 class SettleCommand(NamedTuple):

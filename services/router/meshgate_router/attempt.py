@@ -18,7 +18,7 @@ from meshgate_chassis.config.names import ModelGroup
 from meshgate_router.catalog import Catalog
 from meshgate_router.deadline_split import share_s
 from meshgate_router.failures import Failure, Passed, model_not_found
-from meshgate_router.journey import Journey, RouteTask
+from meshgate_router.journey import Again, Journey, RouteTask
 from meshgate_router.lease import Lease, Terms
 from meshgate_router.metrics import RouterMetrics
 from meshgate_router.providers.base import ErrorKind, ProviderError
@@ -100,7 +100,7 @@ class AttemptLoop:
         journey = journey_of(task.resume, self._parts.catalog) if task.resume else Journey()
         attempts = _Attempts(self._parts, task, action, journey)
         if task.resume:
-            served = await attempts.fallbacks_of(list(journey.groups))
+            served = await attempts.resumed()
         else:
             served = await attempts.group(group, depth=0, following=())
         if served is None:
@@ -182,6 +182,19 @@ class _Attempts(Generic[T]):
                 return served
         return None
 
+    async def resumed(self) -> Served[T] | None:
+        """Goes on where another RPC stopped: with the group that was to be asked once more if that is paid
+        for by now, then with fallbacks."""
+        again, self._journey.again = self._journey.again, None
+        names = list(self._journey.groups)
+        group = self._parts.catalog.find(again.group) if again is not None else None
+        if again is not None and group is not None and self._covered(group):
+            targets = self._targets(group, names.index(again.group))
+            served = await self._deployments(group, targets, (), again)
+            if served is not None:
+                return served
+        return await self.fallbacks_of(names)
+
     async def fallbacks_of(self, names: Sequence[str]) -> Served[T] | None:
         """Of groups that were tried, the last first; their places are their depths. "": none."""
         for depth, name in reversed(list(enumerate(names))):
@@ -194,11 +207,23 @@ class _Attempts(Generic[T]):
 
     def _covered(self, target: ModelGroup) -> bool:
         """Whether its price was granted; else it is noted."""
-        covered, noted = self._task.covered, self._journey.uncovered
-        if covered is None or target.name in covered:
+        covered = self._task.covered
+        if covered is None or (target.name in covered and not self._journey.has_unanswered):
             return True
-        if target.name not in noted:
-            noted.append(target.name)
+        self._note_uncovered(target)
+        return False
+
+    def _note_uncovered(self, target: ModelGroup) -> None:
+        if target.name not in self._journey.uncovered:
+            self._journey.uncovered.append(target.name)
+
+    def _is_paid(self, group: ModelGroup, again: Again) -> bool:
+        """Whether another call may be made: where a budget applies, a call that may have been served has used
+        up what was held for the request. Else it is noted."""
+        if self._task.covered is None or not self._journey.has_unanswered:
+            return True
+        self._note_uncovered(group)
+        self._journey.again = again
         return False
 
     def _targets(self, group: ModelGroup, depth: int) -> Sequence[ModelGroup]:
@@ -216,13 +241,20 @@ class _Attempts(Generic[T]):
         return [target for target in found if target is not None and target.name not in journey.groups]
 
     async def _deployments(
-        self, group: ModelGroup, following: Sequence[ModelGroup], without: Sequence[Deployment]
+        self,
+        group: ModelGroup,
+        following: Sequence[ModelGroup],
+        without: Sequence[Deployment],
+        again: Again | None = None,
     ) -> Served[T] | None:
-        """Calls within one group: the first, and its retries."""
+        """Calls within one group: the first, and its retries. `again`: those before were another RPC's."""
         self._parts.retry_budget.request(group.name)
         spent: list[Deployment] = []  # failed here
         hopeless = [*without]  # would fail again in the same way
-        for retry in range(ATTEMPTS_MAX):
+        if again is not None:
+            spent += (each for each in group.deployments if each.id in again.spent)
+            hopeless += (each for each in group.deployments if each.id in again.hopeless)
+        for retry in range(0 if again is None else again.retry, ATTEMPTS_MAX):
             lease = await self.lease(group, following=following, without=[*hopeless, *spent])
             if lease is None and spent:
                 lease = await self.lease(group, following=following, without=hopeless)
@@ -235,6 +267,8 @@ class _Attempts(Generic[T]):
             except ProviderError as error:
                 spent.append(lease.deployment)
                 if not await self._may_retry(lease, error, retry, spent, hopeless, bool(following)):
+                    return None
+                if not self._is_paid(group, Again(group.name, retry + 1, _ids(spent), _ids(hopeless))):
                     return None
             else:
                 return Served(value, winner, retry)
@@ -346,3 +380,7 @@ class _Attempts(Generic[T]):
 
     def _left_s(self) -> float:
         return self._task.deadline_s - self._parts.clock.monotonic_s()
+
+
+def _ids(deployments: Collection[Deployment]) -> Sequence[str]:
+    return [deployment.id for deployment in deployments]

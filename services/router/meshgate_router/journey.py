@@ -3,9 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from meshgate_chassis.config.model import Deployment
 from meshgate_router.credentials import NONE, OwnCredentials
 from meshgate_router.failures import Counts, Failure, Passed
-from meshgate_router.legs import Leg
+from meshgate_router.legs import LEGS_MAX, Leg, LegReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,24 @@ class RouteTask:
     extra_calls: bool = True  # hedges, and streams that are continued elsewhere
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A group that is to be asked once more. `retry`: the number of that call; `spent` and `hopeless`: ids of
+    deployments that failed, and of those that would fail again."""
+
+    group: str
+    retry: int
+    spent: Sequence[str]
+    hopeless: Sequence[str]
+
+
 @dataclass(slots=True)
 class Journey:
     """What happened to a request so far. `cooling_s`, `limited_s`: seconds until the first deployment that
     was skipped because of its cooldown, or of its limits, may be called. `not_permitted`, `too_long`: a group
     had no deployment for the request's tags, or for its length. `legs`: calls besides that which answers.
-    `uncovered`: fallbacks that might have helped, and whose price nobody has granted."""
+    `uncovered`: groups that might have helped, and whose price nobody has granted. `again`: one of them was
+    asked before."""
 
     failures: list[Failure] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
@@ -49,6 +62,16 @@ class Journey:
     passed: list[Passed] = field(default_factory=list)
     legs: list[Leg] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
+    again: Again | None = None
+
+    def unanswered(self, deployment: Deployment, group: str) -> None:
+        """A call went out, and nobody knows whether it was served: it may have to be paid."""
+        if len(self.legs) < LEGS_MAX:
+            self.legs.append(Leg(deployment, group, LegReason.UNANSWERED, None, False, ""))
+
+    @property
+    def has_unanswered(self) -> bool:
+        return any(leg.reason is LegReason.UNANSWERED for leg in self.legs)
 
     @property
     def counts(self) -> Counts:

@@ -113,6 +113,8 @@ class Lease:
         if self._open:
             self._open = False
             self.journey.failures.append(failure)
+            if error.unanswered and not self.has_answered:
+                self.journey.unanswered(self.deployment, self.group.name)
             self._watch.failed(self, failure)
         return failure
 

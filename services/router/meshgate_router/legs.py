@@ -15,6 +15,7 @@ class LegReason(Enum):
 
     HEDGE_LOST = "hedge_lost"
     STREAM_BROKEN = "stream_broken"
+    UNANSWERED = "unanswered"  # all of the request went out, and nobody knows what became of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,15 @@ class CancelledBeforeSentError(asyncio.CancelledError):
 
 
 class _Body(aiohttp.BytesPayload):
-    """Knows whether it is on its way."""
+    """Knows whether it is on its way, and whether all of it is."""
 
     begun = False
+    whole = False
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self.begun = True
         await super().write_with_length(writer, content_length)
+        self.whole = True
 
 
 class Transport:
@@ -110,9 +112,10 @@ class Transport:
         except aiohttp.ConnectionTimeoutError as error:
             raise late(f"no connection to the provider within {connect_s:g} s", sent=False) from error
         except TimeoutError as error:
-            raise late(f"the provider did not begin to answer within {first_byte_s:g} s") from error
+            message = f"the provider did not begin to answer within {first_byte_s:g} s"
+            raise late(message, unanswered=body.whole) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _error_of(error) from error
+            raise _error_of(error, unanswered=body.whole) from error
         return UpstreamResponse(response, self._limits, timeouts, end_s)
 
     async def close(self) -> None:
@@ -179,9 +182,9 @@ class UpstreamResponse:
             async with asyncio.timeout_at(at_s):
                 data = await self._response.content.readany()
         except TimeoutError as error:
-            raise late(self._passed(at_s, limit)) from error
+            raise late(self._passed(at_s, limit), unanswered=True) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _error_of(error) from error
+            raise _error_of(error, unanswered=True) from error
         self._size_bytes += len(data)
         if self._size_bytes > self._limits.response_bytes_max:
             raise senseless(f"it exceeds {self._limits.response_bytes_max} bytes")
@@ -231,12 +234,12 @@ class UpstreamResponse:
             self._response.close()
 
 
-def late(message: str, *, sent: bool = True) -> ProviderError:
+def late(message: str, *, sent: bool = True, unanswered: bool = False) -> ProviderError:
     """A limit was passed; the message tells which."""
-    return ProviderError(ErrorKind.TIMEOUT, message, 408, sent=sent)
+    return ProviderError(ErrorKind.TIMEOUT, message, 408, sent=sent, unanswered=unanswered)
 
 
-def _error_of(error: Exception) -> ProviderError:
+def _error_of(error: Exception, *, unanswered: bool) -> ProviderError:
     """The connection's failure in our words; aiohttp's would tell addresses."""
     if isinstance(error, aiohttp.ClientConnectorError):
         message = f"no connection to the provider ({type(error.os_error).__name__})"
@@ -245,4 +248,5 @@ def _error_of(error: Exception) -> ProviderError:
         return ProviderError(ErrorKind.OTHER, "the deployment's address cannot be used", 500, sent=False)
     if isinstance(error, aiohttp.ClientResponseError):
         return senseless("it is not proper HTTP")
-    return ProviderError(ErrorKind.UNAVAILABLE, "the connection to the provider broke", 500)
+    message = "the connection to the provider broke"
+    return ProviderError(ErrorKind.UNAVAILABLE, message, 500, unanswered=unanswered)

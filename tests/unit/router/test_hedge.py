@@ -15,6 +15,7 @@ from meshgate_chassis.errors import MeshError
 from meshgate_router.attempt import Served
 from meshgate_router.convert import served_by
 from meshgate_router.hedge_rate import SAMPLES_MIN
+from meshgate_router.legs import LegReason
 from meshgate_router.stream import Started
 from tests.support.demo_provider import DemoProvider, demo_provider
 from tests.support.eventually import eventually
@@ -117,14 +118,14 @@ async def test_a_rival_that_fails_harms_nobody(provider: DemoProvider) -> None:
 
 
 async def test_a_call_that_fails_late_has_a_rival_already(provider: DemoProvider) -> None:
-    """No time is lost, and its failure counts."""
+    """No time is lost, its failure counts, and it may have to be paid: nobody knows what became of it."""
     config = replace(CONFIG, timeout_s=0.5)
     async with group(provider, config) as subject:
         served = served_of(await subject.stream(asking("demo:first=0.45 demo:fail=hang_before_headers@a")))
 
     assert "b" == served.deployment.id
     assert ["a"] == [failure.deployment.id for failure in served.journey.failures]
-    assert [] == served.journey.legs
+    assert [("a", LegReason.UNANSWERED)] == [(leg.deployment.id, leg.reason) for leg in served.journey.legs]
 
 
 async def test_when_both_fail_the_earlier_failure_is_told(provider: DemoProvider) -> None:

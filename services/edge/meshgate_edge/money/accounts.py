@@ -13,7 +13,14 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call import CallInfo, ChatCall
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.money.bill import provider_was_called, settle_request, spend_legs, tokens_of_broken_call
+from meshgate_edge.money.bill import (
+    provider_was_called,
+    settle_request,
+    spend_leg,
+    spend_legs,
+    take_unanswered,
+    tokens_of_broken_call,
+)
 from meshgate_edge.money.cost import known_cost
 from meshgate_edge.money.settlement import Settlement
 from meshgate_edge.observer import CallObserver
@@ -113,7 +120,11 @@ class Accounts:
                 return
             cancelled = run.info.outcome == "cancelled"
             outcome = pb.OUTCOME_CANCELLED if cancelled else pb.OUTCOME_FAILURE
-            tokens, estimated = tokens_of_broken_call(run, self.counter, error)
+            unanswered = take_unanswered(run, error)
+            if unanswered is not None:
+                tokens, estimated = spend_leg(unanswered, run, self.counter).tokens, True
+            else:
+                tokens, estimated = tokens_of_broken_call(run, self.counter, error)
             request = settle_request(
                 run,
                 outcome,

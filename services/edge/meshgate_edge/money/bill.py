@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from meshgate_chassis.chat.json import loads_object
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.price import TOKENS_MAX
-from meshgate_edge.call_run import CallRun
+from meshgate_edge.call_run import UNANSWERED, CallRun
 from meshgate_edge.principal import principal_message
 from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_edge.tokens.families import family_of
@@ -20,7 +20,8 @@ from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 # Errors that mean the router was never asked, so no provider was either.
 NOT_SENT_REASONS = frozenset({"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "MODEL_NOT_FOUND"})
-# Errors after which the provider may have read the prompt although nobody saw an answer.
+# Errors after which the provider may have read the prompt although nobody saw an answer: the router was lost,
+# or does not say more (of its own calls it tells those that were not answered).
 MAYBE_SENT_REASONS = frozenset({"CONNECTION_LOST", "RPC_DEADLINE_EXCEEDED", "PROVIDER_TIMEOUT"})
 STREAM_BROKEN = "stream_broken"  # of a leg whose text the client has seen
 LEGS_MAX = 32
@@ -55,7 +56,9 @@ def tokens_of_broken_call(
         return tokens_of_usage(run.usage, run, counter, chat_pb.ChatResponse())
     response = run.chunks.response() if run.chunks is not None else chat_pb.ChatResponse()
     counted = _counted(run, counter, response)
-    refused = isinstance(error, MeshError) and error.reason not in MAYBE_SENT_REASONS
+    refused = isinstance(error, MeshError) and (
+        error.reason not in MAYBE_SENT_REASONS or UNANSWERED in error.metadata
+    )
     if refused and counted.completion_tokens == 0 and run.first_token_ns is None:
         return pb.TokenCounts(), False
     told = response.usage if response.HasField("usage") else run.first_usage
@@ -85,7 +88,7 @@ def token_counts(usage: chat_pb.Usage) -> pb.TokenCounts:
 
 def spend_legs(run: CallRun, counter: TokenCounter) -> list[pb.SpendLeg]:
     """The request's further provider calls; tokens that nobody reported are counted by what was received."""
-    return [_spend_leg(leg, run, counter) for leg in run.legs[:LEGS_MAX]]
+    return [spend_leg(leg, run, counter) for leg in run.legs[:LEGS_MAX]]
 
 
 def add_broken_legs(usage: chat_pb.Usage, legs: Sequence[pb.SpendLeg]) -> None:
@@ -100,6 +103,20 @@ def add_broken_legs(usage: chat_pb.Usage, legs: Sequence[pb.SpendLeg]) -> None:
     usage.ClearField("prompt_tokens_details")
     if broken[0].cached_tokens:
         usage.prompt_tokens_details.cached_tokens = broken[0].cached_tokens
+
+
+def take_unanswered(run: CallRun, error: BaseException | None) -> router_pb.Leg | None:
+    """The last call of a request that failed, when nobody knows whether it was served: it becomes the
+    request's own entry. None: the router was lost, or something had come of an answer."""
+    told = isinstance(error, MeshError) and UNANSWERED in error.metadata
+    if not told or run.first_token_ns is not None or not run.legs or run.legs[-1].reason != UNANSWERED:
+        return None
+    *others, last = run.legs
+    run.legs = others
+    info = run.info
+    info.deployment_id, info.model_group = last.deployment_id, last.model_group
+    info.provider, info.upstream_model = last.provider, last.upstream_model
+    return last
 
 
 def settle_request(
@@ -167,7 +184,7 @@ def _counted(run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse
     )
 
 
-def _spend_leg(leg: router_pb.Leg, run: CallRun, counter: TokenCounter) -> pb.SpendLeg:
+def spend_leg(leg: router_pb.Leg, run: CallRun, counter: TokenCounter) -> pb.SpendLeg:
     family = family_of(leg.provider, leg.upstream_model)
     tokens = token_counts(leg.usage)
     if not leg.usage.HasField("prompt_tokens"):

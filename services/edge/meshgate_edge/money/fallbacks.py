@@ -3,7 +3,8 @@
 Where a budget applies, or prices are required, the router may call the models only that the hold was made
 for. When another might help, its error says which (meshgate_router.resume); the ledger raises the hold to the
 dearest price of that model, or refuses; then the router goes on where it was. So no budget is passed by a
-dearer fallback, and no model without a price is called where one is required.
+dearer fallback, and no model without a price is called where one is required. The same is done before a model
+is asked once more after a call that may have been served although nobody saw an answer.
 """
 
 from dataclasses import replace
@@ -14,6 +15,7 @@ import structlog
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.money.bill import spend_legs
 from meshgate_edge.money.denials import denied
 from meshgate_edge.money.offline import AWAY_CODES
 from meshgate_edge.money.top_up import TopUps
@@ -38,6 +40,7 @@ class Fallbacks:
     async def cover(self, run: CallRun, error: MeshError, earlier: MeshError | None) -> MeshError:
         """Returns the error to tell if nothing else helps; the router is to be asked again. Raises it when
         there is no fallback, or none that is paid for. `earlier`: what this returned before."""
+        run.not_served(error)
         if run.first_token_ns is not None:
             raise error  # an answer has begun: nothing but its own end is to be told
         told = error if earlier is None or earlier.metadata.get("upstream_calls") == "0" else earlier
@@ -47,11 +50,14 @@ class Fallbacks:
                 continue
             refusal = await self._refusal(run, name)
             if refusal is None:
-                run.covered_models.append(name)
+                if name not in run.covered_models:
+                    run.covered_models.append(name)
                 run.resume = error.metadata.get(RESUME, "")
                 return told
             log.info("fallback not covered", request_id=run.call.call_id, model=name, error=refusal.reason)
             run.fallbacks_refused.add(name)
+            if name in run.covered_models:
+                run.covered_models.remove(name)
             refused = refused or refusal
         if refused is not None and told.metadata.get("upstream_calls") == "0":
             # Nobody was called at all: the price is what stands in the way.
@@ -67,6 +73,7 @@ class Fallbacks:
             model=model,
             prompt_tokens=run.prompt_tokens_for(self._counter, self._counter.group(model)),
             output_tokens=wanted,
+            legs=spend_legs(run, self._counter),
         )
         try:
             answer = await self._top_ups.ledger.top_up_spend(request, timeout_s=self._top_ups.timeout_s)

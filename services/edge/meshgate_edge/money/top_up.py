@@ -15,6 +15,7 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.money.bill import STREAM_BROKEN, spend_legs
 from meshgate_edge.money.denials import denied
 from meshgate_edge.money.offline import AWAY_CODES
 from meshgate_edge.tokens.counter import TokenCounter
@@ -186,6 +187,8 @@ class Cover:
             upstream_model=info.upstream_model,
             prompt_tokens=run.prompt_tokens_as_served(self._counter) + self._earlier_prompt_tokens,
             output_tokens=output_tokens,
+            # What streams that broke had sent is in their prompt tokens already.
+            legs=[leg for leg in spend_legs(run, self._counter) if leg.reason != STREAM_BROKEN],
         )
         task = self._asking = self._top_ups.tasks.start(self._top_up(request), "top-up")
         return task

@@ -48,6 +48,7 @@ class ProviderError(Exception):
 
     `http_status`: what a client should be told. `upstream_status`: what the provider said; None: it said
     nothing. `sent`: whether the request may have reached the provider, so that it may cost money.
+    `unanswered`: all of it went out, and nobody knows whether it was served.
     `own_credential`: it is about the tenant's own key, so it says nothing about the deployment.
     `fields`: as in MeshError. The texts are the provider's: show them, never act on them.
     """
@@ -61,6 +62,7 @@ class ProviderError(Exception):
     param: str = ""
     retry_after_s: float | None = None
     sent: bool = True
+    unanswered: bool = False
     own_credential: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
 

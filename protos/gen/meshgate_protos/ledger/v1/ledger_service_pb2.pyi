@@ -855,6 +855,7 @@ class TopUpSpendRequest(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    LEGS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     deployment_id: _builtins.str
     """Who answers; its price counts from now on. Empty: as reserved."""
@@ -865,6 +866,10 @@ class TopUpSpendRequest(_message.Message):
     """In total that the hold should pay for."""
     model: _builtins.str
     """Set: anybody of this model may answer; the dearest counts. Refused without all prices."""
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpendLeg]:
+        """Further provider calls of it until now, held for as well. At most 32."""
+
     def __init__(
         self,
         *,
@@ -875,10 +880,11 @@ class TopUpSpendRequest(_message.Message):
         prompt_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
         model: _builtins.str = ...,
+        legs: _abc.Iterable[Global___SpendLeg] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "request_id", b"request_id", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "legs", b"legs", "model", b"model", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "request_id", b"request_id", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
