@@ -9,6 +9,7 @@ takes two tasks for each use, a tenth of a millisecond before anybody gets an an
 """
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,11 @@ from meshgate_ledger.errors import too_slow
 
 T = TypeVar("T")
 
+CLIENT_CHECK_MS = (
+    1_000  # how often PostgreSQL looks whether who asked is still there, while it works or waits
+)
+SET = "SELECT set_config(name, $2, false) FROM pg_settings WHERE name = $1"  # what an older server knows not: no
+
 # What asyncpg raises when the server is away, ending, starting, full or not to be logged in to.
 AWAY_ERRORS = (
     OSError,
@@ -33,6 +39,7 @@ AWAY_ERRORS = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
@@ -40,13 +47,16 @@ AWAY_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """`use_timeout_s` bounds any use, `connect_timeout_s` a new connection inside of it."""
+    """`use_timeout_s` bounds any use, `connect_timeout_s` a new connection inside of it. A session that says
+    nothing for `idle_in_transaction_s` in the middle of a transaction is ended by PostgreSQL: its process
+    hangs, and others wait for its locks."""
 
     connections_max: int = 8
     connect_timeout_s: float = 2.0
     use_timeout_s: float = 5.0
     retry_delay_s: float = 0.25
     idle_lifetime_s: float = 600.0
+    idle_in_transaction_s: float = 5.0
     start_timeout_s: float = 60.0
 
 
@@ -81,6 +91,7 @@ class Database:
             max_size=self._options.connections_max,
             timeout=self._options.connect_timeout_s,
             max_inactive_connection_lifetime=0,  # see _give_back
+            init=self._limit_session,
             reset=_keep,
             server_settings={"application_name": "meshgate-ledger", "timezone": "UTC"},
         )
@@ -160,6 +171,17 @@ class Database:
                     connection.terminate()
                 await self._give_back(connection)
         return result
+
+    async def _limit_session(self, connection: asyncpg.Connection) -> None:
+        """Nothing of ours stays at PostgreSQL: no locks of a process that hangs, and no statement that waits
+        for somebody's lock long after we have given up; many of those use up everybody's connections."""
+        limits = {
+            "idle_in_transaction_session_timeout": int(self._options.idle_in_transaction_s * 1_000),
+            "client_connection_check_interval": CLIENT_CHECK_MS,
+        }
+        for name, limit_ms in limits.items():
+            with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every system
+                await connection.execute(SET, name, str(limit_ms))
 
     async def _take(self) -> asyncpg.Connection:
         assert self._pool is not None, "enter the database first"
