@@ -25,10 +25,8 @@ from meshgate_ledger.errors import too_slow
 
 T = TypeVar("T")
 
-CLIENT_CHECK_MS = (
-    1_000  # how often PostgreSQL looks whether who asked is still there, while it works or waits
-)
-SET = "SELECT set_config(name, $2, false) FROM pg_settings WHERE name = $1"  # what an older server knows not: no
+CLIENT_CHECK_MS = 1_000  # how often PostgreSQL looks, while it works or waits, if who asked is still there
+SET = "SELECT set_config(name, $2, false) FROM pg_settings WHERE name = $1"  # older servers do not know all
 
 # What asyncpg raises when the server is away, ending, starting, full or not to be logged in to.
 AWAY_ERRORS = (
