@@ -9,6 +9,7 @@ Invariants: one probe at a time; one log line for each change of state, however 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -29,6 +30,7 @@ class CircuitRules:
 
 
 DEFAULT_RULES = CircuitRules()
+NOT_ASKED: Final = "circuit open"  # the cause told of what the store never heard of
 
 
 class Circuit:
@@ -56,7 +58,7 @@ class Circuit:
     def admit(self) -> None:
         """Raises UNAVAILABLE/STORE_UNAVAILABLE while the circuit is open."""
         if not self._closed:
-            raise unavailable("circuit open")
+            raise unavailable(NOT_ASKED)
 
     def succeeded(self) -> None:
         """The store answered."""

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from meshgate_cache.circuit import NOT_ASKED
 from meshgate_cache.claims import Claim, Look
 from meshgate_cache.entry import CacheEntry
 from meshgate_cache.store import Store
@@ -34,7 +35,7 @@ class FlightRules:
     replica, fewer than the calls that it may have under way. A watch pauses a tenth of the time it has waited
     so far, within its bounds: followers are late by 10 % at most; slow answers are not asked for often."""
 
-    lease_s: float = 10.0
+    lease_s: float = 5.0
     waiting_max: int = 2_000
     leaders_max: int = 3
     failures_max: int = 5
@@ -117,7 +118,13 @@ class Flights:
         Raises UNAVAILABLE/STORE_UNAVAILABLE.
         """
         claim = self._claim(key)
-        return _landing(await self._store.get_or_claim(claim, remaining_s), claim.token)
+        try:
+            look = await self._store.get_or_claim(claim, remaining_s)
+        except (MeshError, asyncio.CancelledError) as error:
+            if not (isinstance(error, MeshError) and error.metadata.get("cause") == NOT_ASKED):
+                self.end_soon(key, claim.token)  # it may stand, and nobody knows of it
+            raise
+        return _landing(look, claim.token)
 
     async def wait(self, key: str, wait_s: float) -> Landing:
         """The answer when it is there; LEADER for the one who makes it now; ALONE after `wait_s` at most.
@@ -160,12 +167,12 @@ class Flights:
             try:
                 await self.end(key, token, CALL_S)
             except MeshError as error:
-                log.info("claim not released", error=error.reason)
+                log.debug("claim not released", error=error.reason)
 
         try:
             self._tasks.start(work(), "end")
         except MeshError as error:
-            log.info("claim not released", error=error.reason)
+            log.debug("claim not released", error=error.reason)
 
     def happened(self, key: str) -> None:
         """An answer was stored here, or a claim ended: who waits here looks at once."""

@@ -11,6 +11,7 @@ from meshgate_cache.canonical_chat import canonical_chat
 from meshgate_cache.convert import checked_length
 from meshgate_cache.embeddings_cache import EmbeddingsCache
 from meshgate_cache.flights import Landing, Role
+from meshgate_cache.grants import Grants, granting
 from meshgate_cache.keys import is_key_of
 from meshgate_cache.metrics import CacheMetrics
 from meshgate_cache.semantic.question import Question
@@ -48,6 +49,14 @@ class CacheServicer(CacheServiceServicer):
         self._clock = clock
 
     async def lookup_entry(self, request: pb.LookupEntryRequest, call: Call) -> pb.LookupEntryResponse:
+        with granting(self._cache.end_flight_soon) as grants:
+            response = await self._lookup(request, call, grants)
+            grants.checked([response], call.remaining_s())
+        return response
+
+    async def _lookup(
+        self, request: pb.LookupEntryRequest, call: Call, grants: Grants
+    ) -> pb.LookupEntryResponse:
         tenant_id = checked_length("tenant_id", request.tenant_id, TENANT_CHARACTERS_MAX, required=True)
         namespace = checked_length("namespace", request.namespace, NAMESPACE_CHARACTERS_MAX)
         if not request.HasField("chat"):
@@ -64,7 +73,7 @@ class CacheServicer(CacheServiceServicer):
             ):
                 self._ask_for_vector(question, response.question, comparable=False)
             return response
-        found, landing, placed = await self._read(key, question, request, call)
+        found, landing, placed = await self._read(key, question, request, call, grants)
         if found is None:
             if not placed:
                 assert question is not None
@@ -83,12 +92,16 @@ class CacheServicer(CacheServiceServicer):
     async def lookup_entries(self, request: pb.LookupEntriesRequest, call: Call) -> pb.LookupEntriesResponse:
         if not 1 <= len(request.lookups) <= LOOKUPS_MAX:
             raise invalid_field("lookups", f"has not 1 to {LOOKUPS_MAX} entries")
-        results = await asyncio.gather(*(self._lookup_result(each, call) for each in request.lookups))
+        with granting(self._cache.end_flight_soon) as grants:
+            results = await asyncio.gather(*(self._result(each, call, grants) for each in request.lookups))
+            grants.checked([result.response for result in results], call.remaining_s())
         return pb.LookupEntriesResponse(results=results)
 
-    async def _lookup_result(self, lookup: pb.LookupEntryRequest, call: Call) -> pb.LookupEntryResult:
+    async def _result(
+        self, lookup: pb.LookupEntryRequest, call: Call, grants: Grants
+    ) -> pb.LookupEntryResult:
         try:
-            return pb.LookupEntryResult(response=await self.lookup_entry(lookup, call))
+            return pb.LookupEntryResult(response=await self._lookup(lookup, call, grants))
         except MeshError as error:
             told = pb.LookupEntryError(code=error.code.value, reason=error.reason, message=error.message)
             return pb.LookupEntryResult(error=told)
@@ -239,7 +252,12 @@ class CacheServicer(CacheServiceServicer):
         return response
 
     async def _read(
-        self, key: str, question: Question | None, request: pb.LookupEntryRequest, call: Call
+        self,
+        key: str,
+        question: Question | None,
+        request: pb.LookupEntryRequest,
+        call: Call,
+        grants: Grants,
     ) -> tuple[pb.Entry | None, Landing | None, bool]:
         """The answer under the key; else one to a question that means the same; else who makes it. And
         whether the question's vector is known, if there is one to compare."""
@@ -250,6 +268,8 @@ class CacheServicer(CacheServiceServicer):
                 if request.claim and max_age_s is None:
                     landing = await self._cache.look_up_or_claim(key, request.namespace, call.remaining_s())
                     entry = landing.entry
+                    if landing.role is Role.LEADER:
+                        grants.add(key, request.namespace, landing.token)
                 else:
                     entry = await self._cache.look_up(key, request.namespace, max_age_s, call.remaining_s())
         except MeshError:

@@ -37,7 +37,7 @@ class FlightRules:
     waiting_max: int = 1_000
     attempts_max: int = 3
     retry_pause_s: float = 0.1
-    renew_pause_s: float = 3.0  # a lease is longer than three of them
+    renew_pause_s: float = 1.5  # a lease is longer than three of them
     call_s: float = 2.0
 
 
