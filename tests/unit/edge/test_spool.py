@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.money.spool import CLOSING_BYTES, REFUSED_FILE, Spool, SpoolLimits
 from meshgate_edge.money.spool_file import Kind, Record, SpoolFile, framed, records_in
-from meshgate_edge.money.spool_replay import SpoolReplay
+from meshgate_edge.money.spool_replay import ADOPT_ROUNDS, SpoolReplay
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 from tests.support.clock import ManualClock
+from tests.support.eventually import eventually
 from tests.unit.edge.closing_stand_in import ClosingStandIn, away
 
 
@@ -201,3 +202,23 @@ async def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(MeshError, match=r"SPOOL_FAILED.*file/spool"):
         await spool_in(tmp_path / "file" / "spool").__aenter__()
+
+
+async def test_a_file_that_cannot_be_taken_over_stops_nothing(tmp_path: Path) -> None:
+    """Neither the start nor the posting of all else: one that a sibling removed meanwhile, one that cannot
+    be opened."""
+    await died(tmp_path, settle("a"))
+    (tmp_path / "gone.spool").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "unreadable.spool").mkdir()
+    ledger, clock = ClosingStandIn(), ManualClock()
+    ledger.gate.set()
+    async with spool_in(tmp_path) as spool:
+        replay = SpoolReplay(spool, LedgerServiceClient(ledger), clock, CollectorRegistry())
+        running = asyncio.create_task(replay.run())
+        await eventually(lambda: running.done() or len(clock.slept_s) > 3 * ADOPT_ROUNDS, "siblings' files")
+        await spool.keep([settle("b")])
+        await eventually(lambda: running.done() or spool.count == 0, "everything is posted")
+        assert not running.done()
+        running.cancel()
+        await asyncio.wait([running])
+    assert ["a", "b"] == ledger.closed

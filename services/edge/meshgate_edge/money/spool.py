@@ -149,14 +149,15 @@ class Spool:
         assert self._file is not None
         taken = 0
         for path in await asyncio.to_thread(orphans, self._folder, self._file.path):
-            orphan = await asyncio.to_thread(SpoolFile.adopt, path)
-            if orphan is None:
-                continue
+            orphan = None
             try:
-                taken += await self._take_over(orphan)
-            except MeshError as error:
-                log.error("a spool cannot be taken over", file=path.name, error=error.reason)
-                orphan.close()
+                orphan = await asyncio.to_thread(SpoolFile.adopt, path)
+                if orphan is not None:
+                    taken += await self._take_over(orphan)
+            except (MeshError, OSError) as error:  # one file is no reason not to start
+                log.error("a spool cannot be taken over", file=path.name, error=str(error))
+                if orphan is not None:
+                    orphan.close()
         return taken
 
     async def _take_over(self, orphan: SpoolFile) -> int:

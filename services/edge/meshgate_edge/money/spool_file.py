@@ -5,6 +5,7 @@ out and the ones after it are found by their marker. Who writes a file holds its
 had is dead, and the file is anybody's.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -140,8 +141,12 @@ class SpoolFile:
 
 def orphans(folder: Path, own: Path) -> Sequence[Path]:
     """Files that may be anybody's, the oldest first."""
-    paths = [path for path in folder.glob(f"*{SUFFIX}") if path != own]
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path != own:
+            with contextlib.suppress(FileNotFoundError):  # a sibling ended a moment ago
+                found.append((path.stat().st_mtime_ns, path.name, path))
+    return [path for _, _, path in sorted(found)]
 
 
 def _sync_folder(folder: Path) -> None:

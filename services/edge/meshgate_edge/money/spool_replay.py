@@ -52,12 +52,15 @@ class SpoolReplay:
         while True:
             await self._clock.sleep(INTERVAL_S)
             round_number += 1
-            if round_number % ADOPT_ROUNDS == 0:
-                await self._spool.adopt()
             try:
+                if round_number % ADOPT_ROUNDS == 0:
+                    await self._spool.adopt()
                 count = await self.replay()
             except MeshError as error:
                 log.debug("the spool waits", reason=error.reason, count=self._spool.count)
+                continue
+            except OSError as error:  # the disk's; what is in the spool is posted again
+                log.error("the spool fails", error=error.strerror, count=self._spool.count)
                 continue
             if count:
                 log.info("the spool was posted", count=count)
