@@ -2,10 +2,12 @@
 
 Redis is the source of truth: the stream holds the last questions learned, the answers are under their keys.
 A replica reads the stream from its beginning before it serves, then follows it. Reports of wrong hits are
-kept in a set besides, because a stream forgets its oldest entries.
+kept in a set besides, because a stream forgets its oldest entries; and since a report is for ever, a replica
+that knows more of them than the set tells the set: a Redis that was emptied has them again.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -24,6 +26,8 @@ PAGE: Final = 1_000  # stream entries of one reply
 BLOCK_MS: Final = 5_000
 REPLY_S: Final = 5.0  # how much longer than asked a reply may take
 PAUSE_S: Final = 0.5  # after a failure
+MEND_S: Final = 5.0  # between two looks at the set of reports
+REPORTS_MAX: Final = 100_000  # kept in mind to tell them again
 FIELD: Final = b"e"
 
 Apply = Callable[[Event], None]
@@ -69,6 +73,8 @@ class RedisJournal:
         self._last_id = b"0-0"
         self._warm = False
         self._failing = False
+        self._reports: OrderedDict[bytes, None] = OrderedDict()
+        self._mend_s = 0.0
 
     @property
     def reports_key(self) -> str:
@@ -82,6 +88,7 @@ class RedisJournal:
         try:
             async with asyncio.timeout(min(self._rules.write_s, remaining_s)):
                 if isinstance(event, Reported):
+                    self._keep_report(value)
                     await self._command("SADD", self.reports_key, value)
                 await self._command(*words)
         except (RedisError, OSError, TimeoutError) as error:
@@ -115,6 +122,7 @@ class RedisJournal:
                     if not self._warm:
                         await self._read_all()
                     await self._read(BLOCK_MS)
+                    await self._mend()
             except (RedisError, OSError, TimeoutError) as error:
                 self._note(type(error).__name__)
                 await self._clock.sleep(PAUSE_S)
@@ -142,8 +150,28 @@ class RedisJournal:
 
     def _apply_value(self, value: bytes) -> None:
         event = decode(value)
+        if isinstance(event, Reported):
+            self._keep_report(value)
         if event is not None:
             self._apply(event)
+
+    def _keep_report(self, value: bytes) -> None:
+        self._reports[value] = None
+        while len(self._reports) > REPORTS_MAX:
+            self._reports.popitem(last=False)
+
+    async def _mend(self) -> None:
+        """Tells the set of reports what it has lost."""
+        now_s = self._clock.monotonic_s()
+        if not self._reports or now_s < self._mend_s:
+            return
+        self._mend_s = now_s + MEND_S
+        if await self._command("SCARD", self.reports_key) >= len(self._reports):
+            return
+        log.warning("Redis has lost reports of wrong hits: it is told them again", count=len(self._reports))
+        known = list(self._reports)
+        for start in range(0, len(known), PAGE):
+            await self._command("SADD", self.reports_key, *known[start : start + PAGE])
 
     def _note(self, failure: str | None) -> None:
         if failure is not None and not self._failing:

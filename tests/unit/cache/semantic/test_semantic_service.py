@@ -120,6 +120,32 @@ async def test_a_reported_pair_never_hits_again(start_cache: Start, redis_url: s
         assert source == (await subject.look_up(chat("what is the capital of france"))).entry.source_key
 
 
+async def test_a_reported_pair_never_hits_again_though_redis_was_emptied(
+    start_cache: Start, redis_url: str
+) -> None:
+    """Those who know of it tell the empty Redis, so that a replica that starts later knows it as well."""
+    first = await start_cache(shared(redis_url), **LIMITS)
+    source = await keep(first, chat(CAPITAL), "Paris.")
+    wrong = await first.look_up(chat(CAPITAL_CITY))
+    report = pb.ReportHitRequest(cache_key=wrong.cache_key, source_key=source)
+    await first.client.report_hit(report, timeout_s=10.0)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+        first.clock.advance(60.0)
+        await keep(first, chat(CAPITAL), "Paris.")
+
+        async def told() -> bool:
+            return await redis.exists("meshgate:cache:semantic:1:reports") == 1
+
+        await eventually(told, "Redis knows of the report again")
+    later = await start_cache(shared(redis_url), **LIMITS)
+
+    assert ("Paris.", None) == (
+        said(await later.look_up(chat(CAPITAL))),
+        said(await later.look_up(chat(CAPITAL_CITY))),
+    )
+
+
 async def test_reports_are_checked(start_cache: Start) -> None:
     """Two keys, of one tenant."""
     subject = await start_cache(LOCAL)
