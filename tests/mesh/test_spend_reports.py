@@ -93,6 +93,9 @@ async def test_rows_of_calls(subject: Subject) -> None:
     hit, called = rows
     assert ("True", "False") == (hit["cache_hit"], called["cache_hit"])
     assert (0, eve_cost) == (hit["spend"], called["spend"])
+    assert f"{called['request_id']}_cache_hit" == hit["request_id"].rpartition("t")[0] + "t"
+    assert [hit] == await report(subject, "/spend/logs", request_id=hit["request_id"])
+    assert rows == await report(subject, "/spend/logs", request_id=called["request_id"])
     assert ("openai/demo", "demo", "openai") == (
         called["model"],
         called["model_group"],

@@ -1,5 +1,6 @@
 """Reports as LiteLLM's JSON. Amounts are decimals, exact to the nano-USD. Pure."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,6 +14,7 @@ from meshgate_protos.ledger.v1 import report_service_pb2 as pb
 ADMIN_ID: Final = "default_user_id"  # LiteLLM's name for who holds the master key
 SUCCESSES: Final = ("success", "cache_hit", "cancelled")
 FAILURES: Final = ("failure", "void", "unknown")
+HIT_MARK: Final = "_cache_hit"  # LiteLLM's
 _NANO: Final = -9
 
 
@@ -49,7 +51,7 @@ def entry_json(entry: pb.Entry) -> JsonObject:
     ended = entry.end_time if entry.HasField("end_time") else entry.create_time
     status = "success" if entry.outcome in SUCCESSES else "failure"
     return {
-        "request_id": entry.response_id or entry.request_id,
+        "request_id": row_id(entry),
         "call_type": entry.call_type,
         "api_key": entry.key_hash,
         "spend": exact_usd(entry.amount_usd_nanos),
@@ -82,6 +84,25 @@ def entry_json(entry: pb.Entry) -> JsonObject:
         "agent_id": None,
         "proxy_server_request": {},
     }
+
+
+def row_id(entry: pb.Entry) -> str:
+    """The answer's id, as clients know it. A hit has its original's: as in LiteLLM, its own is marked."""
+    if entry.outcome != "cache_hit" or not entry.response_id:
+        return entry.response_id or entry.request_id
+    at = entry.start_time if entry.HasField("start_time") else entry.create_time
+    return f"{entry.response_id}{HIT_MARK}{at.ToMicroseconds() / 1e6:.6f}"
+
+
+def answer_id(asked: str) -> str:
+    """The id of the answer in that of a row; other ids stay as they are."""
+    return asked.partition(HIT_MARK)[0]
+
+
+def entries_json(entries: Iterable[pb.Entry], asked: str = "") -> list[JsonObject]:
+    """Rows. `asked`: a row's id that was asked for; of an answer's id, all of its rows."""
+    rows = [entry_json(entry) for entry in entries]
+    return [row for row in rows if row["request_id"] == asked] if HIT_MARK in asked else rows
 
 
 def _metadata(entry: pb.Entry, status: str) -> JsonObject:

@@ -12,8 +12,9 @@ from meshgate_edge.reports.query import days_asked, offset_of, parse_end, parse_
 from meshgate_edge.reports.rows import (
     FAILURES,
     SUCCESSES,
+    answer_id,
     answered,
-    entry_json,
+    entries_json,
     exact_usd,
     key_row_json,
     page_json,
@@ -54,12 +55,12 @@ class SpendEndpoints:
             filter=viewer.filter(None, query.api_key, user_ids=users),
             start_time=parse_start(query.start_date),
             end_time=parse_end(query.end_date),
-            request_id=query.request_id,
+            request_id=answer_id(query.request_id),
             limit=query.limit,
             offset=offset_of(query.page, query.limit),
         )
         found = await self._access.reports.list_entries(asked, timeout_s=REPORT_TIMEOUT_S)
-        return answered([entry_json(entry) for entry in found.entries])
+        return answered(entries_json(found.entries, query.request_id))
 
     async def log_page(self, request: Request, query: LogPage) -> Response:
         """A page of rows, newest first. `total` counts up to 10,000; `total_is_at_least`: there are more."""
@@ -82,7 +83,7 @@ class SpendEndpoints:
             filter=wanted,
             start_time=parse_start(query.start_date),
             end_time=parse_end(query.end_date),
-            request_id=query.request_id,
+            request_id=answer_id(query.request_id),
             outcomes=STATUSES.get(query.status_filter, ()),
             spend_usd_nanos_min=None if least is None else usd_to_nanos(least, "min_spend"),
             spend_usd_nanos_max=None if most is None else usd_to_nanos(most, "max_spend"),
@@ -91,7 +92,7 @@ class SpendEndpoints:
             count=True,
         )
         found = await self._access.reports.list_entries(asked, timeout_s=REPORT_TIMEOUT_S)
-        rows = [entry_json(entry) for entry in found.entries]
+        rows = entries_json(found.entries, query.request_id)
         told = page_json(rows, found.total, query.page, query.page_size)
         return answered(told | {"total_is_at_least": found.total_is_at_least})
 
