@@ -65,13 +65,13 @@ def in_memory(known: Vectors, asked: Vectors) -> dict[str, Any]:
     """The cache's own."""
     before_mb = resident_mb()
     start = time.perf_counter()
-    nearest = NearestVectors(len(known))
+    nearest = NearestVectors()
     for number, vector in enumerate(known):
-        nearest.add(bytes([number % CONTEXTS]), str(number), vector)
+        nearest.add(bytes([number % CONTEXTS]), number, vector)
     added_s = time.perf_counter() - start
 
     def ask(vector: Vectors) -> list[str]:
-        return [near.name for near in nearest.search(bytes([0]), vector, FLOOR, NEIGHBOURS)]
+        return [str(near.number) for near in nearest.search(bytes([0]), vector, FLOOR, NEIGHBOURS)]
 
     told = timed(ask, asked)
     return told | {

@@ -1,16 +1,16 @@
-"""The nearest of many unit vectors, in partitions that never see each other. Memory only.
+"""The nearest of many vectors, in partitions that never see each other. Memory only.
 
 Vectors are kept as int8, a quarter of float32, and all of a partition are compared: there is no index to
-build, to forget or to rebuild. In a large partition a first pass compares the signs of the components only,
-one bit each: vectors at an angle differ in about so large a part of their signs. What may be near enough by
-that is compared in full; what chance hides from it (once in 30,000) is a miss.
+build, to forget or to rebuild. Most partitions have one vector or few, because a conversation is a context of
+its own: those of all such partitions share their arrays. A partition of many has its own, and if it is large
+a first pass over the signs of the components only, one bit each: vectors at an angle differ in about so large
+a part of their signs. What may be near enough by that is compared in full; what chance hides from it (once in
+30,000) is a miss.
 
-Invariants: a search sees one partition only; no more than `entries_max` entries, nor `bytes_max` bytes of
-rows; the least recently used one goes first; rows of a partition are dense.
+Invariants: a search sees one partition only; there is no object for a vector, only places in arrays.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,12 +23,12 @@ Vector = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int8]
 Signs = npt.NDArray[np.uint64]
 
-FIRST_ROWS: Final = 2
+FEW_MAX: Final = 8  # vectors of a partition without arrays of its own
+FIRST_ROWS: Final = 16
 FULL_ROWS_MAX: Final = 1_024  # up to here one pass over everything is as fast
 FINALISTS_MAX: Final = 512
 DEVIATIONS: Final = 4.0  # how far from what the angle says the number of different signs may be
 BLOCK: Final = 8_192  # rows at a time: what is between stays in the processor's cache
-BYTES_MAX: Final = 512 * 1024 * 1024
 BITS: Final = 64  # of one machine word of signs
 
 
@@ -36,124 +36,156 @@ BITS: Final = 64  # of one machine word of signs
 class Neighbour:
     """`cosine`: within 0.01 of the exact one."""
 
-    name: str
+    number: int
     cosine: float
 
 
 class NearestVectors:
-    """Names with their vectors, by partition."""
+    """Vectors under numbers of the caller's, from 0: they are places in arrays. Bounded by the caller."""
 
-    def __init__(self, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
-        self._entries_max = entries_max
-        self._bytes_max = bytes_max  # of rows in use
-        self._row_bytes = 0
-        self._partition_of: OrderedDict[str, _Partition] = OrderedDict()  # least recently used first
-        self._partitions: dict[bytes, _Partition] = {}
-
-    def __len__(self) -> int:
-        return len(self._partition_of)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._partition_of
+    def __init__(self) -> None:
+        self._partition_of: list[bytes | None] = []  # by number
+        self._at = np.empty(FIRST_ROWS, dtype=np.int32)  # by number: its row
+        self._many: dict[bytes, _Many] = {}
+        self._few: dict[int, _Few] = {}  # by length of a vector
 
     @property
     def size_bytes(self) -> int:
         """Of the vectors."""
-        return sum(partition.size_bytes for partition in self._partitions.values())
+        return sum(each.size_bytes for held in (self._many, self._few) for each in held.values())
 
-    def add(self, partition: bytes, name: str, vector: Vector) -> list[str]:
-        """Adds or replaces; returns the names that had to go for it."""
-        return self.add_row(partition, name, quantised(vector))
+    def add(self, partition: bytes, number: int, vector: Vector) -> None:
+        """`number` must not be in use."""
+        self.add_row(partition, number, quantised(vector))
 
-    def add_row(self, partition: bytes, name: str, row: Rows) -> list[str]:
+    def add_row(self, partition: bytes, number: int, row: Rows) -> None:
         """As `add`, for a vector that is `quantised`. All rows of a partition have one length."""
-        self.remove(name)
-        gone = []
-        size = row_bytes(len(row))
-        while self._partition_of and not self._fits(size):
-            oldest = next(iter(self._partition_of))
-            self.remove(oldest)
-            gone.append(oldest)
-        rows = self._partitions.get(partition)
-        if rows is None:
-            rows = self._partitions[partition] = _Partition(partition, len(row), self._rows_max(size))
-        self._partition_of[name] = rows
-        self._row_bytes += size
-        rows.add(name, row)
-        return gone
+        while number >= len(self._partition_of):
+            self._partition_of.append(None)
+        if number >= len(self._at):
+            self._at = resized(self._at, 2 * number, len(self._at))
+        self._partition_of[number] = partition
+        many = self._many.get(partition)
+        if many is None:
+            few = self._few.get(len(row))
+            if few is None:
+                few = self._few[len(row)] = _Few(len(row))
+            if len(few.numbers.get(partition, ())) < FEW_MAX:
+                self._at[number] = few.add(partition, number, row)
+                return
+            many = self._many[partition] = self._moved(partition, few)
+        self._at[number] = many.add(number, row)
 
-    def remove(self, name: str) -> bool:
-        """True when it was there."""
-        rows = self._partition_of.pop(name, None)
-        if rows is None:
-            return False
-        rows.remove(name)
-        self._row_bytes -= row_bytes(rows.dimensions)
-        if not rows.count:
-            del self._partitions[rows.name]
-        return True
-
-    def used(self, name: str) -> None:
-        """Keeps it longer than those that are not used."""
-        if name in self._partition_of:
-            self._partition_of.move_to_end(name)
+    def remove(self, number: int) -> None:
+        """It must be in use."""
+        partition, at = self._partition_of[number], int(self._at[number])
+        assert partition is not None, "a number that was added"
+        self._partition_of[number] = None
+        many = self._many.get(partition)
+        if many is None:
+            few = next(few for few in self._few.values() if partition in few.numbers)
+            few.remove(partition, number, at)
+            if not few.numbers:  # the space of what was cleared is given back
+                del self._few[few.rows.shape[1]]
+            return
+        self._at[many.remove(at)] = at
+        if not many.count:
+            del self._many[partition]
 
     def has(self, partition: bytes) -> bool:
         """Whether there is anything to find."""
-        return partition in self._partitions
+        return partition in self._many or any(partition in few.numbers for few in self._few.values())
 
     def search(self, partition: bytes, vector: Vector, cosine_min: float, count_max: int) -> list[Neighbour]:
         """The nearest first."""
-        rows = self._partitions.get(partition)
-        return [] if rows is None else list(rows.search(quantised(vector), cosine_min, count_max))
+        row, many = quantised(vector), self._many.get(partition)
+        if many is not None:
+            return list(many.search(row, cosine_min, count_max))
+        few = self._few.get(len(row))
+        numbers = () if few is None else few.numbers.get(partition, ())
+        if few is None or not numbers:
+            return []
+        at = self._at[list(numbers)]
+        cosines = _cosines(row, few.rows[at], few.norms[at])
+        return [Neighbour(numbers[place], cosine) for place, cosine in _best(cosines, cosine_min, count_max)]
 
-    def _fits(self, size: int) -> bool:
-        return len(self._partition_of) < self._entries_max and self._row_bytes + size <= self._bytes_max
+    def _moved(self, partition: bytes, few: "_Few") -> "_Many":
+        """A partition that becomes one of many."""
+        many = _Many(few.rows.shape[1])
+        for number in few.numbers[partition]:
+            at = int(self._at[number])
+            self._at[number] = many.add(number, few.rows[at])
+            few.remove(partition, number, at)
+        return many
 
-    def _rows_max(self, size: int) -> int:
-        return max(1, min(self._entries_max, self._bytes_max // size))
+
+class _Few:
+    """The vectors, of one length, of partitions with few of them. Places that became free are used again."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.numbers: dict[bytes, tuple[int, ...]] = {}  # of each partition; never empty
+        self.rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
+        self.norms = np.empty(FIRST_ROWS, dtype=np.float32)
+        self._free: list[int] = []
+        self._end = 0  # places from here were never used
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.rows.nbytes + self.norms.nbytes)
+
+    def add(self, partition: bytes, number: int, row: Rows) -> int:
+        """The place of it."""
+        at = self._free.pop() if self._free else self._end
+        if at == self._end:
+            self._end += 1
+            if at == len(self.rows):
+                self.rows, self.norms = (resized(array, 2 * at, at) for array in (self.rows, self.norms))
+        self.rows[at], self.norms[at] = row, norm(row)
+        self.numbers[partition] = (*self.numbers.get(partition, ()), number)
+        return at
+
+    def remove(self, partition: bytes, number: int, at: int) -> None:
+        left = tuple(each for each in self.numbers[partition] if each != number)
+        if left:
+            self.numbers[partition] = left
+        else:
+            del self.numbers[partition]
+        self._free.append(at)
 
 
-class _Partition:
-    """Dense rows that grow by doubling, up to as many as there may be."""
+class _Many:
+    """The vectors of one partition: dense rows that grow by doubling."""
 
-    def __init__(self, name: bytes, dimensions: int, rows_max: int) -> None:
-        self.name = name
-        self.dimensions = dimensions
-        self._rows_max = rows_max
+    def __init__(self, dimensions: int) -> None:
         self._rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
         self._signs: Signs = np.empty((-(-dimensions // BITS), FIRST_ROWS), dtype=np.uint64)
         self._norms = np.empty(FIRST_ROWS, dtype=np.float32)
-        self._names: list[str] = []
-        self._row_of: dict[str, int] = {}
-
-    @property
-    def count(self) -> int:
-        return len(self._names)
+        self._numbers = np.empty(FIRST_ROWS, dtype=np.int32)
+        self.count = 0
 
     @property
     def size_bytes(self) -> int:
         return int(self._rows.nbytes + self._signs.nbytes + self._norms.nbytes)
 
-    def add(self, name: str, row: Rows) -> None:
-        at = len(self._names)
+    def add(self, number: int, row: Rows) -> int:
+        """The place of it."""
+        at = self.count
         if at == len(self._rows):
-            self._resize(min(2 * at, max(self._rows_max, at + 1)))
+            self._resize(2 * at)
         self._rows[at], self._signs[:, at], self._norms[at] = row, signs(row), norm(row)
-        self._names.append(name)
-        self._row_of[name] = at
+        self._numbers[at] = number
+        self.count += 1
+        return at
 
-    def remove(self, name: str) -> None:
-        """The last row takes its place."""
-        at, last_name = self._row_of.pop(name), self._names.pop()
-        if last_name != name:
-            last = len(self._names)
-            self._rows[at], self._signs[:, at] = self._rows[last], self._signs[:, last]
-            self._norms[at] = self._norms[last]
-            self._names[at] = last_name
-            self._row_of[last_name] = at
-        if FIRST_ROWS <= 4 * len(self._names) < len(self._rows):
+    def remove(self, at: int) -> int:
+        """The last row takes its place; returns the number of that."""
+        self.count = last = self.count - 1
+        self._rows[at], self._signs[:, at] = self._rows[last], self._signs[:, last]
+        self._norms[at], self._numbers[at] = self._norms[last], self._numbers[last]
+        moved = int(self._numbers[last])
+        if FIRST_ROWS <= 4 * self.count < len(self._rows):
             self._resize(len(self._rows) // 2)
+        return moved
 
     def search(self, row: Rows, cosine_min: float, count_max: int) -> Iterator[Neighbour]:
         few = self.count <= FULL_ROWS_MAX
@@ -161,10 +193,9 @@ class _Partition:
         if not len(places):
             return
         rows = self._rows[: self.count] if few else self._rows[places]
-        cosines = _products(row, rows) / (self._norms[places] * max(norm(row), 1e-9))
-        for at in np.argsort(-cosines)[:count_max]:
-            if cosines[at] >= cosine_min:
-                yield Neighbour(self._names[places[at]], min(1.0, float(cosines[at])))
+        cosines = _cosines(row, rows, self._norms[places])
+        for at, cosine in _best(cosines, cosine_min, count_max):
+            yield Neighbour(int(self._numbers[places[at]]), cosine)
 
     def _finalists(self, row: Rows, cosine_min: float) -> npt.NDArray[np.intp]:
         """Places of the rows that may be near enough, the likeliest if there are very many."""
@@ -186,21 +217,31 @@ class _Partition:
     def _resize(self, rows: int) -> None:
         """Space for so many rows, which are no fewer than there are."""
         count = self.count
-        self._rows = _resized(self._rows, rows, count)
-        self._signs = np.ascontiguousarray(_resized(self._signs.T, rows, count).T)
-        self._norms = _resized(self._norms, rows, count)
+        self._rows = resized(self._rows, rows, count)
+        self._signs = np.ascontiguousarray(resized(self._signs.T, rows, count).T)
+        self._norms = resized(self._norms, rows, count)
+        self._numbers = resized(self._numbers, rows, count)
 
 
-def _resized(array: npt.NDArray[Any], rows: int, count: int) -> npt.NDArray[Any]:
-    resized = np.empty((rows, *array.shape[1:]), array.dtype)
-    resized[:count] = array[:count]
-    return resized
+def resized(array: npt.NDArray[Any], rows: int, count: int) -> npt.NDArray[Any]:
+    """Space for `rows`, of which the first `count` are those of `array`."""
+    made = np.empty((rows, *array.shape[1:]), array.dtype)
+    made[:count] = array[:count]
+    return made
 
 
-def _products(row: Rows, rows: Rows) -> npt.NDArray[np.float64]:
-    """Inner products with each of the rows."""
-    products: npt.NDArray[np.float64] = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))[0]
-    return products
+def _cosines(row: Rows, rows: Rows, norms: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """With each of the rows."""
+    products = np.asarray(numkong.cdist(row[None, :], rows, metric="inner"))[0]
+    cosines: npt.NDArray[np.float64] = products / (norms * max(norm(row), 1e-9))
+    return cosines
+
+
+def _best(cosines: npt.NDArray[np.float64], cosine_min: float, count_max: int) -> Iterator[tuple[int, float]]:
+    """Places, the highest first, and cosines."""
+    for at in np.argsort(-cosines)[:count_max]:
+        if cosines[at] >= cosine_min:
+            yield int(at), min(1.0, float(cosines[at]))
 
 
 def row_bytes(dimensions: int) -> int:
