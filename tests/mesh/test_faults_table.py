@@ -68,7 +68,7 @@ async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
 @dataclass(frozen=True, slots=True)
 class Row:
     """`whole`, `streamed`: the status and the reason when nobody helps; None: the answer arrives anyway.
-    `begun`: the stream breaks after its first tokens. `billed`: the prompt may have been read."""
+    `begun`: the stream breaks after its first tokens. `billed`: nobody knows whether the prompt was read."""
 
     whole: tuple[int, str] | None
     streamed: tuple[int, str] | None
@@ -88,12 +88,12 @@ TABLE = {
     "hang_before_headers": Row(LATE, LATE, billed=True),
     "hang_before_first_chunk": Row(LATE, LATE, billed=True),
     "stall_mid_stream:20": Row(LATE, BROKEN, begun=True, billed=True),
-    "cut_mid_stream:20": Row(DOWN, BROKEN, begun=True),
+    "cut_mid_stream:20": Row(DOWN, BROKEN, begun=True, billed=True),
     "error_mid_stream:20": Row(DOWN, BROKEN, begun=True),
     "malformed_chunk:20": Row(SENSELESS, BROKEN, begun=True),
     "end_without_finish:20": Row(SENSELESS, BROKEN, begun=True),
     "wrong_content_type": Row(SENSELESS, SENSELESS),
-    "close_connection": Row(DOWN, DOWN),
+    "close_connection": Row(DOWN, DOWN, billed=True),
     "slow_drip:0.01": Row(None, None),
     "huge_answer:3000": Row(None, None),
 }
@@ -166,7 +166,7 @@ def check_failed(row: Row, seen: Seen, want: str, *, stream: bool) -> None:
 
 
 def check_rescued(row: Row, seen: Seen, want: str, *, stream: bool) -> None:
-    """The client notices nothing; every call that answered is on the bill, each at its own price."""
+    """The client notices nothing; every call that may cost something is on the bill, at its own price."""
     begun = stream and row.begun
     answering, *legs = sorted(seen.entries, key=lambda entry: entry["leg"])
     sturdy = seen.calls[-1]
@@ -186,11 +186,12 @@ def check_rescued(row: Row, seen: Seen, want: str, *, stream: bool) -> None:
     assert (
         answering["amount_nanos"] == 10_000 * sturdy["prompt_tokens"] + 20_000 * sturdy["completion_tokens"]
     )
-    assert int(begun) == len(legs)
+    assert int(begun or row.billed) == len(legs)
     for leg in legs:
+        assert ("stream_broken" if begun else "unanswered") == leg["leg_reason"]
         assert ("guarded", True) == (leg["deployment_id"], leg["estimated"])
         assert leg["amount_nanos"] == 1_000 * leg["prompt_tokens"] + 2_000 * leg["completion_tokens"] > 0
-        assert leg["completion_tokens"] > 0
+        assert begun == (leg["completion_tokens"] > 0)
     assert ("guarded" if begun else "sturdy") == seen.answer.headers["x-litellm-model-group"]
 
 
