@@ -6,7 +6,7 @@ included. Both connect when they are first used.
 
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
@@ -50,6 +50,7 @@ def redis_cluster_client(
     options = _common(text=text)
     if parts.scheme == "rediss":
         options["ssl"] = True
+        options |= _tls_options(parts.query)
     return RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in nodes],
         require_full_coverage=False,  # what is on the slots that are left is still found
@@ -59,6 +60,14 @@ def redis_cluster_client(
         retry=Retry(NoBackoff(), CLUSTER_RETRIES_MAX),
         **options,
     )
+
+
+def _tls_options(query: str) -> dict[str, Any]:
+    """Those of a URL that are about TLS; a client of one server reads them itself."""
+    said: dict[str, Any] = {name: value for name, value in parse_qsl(query) if name.startswith("ssl_")}
+    if "ssl_check_hostname" in said:
+        said["ssl_check_hostname"] = said["ssl_check_hostname"].lower() in ("true", "1", "yes")
+    return said
 
 
 def _common(*, text: bool) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from meshgate_chassis.config.model import Secret
+from meshgate_chassis.config.store_urls import redis_url as address_of
 from meshgate_chassis.errors import MeshError
+from meshgate_chassis.redis_client import redis_cluster_client
 from tests.support.redis_server import RedisServer
 from tests.unit.cache.store_suite import ENTRY, LONG_S, TTL_S, name
 from tests.unit.cache.test_redis_store import redis_store
@@ -56,3 +59,33 @@ async def test_redis_behind_tls(
                 await store.get(name(), LONG_S)
 
     assert "STORE_UNAVAILABLE" == caught.value.reason
+
+
+async def test_the_configuration_names_the_authority(
+    redis_url: str, redis_server: RedisServer, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """As LiteLLM's does: by members of cache_params, or by the environment."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with tls_in_front_of(redis_server.port, context) as port:
+        server = {"host": "127.0.0.1", "port": port, "ssl": True}
+        trusted = {"ssl_ca_certs": str(tmp_path / "ca.pem"), "ssl_cert_reqs": "required"}
+        for params, environ in (
+            (server | trusted, {}),
+            (server, {"REDIS_SSL_CA_CERTS": trusted["ssl_ca_certs"]}),
+            (server | {"ssl_cert_reqs": "none"}, {}),
+        ):
+            address = address_of(params, environ)
+            assert address is not None
+            async with redis_store(address.value) as (store, _):
+                await store.put(name(), ENTRY, TTL_S, LONG_S)
+                assert ENTRY == await store.get(name(), LONG_S)
+
+
+async def test_a_cluster_is_told_the_authority_too(tmp_path: Path, authority: trustme.CA) -> None:
+    """Its client is not made from a URL."""
+    url = Secret(f"rediss://h:1?ssl_ca_certs={tmp_path / 'ca.pem'}&ssl_check_hostname=False")
+    client = redis_cluster_client(url, [("h", 1)], 1)
+
+    told = client.connection_kwargs
+    assert (str(tmp_path / "ca.pem"), False) == (told["ssl_ca_certs"], told["ssl_check_hostname"])

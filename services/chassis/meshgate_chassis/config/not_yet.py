@@ -29,6 +29,7 @@ STRATEGIES = (
 )
 ALL_ELIGIBLE = "all deployments of the group are eligible"
 NOBODY_TOLD = "nobody is told; /metrics has the numbers"
+NO_SENTINEL = "Sentinel is not asked: host or url names the primary, or what leads to it"
 METRICS_ONLY = "nothing is sent; /metrics is always there"
 
 
@@ -91,6 +92,8 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("model_list[].litellm_params.fallbacks", "write them under router_settings"),
     NotYet("*_settings.http*_proxy", "providers are called directly"),
     # Messages to people and other systems
+    NotYet("litellm_settings.cache_params.sentinel_*", NO_SENTINEL),
+    NotYet("litellm_settings.cache_params.service_name", NO_SENTINEL),
     NotYet("general_settings.alerting", NOBODY_TOLD),
     NotYet("*_settings.callbacks", METRICS_ONLY, acted_on=("prometheus",)),
     NotYet("*_settings.*_callback", METRICS_ONLY, acted_on=("prometheus", "prometheus_system")),

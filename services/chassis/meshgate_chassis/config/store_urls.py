@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from meshgate_chassis.config.kinds import boolean
 from meshgate_chassis.config.model import Secret
@@ -13,6 +13,7 @@ ENVIRONMENT = "(environment)"  # the path of a node that no file holds
 STARTUP_NODES = "redis_startup_nodes"
 CLUSTER_NODES = "REDIS_CLUSTER_NODES"
 REDIS_PORT = 6379
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
 POSTGRES_PORT = "5432"
 
 
@@ -21,8 +22,8 @@ class NodesError(ValueError):
 
 
 def redis_url(params: Mapping[str, Any], environ: Mapping[str, str]) -> Secret | None:
-    """`params`: url, or host, port, username, password, ssl, db; redis_startup_nodes, whose first it names.
-    REDIS_* stand in for what they omit.
+    """`params`: url, or host, port, username, password, ssl, ssl_*, db; redis_startup_nodes, whose first it
+    names. REDIS_* stand in for what they omit.
 
     None when neither names a server. Raises ValueError for a REDIS_PORT that is no port.
     """
@@ -41,7 +42,15 @@ def redis_url(params: Mapping[str, Any], environ: Mapping[str, str]) -> Secret |
     ssl = params.get("ssl", boolean(environ.get("REDIS_SSL", "")))
     credentials = f"{quote(username, safe='')}:{quote(password, safe='')}@" if username or password else ""
     database = f"/{params['db']}" if "db" in params else ""
-    return Secret(f"{'rediss' if ssl else 'redis'}://{credentials}{_host(host)}:{port}{database}")
+    server = f"{credentials}{_host(host)}:{port}{database}"
+    return Secret(f"rediss://{server}{_tls(params, environ)}" if ssl else f"redis://{server}")
+
+
+def _tls(params: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """redis-py's options, as the query of a URL."""
+    said = {name: params.get(name, environ.get(f"REDIS_{name.upper()}")) for name in TLS_OPTIONS}
+    query = urlencode({name: value for name, value in said.items() if value not in (None, "")})
+    return f"?{query}" if query else ""
 
 
 def redis_nodes(params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[tuple[str, int], ...]:

@@ -14,6 +14,7 @@ TABLES: dict[str, Table] = {
     "": known_keys.SECTIONS,
     "router_settings.": known_keys.ROUTER_SETTINGS,
     "litellm_settings.": known_keys.LITELLM_SETTINGS,
+    "litellm_settings.cache_params.": known_keys.CACHE_PARAMS,
     "general_settings.": known_keys.GENERAL_SETTINGS,
     "load_balancing_settings.": known_keys.LOAD_BALANCING_SETTINGS,
     "model_groups().": known_keys.MODEL_GROUP,

@@ -109,6 +109,12 @@ def test_load_balancing_settings(folder: Folder) -> None:
         ("{host: os.environ/NO}", {"REDIS_HOST": "e", "REDIS_PORT": "2"}, "redis://e:2"),
         ("null", {"REDIS_HOST": "e", "REDIS_PORT": "tcp://10.0.0.1:6380"}, "redis://e:6380"),
         ("null", {"REDIS_HOST": "e", "REDIS_USERNAME": "u", "REDIS_SSL": "True"}, "rediss://u:@e:6379"),
+        (
+            "{host: h, ssl: true, ssl_ca_certs: /c a, ssl_check_hostname: false}",
+            {"REDIS_SSL_CERT_REQS": "required"},
+            "rediss://h:6379?ssl_ca_certs=%2Fc+a&ssl_cert_reqs=required&ssl_check_hostname=False",
+        ),
+        ("{host: h, ssl_ca_certs: /c}", {}, "redis://h:6379"),
     ],
 )
 def test_where_redis_is(folder: Folder, params: str, environ: dict[str, str], url: str) -> None:
