@@ -150,7 +150,7 @@ class Database:
         """Whether PostgreSQL answers now."""
         try:
             await self.use(_ping, limit_s=self._options.connect_timeout_s)
-        except MeshError:
+        except (MeshError, asyncpg.PostgresError):
             return False
         return True
 

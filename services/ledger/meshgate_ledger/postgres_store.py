@@ -210,11 +210,11 @@ class PostgresStore:
         return list(items)
 
     async def _run(self, work: Callable[[asyncpg.Connection], Awaitable[Results]]) -> Results:
-        """Runs a batch; again when somebody else decided one of its requests meanwhile."""
+        """Runs a batch; again when somebody else decided one of its requests meanwhile, or was preferred."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._database.use(work)
-            except asyncpg.SerializationError:
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
                 if attempt == ATTEMPTS:
                     raise MeshError(
                         Code.ABORTED,

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Self
 
+import asyncpg
 import structlog
 
 from meshgate_chassis.clock import Clock
@@ -92,6 +93,9 @@ class Sweeper:
             except MeshError as error:
                 # The database says once that it is away; everything else comes again with the next round.
                 self._log.debug("sweep failed", error=str(error))
+                continue
+            except asyncpg.PostgresError as error:  # one round's, whatever it is: holds have to end
+                self._log.error("sweep failed", error=type(error).__name__, detail=str(error))
                 continue
             if freed:
                 self._log.warning("an edge is gone, its slots are free", count=freed)

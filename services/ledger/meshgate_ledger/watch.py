@@ -125,7 +125,7 @@ class AccountWatch:
         while True:
             try:
                 await self._listen()
-            except AWAY_ERRORS as error:
+            except (*AWAY_ERRORS, asyncpg.PostgresError) as error:  # whatever it is: it has to be heard again
                 if was_listening:
                     self._log.warning("changes are not heard of", error=type(error).__name__)
                 was_listening = False
@@ -174,7 +174,7 @@ class AccountWatch:
         self._credentials_changed = False
         try:
             await self._on_credentials()
-        except MeshError:  # the store says itself that it is away
+        except (MeshError, asyncpg.PostgresError):  # that it is away the store says itself
             self._credentials_changed = True
             await self._clock.sleep(self._options.retry_delay_s)
             self._wake.set()

@@ -84,6 +84,8 @@ class PartitionKeeper:
                 made, dropped = await self.keep()
             except MeshError as error:
                 self._log.debug("partitions were not kept", error=str(error))
+            except asyncpg.PostgresError as error:  # the next round may do better
+                self._log.error("partitions were not kept", error=type(error).__name__, detail=str(error))
             else:
                 if made or dropped:
                     self._log.info("partitions of entries", made=made, dropped=dropped)
