@@ -53,6 +53,10 @@ class Call(Protocol):
     def metadata(self) -> Mapping[str, str]:
         """Text metadata of the call, lower-case names."""
 
+    @property
+    def peer_address(self) -> str:
+        """On public services: the caller's IP address; "" when there is none, as on a unix socket."""
+
     def remaining_s(self) -> float:
         """Seconds until the caller's deadline; never negative."""
 

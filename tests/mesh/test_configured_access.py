@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 
+from meshgate_protos.chat.v1 import chat_pb2
+from meshgate_protos.gateway.v1 import gateway_service_pb2 as pb
+from meshgate_protos.gateway.v1 import gateway_service_pb2_grpc
 from tests.mesh.management import info, ok, reason, shown
 from tests.mesh.subject import CONFIG, Subject
 from tests.support.demo_provider import demo_provider
@@ -163,6 +167,28 @@ async def test_what_every_request_has_to_say(configured: Configured) -> None:
         assert 403 == (await subject.get("/metrics", await subject.new_key(key_type="llm_api"))).status
         assert 200 == (await subject.get("/metrics", key)).status
         assert 200 == (await subject.get("/metrics")).status
+
+
+async def test_what_every_call_over_grpc_has_to_say(configured: Configured) -> None:
+    """The same as over HTTP."""
+    async with configured(REQUIRED) as subject, grpc.aio.insecure_channel(subject.mesh.gateway) as channel:
+        stub = gateway_service_pb2_grpc.GatewayServiceStub(channel)
+        headers = (("authorization", f"Bearer {subject.mesh.master_key}"),)
+        message = chat_pb2.Message(role="user", text="hello")
+        said = b'{"metadata": {"generation_name": "g"}}'
+        for user, extra in (("", said), ("u", b"")):
+            chat = chat_pb2.ChatRequest(model="demo", messages=[message], user=user, extra_json=extra)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.CreateChat(pb.CreateChatRequest(chat=chat), metadata=headers, timeout=30)
+            assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await anext(
+                    aiter(stub.StreamChat(pb.StreamChatRequest(chat=chat), metadata=headers, timeout=30))
+                )
+            assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()
+        chat = chat_pb2.ChatRequest(model="demo", messages=[message], user="u", extra_json=said)
+        answer = await stub.CreateChat(pb.CreateChatRequest(chat=chat), metadata=headers, timeout=30)
+        assert answer.response.choices[0].message.text
 
 
 @pytest.mark.parametrize(

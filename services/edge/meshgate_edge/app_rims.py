@@ -6,10 +6,12 @@ from importlib.metadata import version
 
 from fastapi import APIRouter
 
+from meshgate_chassis.config.model import AccessConfig
 from meshgate_chassis.runtime import Runtime
 from meshgate_chassis.sealing import sealer_of
 from meshgate_edge.app_core import EdgeCore, new_id
-from meshgate_edge.gateway_servicer import GatewayServicer
+from meshgate_edge.gateway_servicer import GatewayRules, GatewayServicer
+from meshgate_edge.http.addresses import AllowedAddresses
 from meshgate_edge.http.app import HttpParts
 from meshgate_edge.http.body import BodyLimits
 from meshgate_edge.http.cache import CacheEndpoints
@@ -42,9 +44,17 @@ POSTINGS_WAIT_S = 2.0  # what a report waits for answers whose posting is under 
 
 
 def gateway_of(edge: EdgeCore, runtime: Runtime) -> GatewayServicer:
-    return GatewayServicer(
-        edge.pipeline, edge.catalog, edge.authenticator, new_id, runtime.config.request_bytes_max
+    access = runtime.config.access
+    rules = GatewayRules(
+        AllowedAddresses(access.allowed_ips, behind_proxy=access.behind_proxy),
+        _call_rules(access),
+        runtime.config.request_bytes_max,
     )
+    return GatewayServicer(edge.pipeline, edge.catalog, edge.authenticator, new_id, rules)
+
+
+def _call_rules(access: AccessConfig) -> CallRules:
+    return CallRules(user_required=access.user_required, required=access.required_params)
 
 
 def http_parts_of(
@@ -63,7 +73,7 @@ def http_parts_of(
         body_limits=BodyLimits(
             size_bytes_max=runtime.config.request_bytes_max, json_type_required=edge.authenticator.open
         ),
-        rules=CallRules(user_required=access.user_required, required=access.required_params),
+        rules=_call_rules(access),
         request_timeout_s=settings.request_timeout_s,
     )
     made = runtime.config.entity_defaults

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.chat.request_json import request_to_json
@@ -15,10 +16,13 @@ from meshgate_edge.call import (
     ChatCall,
     Chunks,
     CompressionOptions,
+    Principal,
     Started,
 )
 from meshgate_edge.catalog_step import Catalog
+from meshgate_edge.http.addresses import AllowedAddresses
 from meshgate_edge.http.authentication import Authenticator
+from meshgate_edge.http.call_rules import CallRules
 from meshgate_edge.pipeline import Pipeline
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.gateway.v1 import gateway_service_pb2 as pb
@@ -26,6 +30,16 @@ from meshgate_protos.gateway.v1.gateway_service_mesh import GatewayServiceServic
 from meshgate_protos.rpc import Call
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # it becomes a header of the call to the provider
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRules:
+    """The configuration's, as for HTTP. A caller on a unix socket has no address: the socket's own rights
+    decide who that may be."""
+
+    addresses: AllowedAddresses
+    calls: CallRules
+    request_bytes_max: int
 
 
 class GatewayServicer(GatewayServiceServicer):
@@ -37,13 +51,13 @@ class GatewayServicer(GatewayServiceServicer):
         catalog: Catalog,
         authenticator: Authenticator,
         new_call_id: Callable[[], str],
-        request_bytes_max: int,
+        rules: GatewayRules,
     ) -> None:
         self._pipeline = pipeline
         self._catalog = catalog
         self._authenticator = authenticator
         self._new_call_id = new_call_id
-        self._request_bytes_max = request_bytes_max
+        self._rules = rules
 
     async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
         chat_call = self._chat_call(request.request_id, request.chat, request.options, call)
@@ -65,21 +79,31 @@ class GatewayServicer(GatewayServiceServicer):
                     yield pb.StreamChatResponse(finished=finished)
 
     async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        models = await self._catalog.models(self._authenticator.authenticate(call.metadata))
+        models = await self._catalog.models(self._authenticated(call))
         return pb.ListModelsResponse(models=[pb.Model(id=model.id) for model in models])
 
     def _chat_call(
         self, request_id: str, chat: chat_pb.ChatRequest, options: pb.GatewayOptions, call: Call
     ) -> ChatCall:
-        principal = self._authenticator.authenticate(call.metadata)
+        principal = self._authenticated(call)
         if request_id and not REQUEST_ID.fullmatch(request_id):
             raise invalid_field("request_id", "must be 1 to 64 letters, digits or any of . _ : -")
-        if chat.ByteSize() > self._request_bytes_max:
-            raise invalid_field("chat", f"must have at most {self._request_bytes_max} bytes")
+        bytes_max = self._rules.request_bytes_max
+        if chat.ByteSize() > bytes_max:
+            raise invalid_field("chat", f"must have at most {bytes_max} bytes")
         body = request_to_json(chat)
         dumps(body)  # a request that is no JSON could not be sent on
         validate_request(body)
-        return ChatCall(request_id or self._new_call_id(), principal, chat, options_of(options))
+        asked = options_of(options)
+        self._rules.calls.check(body, asked)
+        return ChatCall(
+            request_id or self._new_call_id(), principal, chat, asked, client_address=call.peer_address
+        )
+
+    def _authenticated(self, call: Call) -> Principal:
+        if call.peer_address:
+            self._rules.addresses.check(call.peer_address, call.metadata)
+        return self._authenticator.authenticate(call.metadata)
 
 
 def options_of(options: pb.GatewayOptions) -> CallOptions:

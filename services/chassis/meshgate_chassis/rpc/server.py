@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol, Self
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -52,11 +53,18 @@ class ServerCall:
 
     caller: str
     metadata: Mapping[str, str]
+    peer_address: str = ""
 
     def remaining_s(self) -> float:
         left = remaining_s()
         assert left is not None, "a server call always runs inside a deadline scope"
         return left
+
+
+def address_of(peer: str) -> str:
+    """gRPC's name of a peer (ipv4:1.2.3.4:567, ipv6:%5B::1%5D:567, unix:) -> its IP address, or ""."""
+    kind, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
 
 
 class Server:
@@ -197,7 +205,8 @@ class _Around:
         self._telemetry.adopt(metadata)
         if self._public:
             limit_s = self._settings.public_deadline_s_max
-            return ServerCall("", metadata), limit_s if timeout_s is None else min(timeout_s, limit_s)
+            call = ServerCall("", metadata, address_of(context.peer()))
+            return call, limit_s if timeout_s is None else min(timeout_s, limit_s)
         caller = authenticate(
             self._settings.identity, metadata, self._peer_names(context), self._settings.allowed_callers
         )

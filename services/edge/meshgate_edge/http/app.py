@@ -25,7 +25,7 @@ from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_chassis.telemetry import Telemetry
-from meshgate_edge.http.addresses import AddressGuard
+from meshgate_edge.http.addresses import AddressGuard, AllowedAddresses
 from meshgate_edge.http.body import BodyLimits
 from meshgate_edge.http.cache import CacheEndpoints
 from meshgate_edge.http.errors import render_error
@@ -145,7 +145,8 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
     served: ASGIApp = _HotPaths(app, hot)
     access = parts.config.access
     if access.allowed_ips:
-        served = AddressGuard(served, access.allowed_ips, behind_proxy=access.behind_proxy)
+        allowed = AllowedAddresses(access.allowed_ips, behind_proxy=access.behind_proxy)
+        served = AddressGuard(served, allowed)
     return TracingMiddleware(served, parts.telemetry) if parts.telemetry.enabled else served
 
 
