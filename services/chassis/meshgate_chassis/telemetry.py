@@ -4,11 +4,13 @@ Without an endpoint nothing is installed: no interceptors, no spans, no cost; no
 which takes a tenth of a service's start and 8 MB. Attribute names follow the OpenTelemetry semantic
 conventions (rpc, http, gen_ai).
 
-A hop has one span, the answering side's: the calling side only passes the context on. A trace that is not
+A hop has one span, the answering side's: the calling side only passes the context on. What several calls
+share is in the trace of one of them, and the others are linked to it. A trace that is not
 sampled costs a header on each hop and no span anywhere.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+import contextvars
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -150,6 +152,21 @@ def build_telemetry(options: TelemetryOptions) -> Telemetry:
         )
     )
     return Telemetry(provider)
+
+
+def shared_context(spans: Iterable[Span]) -> contextvars.Context:
+    """For work that calls with these spans share: nobody's deadline or log members; in the trace of the first
+    that is sampled, to which the spans of the others get a link."""
+    context = contextvars.Context()
+    sampled = [span for span in spans if span.get_span_context().trace_flags.sampled]
+    if sampled:
+        from opentelemetry.context import attach
+
+        first, *others = sampled
+        context.run(lambda: attach(trace.set_span_in_context(first)))
+        for other in others:
+            other.add_link(first.get_span_context())
+    return context
 
 
 def _context_of(headers: Mapping[str, str]) -> "Context":

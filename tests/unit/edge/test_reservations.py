@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from meshgate_chassis.deadline import deadline_scope, remaining_s
 from meshgate_chassis.errors import Code, MeshError
@@ -32,6 +32,7 @@ class Ledger:
     asked: list[list[str]] = field(default_factory=list)
     decided: list[str] = field(default_factory=list)
     left_s: list[float | None] = field(default_factory=list)
+    traces: list[trace.SpanContext] = field(default_factory=list)
 
     def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
         answer: Any = getattr(self, f"_{method.path.rpartition('/')[2]}", None)
@@ -41,6 +42,7 @@ class Ledger:
         ) -> Any:
             assert timeout_s is not None
             self.left_s.append(remaining_s())
+            self.traces.append(trace.get_current_span().get_span_context())
             return await answer(request)
 
         return call
@@ -219,24 +221,27 @@ async def test_what_waits_is_bounded() -> None:
     assert ["a", "b", "c"] == await asyncio.gather(*tasks)
 
 
-async def test_a_traced_call_goes_alone() -> None:
-    """So that the ledger's span is in its trace; one that is not sampled goes with the others."""
-    ledger = Ledger()
+async def test_traced_calls_share_an_rpc() -> None:
+    """It is in the trace of the first that is sampled; the other sampled ones have a link to that."""
+    ledger, tracer = Ledger(), TracerProvider().get_tracer("test")
     reservations = subject(ledger, rpcs_free=1)
-    tracer = TracerProvider().get_tracer("test")
-    tasks = await start(reservations, "a", "b", "c")
-    with tracer.start_as_current_span("a call") as span:
-        traced = await start(reservations, "traced")
-    unsampled = trace.NonRecordingSpan(trace.SpanContext(span.get_span_context().trace_id, 1, is_remote=True))
-    with trace.use_span(unsampled):
-        tasks += await start(reservations, "d")
-    before = [*ledger.asked]
+    tasks = await start(reservations, "a", "b")
+    first, second = tracer.start_span("first"), tracer.start_span("second")
+    unsampled = trace.NonRecordingSpan(trace.SpanContext(1, 1, is_remote=True))
+    for name, span in (("first", first), ("second", second), ("unsampled", unsampled)):
+        with trace.use_span(span):
+            tasks += await start(reservations, name)
     ledger.gate.set()
 
-    assert ["a", "b", "c", "d"] == await asyncio.gather(*tasks)
-    assert ["traced"] == await asyncio.gather(*traced)
-    assert [["a"], ["traced"]] == before
-    assert ["b", "c", "d"] in ledger.asked
+    assert ["a", "b", "first", "second", "unsampled"] == await asyncio.gather(*tasks)
+    assert [["a"], ["b", "first", "second", "unsampled"]] == ledger.asked
+    assert [trace.INVALID_SPAN.get_span_context(), first.get_span_context()] == ledger.traces
+    assert [[], [first.get_span_context()]] == [links_of(span) for span in (first, second)]
+
+
+def links_of(span: trace.Span) -> list[trace.SpanContext]:
+    assert isinstance(span, ReadableSpan)
+    return [link.context for link in span.links]
 
 
 async def test_an_older_ledger_is_asked_one_by_one() -> None:

@@ -6,17 +6,18 @@ has a deadline of its own, and belongs to none of its calls. What comes too late
 """
 
 import asyncio
-import contextvars
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from meshgate_chassis.deadline import detached_scope, outgoing_timeout_s
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
+from meshgate_chassis.telemetry import shared_context
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 
@@ -32,6 +33,7 @@ Unwanted = Callable[[pb.LookupEntryRequest, pb.LookupEntryResponse], None]
 class _Waiting:
     lookup: pb.LookupEntryRequest
     future: "asyncio.Future[pb.LookupEntryResponse]"
+    span: Span  # of its call
 
 
 class Lookups:
@@ -49,8 +51,7 @@ class Lookups:
 
     async def look_up(self, lookup: pb.LookupEntryRequest) -> pb.LookupEntryResponse:
         """The cache's answer. Raises as LookupEntry, and RESOURCE_EXHAUSTED/QUEUE_FULL."""
-        traced = trace.get_current_span().get_span_context().trace_flags.sampled
-        if not traced and self._under_way >= RPCS_FREE:
+        if self._under_way >= RPCS_FREE:
             return await self._together(lookup)
         self._under_way += 1
         try:
@@ -61,7 +62,7 @@ class Lookups:
     async def _together(self, lookup: pb.LookupEntryRequest) -> pb.LookupEntryResponse:
         if len(self._queue) >= WAITING_MAX:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", "too many calls wait for the cache")
-        waiting = _Waiting(lookup, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(lookup, asyncio.get_running_loop().create_future(), trace.get_current_span())
         self._queue.append(waiting)
         try:
             async with asyncio.timeout(outgoing_timeout_s(self._timeout_s)):
@@ -84,8 +85,7 @@ class Lookups:
         if not batch:
             return
         try:
-            # A context of its own: nobody's trace, nobody's deadline.
-            contextvars.Context().run(self._tasks.start, self._send(batch), "lookups")
+            shared_context(each.span for each in batch).run(self._tasks.start, self._send(batch), "lookups")
         except MeshError as error:
             _fail(batch, error)
         else:

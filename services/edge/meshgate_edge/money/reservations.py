@@ -4,22 +4,23 @@ Nothing waits for company: a reservation that finds fewer than `rpcs_free` RPCs 
 alone, with its call's trace, deadline and cancellation. The others leave together when an RPC returns, and
 after `wait_s_max` even if none does: a replica that hangs holds nobody up. Such a batch belongs to none of
 its calls: each waits for it as long as its own deadline allows, and one that goes away leaves the others
-alone. A call that is traced goes alone in any case, so that its trace has the ledger's span.
+alone. The ledger's span is in the trace of one of them; those of the others have a link to it.
 
 What was sent and not answered may be held all the same: the caller releases it (accounts.py).
 """
 
 import asyncio
-import contextvars
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from meshgate_chassis.deadline import outgoing_timeout_s
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
+from meshgate_chassis.telemetry import shared_context
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.ledger.v1.ledger_service_mesh import LedgerServiceClient
 
@@ -44,6 +45,7 @@ class _Waiting:
     future: "asyncio.Future[pb.ReserveSpendResponse]"
     since_s: float
     end_s: float
+    span: Span  # of its call
     sent: bool = False
 
 
@@ -62,8 +64,6 @@ class Reservations:
     async def reserve(self, request: pb.ReserveSpendRequest, timeout_s: float) -> pb.ReserveSpendResponse:
         """The ledger's decision. Raises what ReserveSpend raises; when it was never sent DEADLINE_TOO_CLOSE,
         QUEUE_FULL or SERVICE_UNREACHABLE."""
-        if trace.get_current_span().get_span_context().trace_flags.sampled:
-            return await self._ledger.reserve_spend(request, timeout_s=timeout_s)
         if self._under_way >= self._limits.rpcs_free:
             return await self._together(request, outgoing_timeout_s(timeout_s))
         self._under_way += 1
@@ -81,7 +81,8 @@ class Reservations:
             raise MeshError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", "too many calls wait for the ledger")
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        waiting = _Waiting(request, loop.create_future(), now_s, now_s + timeout_s)
+        span = trace.get_current_span()
+        waiting = _Waiting(request, loop.create_future(), now_s, now_s + timeout_s, span)
         self._queue.append(waiting)
         if self._timer is None:
             self._timer = loop.call_later(self._limits.wait_s_max, self._overdue)
@@ -115,8 +116,8 @@ class Reservations:
                 batch.append(waiting)
         if batch:
             self._under_way += 1
-            # A context of its own: nobody's trace, nobody's deadline.
-            contextvars.Context().run(self._batches.start, self._send(batch), "batch")
+            context = shared_context(waiting.span for waiting in batch)
+            context.run(self._batches.start, self._send(batch), "batch")
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
         try:
