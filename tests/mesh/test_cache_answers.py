@@ -105,3 +105,16 @@ async def test_tags_that_choose_the_model_choose_the_answer(subject: Subject) ->
 
     assert ("large", "free") == (paid.json["model"], free.json["model"])
     assert "MISS" == free.headers["x-cache-status"]
+
+
+async def test_a_hit_under_an_alias_is_of_the_model(subject: Subject) -> None:
+    """The key's name for it is nobody else's; to another key of its team it may be another model."""
+    team_id = (await subject.post("/team/new", {"team_alias": "one"})).json["team_id"]
+    first = await subject.new_key(aliases={"mine": "large"}, team_id=team_id)
+    second = await subject.new_key(aliases={"mine": "small"}, team_id=team_id)
+    large = await stored(subject, "Who are you?", model="mine", key=first)
+    hit = await ask(subject, "Who are you?", model="mine", key=first)
+    small = await ask(subject, "Who are you?", model="mine", key=second)
+
+    assert ("HIT", "large") == (hit.headers["x-cache-status"], hit.headers["x-litellm-model-group"])
+    assert ("large", "small") == (large.json["model"], small.json["model"])

@@ -121,7 +121,7 @@ class EmbeddingsPipeline:
         info = run.info
         info.cache_hit, info.cache_key = True, run.cache_key
         info.deployment_id = looked.found[0].deployment_id
-        info.model_group = run.call.request.model
+        info.model_group = run.model  # after the key's aliases
         tokens = ledger_pb.TokenCounts(prompt_tokens=looked.prompt_tokens)
         await self._accounts.settle(run, ledger_pb.OUTCOME_CACHE_HIT, tokens, estimated=False)
         return Embedded(assembled(looked, pb.EmbeddingsResponse(model=looked.model)), info)

@@ -150,7 +150,7 @@ class Pipeline:
         info = run.info
         info.cache_hit, info.cache_key = True, run.cache_key
         info.deployment_id = entry.deployment_id
-        info.model_group = run.call.request.model
+        info.model_group = run.model  # after the key's aliases
         info.saved_usd_nanos = entry.cost_usd_nanos
         run.response_id = entry.response.id
         if entry.HasField("similarity"):

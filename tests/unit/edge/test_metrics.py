@@ -154,6 +154,14 @@ def test_a_hit_is_counted_apart(observed: Observed) -> None:
     assert 0 == observed.value("litellm_deployment_success_responses_total")
 
 
+def test_a_hit_is_of_its_model(observed: Observed) -> None:
+    """Though no deployment was asked."""
+    hit = replace(SUCCESS, outcome="cache_hit", cache_hit=True, upstream_model="", provider="")
+    observed.metrics.finished(hit, None)
+
+    assert 1 == observed.value("litellm_cache_hits_metric_total", model=SUCCESS.model_group)
+
+
 def test_a_cancelled_call_is_neither_success_nor_failure(observed: Observed) -> None:
     """Its cost counts."""
     observed.metrics.finished(replace(SUCCESS, outcome="cancelled"), None)

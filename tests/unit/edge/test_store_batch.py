@@ -13,6 +13,7 @@ from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.rpc import StreamCall, StreamMethod, UnaryCall, UnaryMethod
+from tests.support.eventually import eventually
 
 
 class Cache:
@@ -20,12 +21,15 @@ class Cache:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.hangs = False
 
     def unary(self, method: UnaryMethod[Any, Any]) -> UnaryCall[Any, Any]:
         async def call(
             request: Any, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
         ) -> Any:
             self.batches.append([each.cache_key for each in request.stores])
+            if self.hangs:
+                await asyncio.Event().wait()
             return pb.StoreEntriesResponse(results=[pb.StoreEntryResponse(stored=True)] * len(request.stores))
 
         return call
@@ -118,3 +122,15 @@ async def test_who_waits_hurries_it() -> None:
         await asyncio.sleep(0)
 
     assert [["a"]] == subject.cache.batches
+
+
+async def test_whoever_waits_is_told_also_when_the_edge_ends() -> None:
+    """What was under way is not known to be stored."""
+    subject = Subject()
+    subject.cache.hangs = True
+    subject.add("a")
+    subject.batch.hurry()
+    await eventually(lambda: subject.cache.batches == [["a"]], "the batch is under way")
+    await subject.tasks.drain(0.0)
+
+    assert [("a", False)] == subject.told

@@ -14,7 +14,7 @@ from meshgate_cache.semantic.hashed_model import HashedModel
 from meshgate_cache.semantic.journal import Journal, JournalRules, LocalJournal, RedisJournal
 from meshgate_cache.semantic.memory import give_back_freed_memory
 from meshgate_cache.semantic.model import EmbeddingModel, files_in, load_onnx_model, packaged_files
-from meshgate_cache.semantic.score import Threshold
+from meshgate_cache.semantic.score import NEVER, Threshold
 from meshgate_cache.semantic.semantic_cache import SemanticCache, SemanticParts
 from meshgate_cache.semantic.vectors import LocalVectors, RoutedVectors, VectorSource
 from meshgate_cache.store import Store
@@ -72,6 +72,11 @@ async def build_semantic(
         similarity_threshold=config.similarity_threshold,
         score_threshold=threshold.value,
     )
+    if threshold.value >= NEVER:
+        log.warning(
+            "max_false_hit_rate is stricter than what was calibrated: only equal questions hit",
+            max_false_hit_rate=config.max_false_hit_rate,
+        )
     local_min = config.similarity_threshold if isinstance(model, HashedModel) else CALIBRATED_FROM
     parts = SemanticParts(embedding, vectors, local_min, directory, journal, threshold)
     return SemanticCache(parts, config.similarity_threshold, around.clock)

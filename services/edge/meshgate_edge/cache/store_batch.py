@@ -119,11 +119,19 @@ class StoreBatch:
             while self._waiting:
                 await self._company()
                 batch = self._taken(BATCH_MAX, BATCH_BYTES_MAX)
-                stored = await self._send([each.request for each in batch]) if batch else []
-                for each, is_stored in zip(batch, stored, strict=True):
-                    each.done(is_stored)
+                if batch:
+                    await self._send_all(batch)
         finally:
             self._running = False
+
+    async def _send_all(self, batch: Sequence[_Waiting]) -> None:
+        """Whatever happens, all of them are told: calls may wait for it."""
+        stored = [False] * len(batch)
+        try:
+            stored = await self._send([each.request for each in batch])
+        finally:
+            for each, is_stored in zip(batch, stored, strict=True):
+                each.done(is_stored)
 
     async def _company(self) -> None:
         """Gives lookups the time to take along what may go with them."""

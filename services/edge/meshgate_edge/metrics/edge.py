@@ -155,7 +155,7 @@ class CallMetrics(Collector):
             model_group=self._model_name(info.model_group or info.model, served=served),
             deployment_id=info.deployment_id or NONE,
             provider=info.provider or NONE,
-            upstream_model=self._model_name(info.upstream_model, served=True) if served else NONE,
+            upstream_model=self._model_name(_answered_by(info), served=True) if served else NONE,
             api_base=info.api_base or NONE,
             caller=caller,
             authenticated=authenticated,
@@ -170,6 +170,11 @@ class CallMetrics(Collector):
         if not served:
             return UNKNOWN
         return name if self._names.has_room_for(name) else OTHER
+
+
+def _answered_by(info: CallInfo) -> str:
+    """The provider's name of the model; of an answer from the cache the group's, whose answer it is."""
+    return info.upstream_model or (info.model_group if info.cache_hit else "")
 
 
 class InFlightCount:
