@@ -29,6 +29,7 @@ BYTES_MAX: Final = 512 * 1024 * 1024
 OLDEST_MAX: Final = 256  # that are looked up at once
 FIRST_ROWS: Final = 16
 KEY_BYTES: Final = 32
+NEVER_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,8 @@ class Directory:
         while self._number_of and not self._fits(size):
             self._forget_oldest()
         number = self._take_number(key, sys.intern(event.namespace), event.text)
-        self._facts.expires_ns[number], self._facts.size_bytes[number] = event.expires_ns, size
+        self._facts.expires_ns[number] = min(event.expires_ns, NEVER_NS)
+        self._facts.size_bytes[number] = size
         self._use(number)
         self._bytes += size
         row = np.frombuffer(event.row, dtype=np.int8)

@@ -23,7 +23,7 @@ Vector = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int8]
 Signs = npt.NDArray[np.uint64]
 
-FEW_MAX: Final = 8  # vectors of a partition without arrays of its own
+FEW_MAX: Final = 64  # vectors of a partition without arrays of its own
 FIRST_ROWS: Final = 16
 FULL_ROWS_MAX: Final = 1_024  # up to here one pass over everything is as fast
 FINALISTS_MAX: Final = 512
@@ -44,7 +44,7 @@ class NearestVectors:
     """Vectors under numbers of the caller's, from 0: they are places in arrays. Bounded by the caller."""
 
     def __init__(self) -> None:
-        self._partition_of: list[bytes | None] = []  # by number
+        self._partition_of: list[bytes | None] = []  # by number; one object for all of a partition
         self._at = np.empty(FIRST_ROWS, dtype=np.int32)  # by number: its row
         self._many: dict[bytes, _Many] = {}
         self._few: dict[int, _Few] = {}  # by length of a vector
@@ -64,16 +64,18 @@ class NearestVectors:
             self._partition_of.append(None)
         if number >= len(self._at):
             self._at = resized(self._at, 2 * number, len(self._at))
-        self._partition_of[number] = partition
         many = self._many.get(partition)
         if many is None:
             few = self._few.get(len(row))
             if few is None:
                 few = self._few[len(row)] = _Few(len(row))
-            if len(few.numbers.get(partition, ())) < FEW_MAX:
+            numbers = few.numbers.get(partition, ())
+            if len(numbers) < FEW_MAX:
                 self._at[number] = few.add(partition, number, row)
+                self._partition_of[number] = self._partition_of[numbers[0]] if numbers else partition
                 return
             many = self._many[partition] = self._moved(partition, few)
+        self._partition_of[number] = many.name
         self._at[number] = many.add(number, row)
 
     def remove(self, number: int) -> None:
@@ -111,10 +113,11 @@ class NearestVectors:
 
     def _moved(self, partition: bytes, few: "_Few") -> "_Many":
         """A partition that becomes one of many."""
-        many = _Many(few.rows.shape[1])
+        many = _Many(partition, few.rows.shape[1])
         for number in few.numbers[partition]:
             at = int(self._at[number])
             self._at[number] = many.add(number, few.rows[at])
+            self._partition_of[number] = partition
             few.remove(partition, number, at)
         return many
 
@@ -156,7 +159,8 @@ class _Few:
 class _Many:
     """The vectors of one partition: dense rows that grow by doubling."""
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, name: bytes, dimensions: int) -> None:
+        self.name = name
         self._rows: Rows = np.empty((FIRST_ROWS, dimensions), dtype=np.int8)
         self._signs: Signs = np.empty((-(-dimensions // BITS), FIRST_ROWS), dtype=np.uint64)
         self._norms = np.empty(FIRST_ROWS, dtype=np.float32)

@@ -124,7 +124,7 @@ def test_bytes_are_bounded_texts_included() -> None:
 def test_what_nobody_of_us_wrote_is_ignored() -> None:
     """A stream may hold anything: no harm is done."""
     subject = Directory(Space(MODEL, DIMENSIONS), 10)
-    subject.apply(learned(1))
+    subject.apply(learned(1, expires_ns=10**19))
     subject.apply(Learned("no key", "n", b"c", "t", MODEL, row_of(2), FAR_NS))
     subject.apply(Learned(key_of(3), "n", b"c", "t", "another", row_of(3), FAR_NS))
     subject.apply(Forgotten("n", ("no key", "")))

@@ -15,13 +15,13 @@ def unit_vectors(count: int, seed: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("numbers", [9, 60])
+@pytest.mark.parametrize("numbers", [9, 60, 300])
 def test_a_model_beside_it_agrees(numbers: int) -> None:
     """Random additions, replacements and removals, in partitions of few and of many: the same neighbours as
     numpy finds in float32."""
     chance, vectors = random.Random(numbers), unit_vectors(200, 1)
     subject, model = NearestVectors(), dict[int, tuple[bytes, int]]()
-    for _ in range(3_000):
+    for _ in range(4_000):
         number, at = chance.randrange(numbers), chance.randrange(200)
         if number in model:
             subject.remove(number)
@@ -38,7 +38,7 @@ def test_a_model_beside_it_agrees(numbers: int) -> None:
             assert {number for number, place in model.items() if place == (partition, at)} == found
 
 
-@pytest.mark.parametrize("count", [5, 10, FULL_ROWS_MAX + 1_000])
+@pytest.mark.parametrize("count", [5, 100, FULL_ROWS_MAX + 1_000])
 def test_the_nearest_comes_first_with_its_cosine(count: int) -> None:
     """In small partitions and in large ones, which are searched in two passes."""
     vectors = unit_vectors(count, 2)
