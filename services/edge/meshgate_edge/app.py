@@ -43,7 +43,7 @@ async def edge_service(settings: EdgeSettings, runtime: Runtime) -> AsyncIterato
         stack.push_async_callback(edge.top_ups.drain, 0.0)
         stack.push_async_callback(edge.reservations.drain, 0.0)
         stack.push_async_callback(edge.lease.release)
-        watch = MeshWatch(channels)
+        watch = MeshWatch(channels, edge.clients.cache)
         background = TaskOwner("watch", 6)
         background.start(watch.run(), "mesh")
         deployments = RouterWatch(edge.clients.router)

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 
 import structlog
 
+from meshgate_chassis.errors import MeshError
 from meshgate_chassis.rpc import MeshChannel
 from meshgate_edge.http.health import MeshState
 from meshgate_edge.pace import Pace
+from meshgate_protos.cache.v1 import cache_service_pb2 as pb
+from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 
 log = structlog.get_logger("meshgate.edge.readiness")
 
@@ -22,10 +25,11 @@ START_INTERVAL_S = 0.05  # until everything has answered once: nobody likes to w
 
 
 class MeshWatch:
-    """Asks grpc.health.v1 of each service; implements http_health.Readiness."""
+    """Asks grpc.health.v1 of each service, and the cache for its store; implements http_health.Readiness."""
 
-    def __init__(self, channels: Mapping[str, MeshChannel]) -> None:
+    def __init__(self, channels: Mapping[str, MeshChannel], cache: CacheServiceClient) -> None:
         self._channels = channels
+        self._cache = cache
         self._state = MeshState(ledger=False, cache=False, compression=False, router=False)
         self._pace = Pace()
 
@@ -38,13 +42,23 @@ class MeshWatch:
         started = False
         while True:
             names = list(self._channels)
-            answers = await asyncio.gather(*(self._channels[name].serving(TIMEOUT_S) for name in names))
-            state = MeshState(**dict(zip(names, answers, strict=True)))
+            *answers, store = await asyncio.gather(
+                *(self._channels[name].serving(TIMEOUT_S) for name in names), self._store_answers()
+            )
+            state = MeshState(**dict(zip(names, answers, strict=True)), store=store)
             if state != self._state:
-                log.info("mesh", **dict(zip(names, answers, strict=True)))
+                log.info("mesh", **dict(zip(names, answers, strict=True)), store=store)
             self._state = state
             started = started or all(answers)
             if started:
-                await self._pace.wait(INTERVAL_S, REST_S if all(answers) else INTERVAL_S)
+                await self._pace.wait(INTERVAL_S, REST_S if all(answers) and store else INTERVAL_S)
             else:
                 await asyncio.sleep(START_INTERVAL_S)
+
+    async def _store_answers(self) -> bool:
+        """As the cache says; True when it says nothing: then it is the cache that does not answer."""
+        try:
+            status = await self._cache.get_status(pb.GetStatusRequest(), timeout_s=TIMEOUT_S)
+        except MeshError:
+            return True
+        return status.reachable or not status.enabled

@@ -10,6 +10,7 @@ from tests.unit.edge.rim import CHAT, QUESTION, Rim, deployment, serving
 UP = MeshState(ledger=True, cache=True, compression=True, router=True)
 NO_ROUTER = MeshState(ledger=True, cache=True, compression=True, router=False)
 NO_LEDGER = MeshState(ledger=False, cache=True, compression=True, router=True)
+NO_STORE = MeshState(ledger=True, cache=True, compression=True, router=True, store=False)
 NO_CACHE = MeshState(ledger=True, cache=False, compression=True, router=True)
 
 
@@ -44,7 +45,13 @@ async def test_readiness(rim: Rim, mesh: MeshState, status: int, words: str) -> 
 
 @pytest.mark.parametrize(
     ("mesh", "words"),
-    [(UP, "healthy"), (NO_CACHE, "degraded"), (NO_LEDGER, "unhealthy"), (NO_ROUTER, "unhealthy")],
+    [
+        (UP, "healthy"),
+        (NO_CACHE, "degraded"),
+        (NO_STORE, "degraded"),
+        (NO_LEDGER, "unhealthy"),
+        (NO_ROUTER, "unhealthy"),
+    ],
 )
 async def test_health(mesh: MeshState, words: str) -> None:
     """Always 200, because probes restart what answers otherwise; no key, no provider call."""

@@ -301,6 +301,9 @@ def test_the_meshs_health_is_a_metric() -> None:
     assert 0 == registry.get_sample_value("litellm_redis_cache_up")
     assert 0 == registry.get_sample_value("meshgate_service_up", {"service": "cache"})
 
-    watch.up = replace(watch.up, cache=True, ledger=False)
+    watch.up = replace(watch.up, cache=True, ledger=False, store=False)
+    assert 0 == registry.get_sample_value("litellm_redis_cache_up")
+    watch.up = replace(watch.up, store=True)
+    assert 1 == registry.get_sample_value("litellm_redis_cache_up")
     assert 0 == registry.get_sample_value("litellm_health_check_status")
     assert 1 == registry.get_sample_value("meshgate_service_up", {"service": "cache"})

@@ -30,17 +30,28 @@ ALIVE = b'"I\'m alive!"'
 
 @dataclass(frozen=True, slots=True)
 class MeshState:
-    """Which services said, when they were last asked, that they serve."""
+    """Which services said, when they were last asked, that they serve. `store`: the cache's, as it said."""
 
     ledger: bool
     cache: bool
     compression: bool
     router: bool
+    store: bool = True
 
     @property
     def ready(self) -> bool:
         """Calls can be answered: cache and compression only make them cheaper."""
         return self.ledger and self.router
+
+    @property
+    def caching(self) -> bool:
+        """Answers can be kept and found."""
+        return self.cache and self.store
+
+    @property
+    def services(self) -> dict[str, bool]:
+        """By name."""
+        return {name: told for name, told in asdict(self).items() if name != "store"}
 
 
 class Readiness(Protocol):
@@ -111,7 +122,7 @@ class HealthEndpoint:
             "cache": self._cache_name(),
             "litellm_version": self._parts.version,
             "success_callbacks": [],
-            "services": asdict(state),
+            "services": state.services,
         }
         return _json(body, 200 if state.ready else 503)
 
@@ -146,7 +157,7 @@ class HealthEndpoint:
             "database": "connected" if state.ledger else "disconnected",
             "redis": self._redis(state),
             "cache": {"enabled": self._parts.config.cache.enabled, "type": self._cache_name()},
-            "services": asdict(state),
+            "services": state.services,
             "routing_state_shared": router.shared,
         }
         return _json(body, 200)
@@ -206,13 +217,13 @@ class HealthEndpoint:
     def _redis(self, state: MeshState) -> str:
         if self._parts.config.cache.redis_url is None:
             return "not configured"
-        return "connected" if state.cache else "disconnected"
+        return "connected" if state.caching else "disconnected"
 
 
 def _status(state: MeshState, *, cooling: bool) -> str:
     if not state.ready:
         return "unhealthy"
-    return "healthy" if state.cache and state.compression and not cooling else "degraded"
+    return "healthy" if state.caching and state.compression and not cooling else "degraded"
 
 
 def _endpoint(

@@ -14,7 +14,7 @@ def register_mesh_gauges(registry: CollectorRegistry, readiness: Readiness) -> N
         Gauge(name, text, registry=registry).set_function(lambda: float(up(readiness.state())))
 
     gauge("litellm_postgres_up", "The ledger and its PostgreSQL answer", lambda state: state.ledger)
-    gauge("litellm_redis_cache_up", "The cache and its store answer", lambda state: state.cache)
+    gauge("litellm_redis_cache_up", "The cache and its store answer", lambda state: state.caching)
     gauge("litellm_health_check_status", "Calls can be answered", lambda state: state.ready)
     services = Gauge("meshgate_service_up", "The service answers", ("service",), registry=registry)
     for name in ("ledger", "cache", "compression", "router"):
