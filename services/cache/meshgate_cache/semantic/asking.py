@@ -75,7 +75,8 @@ MEASURES: Final = _table(
     how_much how_tall: high
     how_many: many
     how_long: long
-    how_fast how_long: fast quickly soon quick
+    how_fast how_long: fast quickly quick
+    how_long day hour: soon
     how_often: often frequently frequent
     how_far: far
     how_old: old
@@ -114,9 +115,7 @@ _PLAIN: Final[Mapping[str, frozenset[str]]] = (
 _VAGUE: Final = frozenset({"what", "how", "yes/no", "open"})
 _OFTEN_HOW: Final = frozenset({"can", "could", "do"})
 # Where one does these is how one does them, at a desk or on a site.
-_DONE_ANYHOW: Final = frozenset(
-    listed("find see get buy report book order make change update check view download register apply submit")
-)
+_DONE_ANYHOW: Final = frozenset(listed("find see check view download track change update redeem report"))
 _DIFFERENCE: Final = frozenset({"differ", "different"})  # how does it differ: what is the difference
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
+from meshgate_cache.semantic.frames import framed
 from meshgate_cache.semantic.language import is_foreign
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
 from meshgate_cache.semantic.word_pairs import SYNONYMS
@@ -38,6 +39,7 @@ _SENTENCE_END = re.compile(r"[.!?:]\s+|\n+")
 _NEGATIVE = re.compile(r"\b(could|would|should|do|does|did|is|are|was|were|has|have|had|must|ai|wo)n'?t\b")
 _CAN_NOT = re.compile(r"\bcan'?t\b|\bcannot\b")
 _CONTRACTED = (
+    (re.compile(r"\b(what|where|when|who|how|why|it|that|there|here)'s\b"), r"\1 is"),
     (re.compile(r"'s\b"), ""),
     (re.compile(r"'re\b"), " are"),
     (re.compile(r"'ll\b"), " will"),
@@ -51,6 +53,22 @@ _PERFECT = re.compile(
     r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent"
     r"|left|lost|met|kept|held|bought|brought|caught|found|built|heard|led|made|said|become|begun)\b"
 )
+_NO_ENDING = frozenset(  # what looks like an ending belongs to the word
+    v.listed(
+        """
+        apply reply supply family early italy july multiply assembly speed bleed breed exceed proceed succeed
+        agreed indeed hundred sacred string spring bring thing something nothing anything everything morning
+        evening ceiling sibling wedding
+        """
+    )
+)
+_SPELLINGS = (
+    (re.compile(r"\b([Ww])i-[Ff]i\b"), "wifi"),
+    (re.compile(r"\b([Ee])-(?=mails?\b)"), r"\1"),
+    (re.compile(r"\b2FA\b|\b2fa\b"), "two-factor authentication"),
+    (re.compile(r"\b[Mm]acOS\b|\bmac ?os\b"), "Mac"),
+)
+_SIGN = re.compile(r"(?<=\S)[(\[{]|[\[\]{}]|\(\w*$")
 _ARTICLES = {"an": "a"}
 _OR_NOT = re.compile(r"\bor not\b")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}[A-Za-z]?(?![\w.])")
@@ -71,6 +89,7 @@ class Facts:
     code: tuple[str, ...]  # exact, but for white space
     literals: frozenset[str]  # addresses, paths, identifiers, versions; lower case
     symbols: tuple[str, ...]  # signs that are no punctuation, and emoji
+    signs: tuple[str, ...]  # brackets as code has them
     names: tuple[str, ...]  # capitalised inside a sentence; lower case here
     negation_count: int
     scopes: frozenset[str]
@@ -86,6 +105,7 @@ class Facts:
     symmetric: bool  # the text joins things whose order does not matter
     words: tuple[str, ...]  # content words in order, as stems of their canonical words
     tokens: tuple[str, ...]  # everything in order, small words included, in canonical form
+    surfaces: tuple[str, ...]  # of each token: as it stands once phrases are in one form, lower case
     all_words: frozenset[str]  # every token, lower case
     wording: tuple[str, ...]  # every word and number as written, lower case
     foreign: bool  # not in English: nothing above can be trusted
@@ -97,6 +117,8 @@ def read(text: str) -> Facts:
     """The facts of a user's text."""
     readable = len(text) <= CHARACTERS_MAX
     text = _APOSTROPHE.sub("'", text[:CHARACTERS_MAX])
+    for pattern, spelling in _SPELLINGS:
+        text = pattern.sub(spelling, text)
     text = _INITIALS.sub(lambda match: match.group(0).replace(".", "").upper(), text)
     wording = tuple(re.findall(r"\w+", text.lower()))
     foreign = is_foreign(text)
@@ -120,6 +142,7 @@ def read(text: str) -> Facts:
         code=tuple(" ".join(span.split()) for span in code),
         literals=frozenset(item.lower() for item in literals),
         symbols=tuple(symbols),
+        signs=tuple(_SIGN.findall(text)),
         names=tuple(_names(text)),
         negation_count=sum(token in v.NEGATIONS for token in tokens),
         scopes=frozenset(name for pattern, name in v.SCOPES if pattern.search(plain)),
@@ -135,6 +158,7 @@ def read(text: str) -> Facts:
         symmetric=not _SYMMETRIC.isdisjoint(tokens),
         words=tuple(content),
         tokens=tuple(map(_form, tokens)),
+        surfaces=tuple(tokens),
         all_words=frozenset(token.lower() for token in cased) | frozenset(tokens) | frozenset(content),
         wording=wording,
         foreign=foreign,
@@ -150,7 +174,7 @@ def stem(word: str) -> str:
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
         word = word[:-1]
     for ending in ("ing", "ed", "ly"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and word not in _NO_ENDING:
             word = word[: -len(ending)]
             if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
                 word = word[:-1]
@@ -163,7 +187,7 @@ def canonical(token: str) -> str:
     """The word that stands for a token: of its synonyms, of a country's people, else its stem."""
     if token in v.COUNTRY_OF:
         return v.COUNTRY_OF[token]
-    for form in (token, token.removesuffix("s"), stem(token)):
+    for form in (token, token.removesuffix("s"), stem(token), f"{stem(token)}e"):
         if form in SYNONYMS:
             return SYNONYMS[form]
     for form in (token, token.removesuffix("s")):
@@ -199,7 +223,7 @@ def _rewrite(text: str) -> str:
     text = POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
     for pattern, instead in PHRASES:
         text = pattern.sub(instead, text)
-    return " ".join(text.split())
+    return framed(" ".join(text.split()))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, int]]:

@@ -12,16 +12,21 @@ from meshgate_cache.semantic.reading import Facts
 from meshgate_cache.semantic.verifier import Verdict
 
 NEVER: Final = 2.0  # above every score
+EXPLAINED: Final = 0.5
 REPORTS_MIN: Final = 2  # one report may be a mistake
 _WEIGHTS: Final = tuple(WEIGHTS.get(name, 0.0) for name in FEATURES)
 
 
 def score(a: Facts, b: Facts, verdict: Verdict, cosine: float, alignment: Alignment) -> float:
-    """0 to 1; 0 when a fact differs, whatever the vectors say. Equal wording counts as perfectly aligned."""
+    """0 to 1; 0 when a fact differs, whatever the vectors say. Equal wording counts as perfectly aligned.
+
+    Above EXPLAINED only what is explained: nearness of vectors takes no other pair there.
+    """
     if verdict.refused:
         return 0.0
     values = features(a, b, verdict, cosine, PERFECT if verdict.same else alignment)
-    return 1 / (1 + math.exp(-INTERCEPT - sum(map(float.__mul__, _WEIGHTS, values))))
+    likely = 1 / (1 + math.exp(-INTERCEPT - sum(map(float.__mul__, _WEIGHTS, values))))
+    return EXPLAINED + (1 - EXPLAINED) * likely if verdict.explained else EXPLAINED * likely
 
 
 def threshold_for(false_hit_rate_max: float, table: Sequence[tuple[float, float]] = THRESHOLDS) -> float:

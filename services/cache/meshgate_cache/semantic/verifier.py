@@ -3,8 +3,12 @@
 It can only say no, with the reason, or leave the matter to a score:
 
     difference None     the same words, up to order of politeness, synonyms and endings
-    difference WORDS    no fact speaks against it, but words are left over: a calibrated score decides
+    difference WORDS    it is worded differently, in ways that are known to change nothing (`evidence`)
+    UNEXPLAINED         no fact speaks against it, but something differs of which nothing is known
     any other           a fact differs; no score may overrule it
+
+The first two may hit at any allowed rate of false hits, once a score has looked at them; UNEXPLAINED only
+where an operator allows more of them.
 
 Some differences say little where the wording differs anyway ("what does a dentist earn", "how much does a
 dentist make"): the SOFT ones. They are facts while each content word of one text is in the other; else they
@@ -21,6 +25,7 @@ from typing import Final
 
 from meshgate_cache.semantic import asking
 from meshgate_cache.semantic import vocabulary as v
+from meshgate_cache.semantic.evidence import unexplained
 from meshgate_cache.semantic.reading import Facts, read, stem
 from meshgate_cache.semantic.word_pairs import OPPOSITES
 
@@ -51,6 +56,7 @@ class Difference(StrEnum):
     SMALL_WORD = "SMALL_WORD"
     SUBSTITUTED = "SUBSTITUTED"
     ADDED = "ADDED"
+    UNEXPLAINED = "UNEXPLAINED"
     WORDS = "WORDS"
 
 
@@ -73,7 +79,12 @@ class Verdict:
     @property
     def refused(self) -> bool:
         """True when a fact differs, whatever a score says."""
-        return self.difference not in (None, Difference.WORDS)
+        return self.difference not in (None, Difference.UNEXPLAINED, Difference.WORDS)
+
+    @property
+    def explained(self) -> bool:
+        """True when all that differs is known to change nothing."""
+        return self.difference in (None, Difference.WORDS)
 
 
 def verify(stored: str, asked: str) -> Verdict:
@@ -126,6 +137,7 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
         ),
         (_substituted(a.tokens, b.tokens), Difference.SUBSTITUTED),
         (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
+        (unexplained(a, b), Difference.UNEXPLAINED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
     return [difference for differs, difference in checks if differs]

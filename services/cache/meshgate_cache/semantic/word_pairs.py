@@ -12,14 +12,14 @@ SYNONYMS: Final = table(
     begin: start starting commence
     buy: purchase acquire
     large: big huge
-    reduce: lower decrease lessen
+    reduce: decrease lessen
     small: little tiny
     fast: quick quickly rapidly rapid speedy
     fastest: quickest
     largest: biggest
     repair: fix mend
     mean: meaning definition define
-    improve: enhance better
+    improve: enhance
     learn: study
     build: construct
     kid: child children
@@ -27,32 +27,54 @@ SYNONYMS: Final = table(
     picture: photo image photograph
     car: automobile
     phone: telephone smartphone
-    job: occupation
+    tire: tyre
+    vaccination: vaccine
+    enrol: enroll
+    cancel: cancell terminate
+    travel: travell
+    label: labell
+    program: programme
+    license: licence
+    behavior: behaviour
+    neighbor: neighbour
+    flavor: flavour
+    catalog: catalogue
+    recognize: recognise
+    summarize: summarise
+    optimize: optimise
+    customize: customise
+    analyze: analyse
+    delivery: shipping
+    product: item
+    reserve: booking reservation
+    center: centre
+    color: colour
+    organize: organise
+    favorite: favourite
+    wifi: wi-fi
     movie: film
     difference: differ distinction different
     benefit: advantage
     drawback: disadvantage
     show: display
     choose: select pick
-    near: close nearby
+    near: nearby
     error: mistake
     money: cash
     require: need necessary requirement required needed
-    allow: permit
     happen: occur
     end: finish
     help: assist
     important: significant
-    create: generate make
-    change: modify alter update
-    merge: combine join
+    create: generate make making made
+    change: modify alter
+    merge: combine
     enable: activate
     disable: deactivate
     talk: speak
     safe: secure
     nearest: closest
     mute: silence
-    depart: leave
     hard: difficult
     easy: simple
     sick: ill
@@ -67,16 +89,12 @@ SYNONYMS: Final = table(
     found: founder founding
     many: number
     renew: extend prolong
-    reserve: book
-    revert: undo
     flat: apartment
-    company: firm
     sofa: couch
     parcel: package
     luggage: baggage
     lawyer: attorney
     illness: disease sickness
-    email: mail
     answer: reply
     notify: inform
     hire: employ
@@ -84,7 +102,6 @@ SYNONYMS: Final = table(
     verify: confirm
     try: attempt
     locate: find
-    angry: mad
     faulty: defective broken
     expensive: costly
     wealthy: rich

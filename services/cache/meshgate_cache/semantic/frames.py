@@ -1,0 +1,128 @@
+"""Whole English sentences that ask the same, brought into one form. Data only; lower case, one sentence.
+
+As `phrases`, but a frame holds a sentence from its first word to its last. A yes to one form must be a yes to
+the other: "is it free" is no frame of "does it cost anything".
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_THING: Final = r"((?!the |this |that |my |your |it |how |why |when |where |if )[\w'-]+(?: [\w'-]+){0,3})"
+_BUSINESS_HOURS: Final = r"(?:opening|business|office|store|shop) (?:hours|times)"
+_DOING_IT: Final = r"[,.?!]? (?:but |and |so )?how(?: to| (?:can|do|should|must|could) (?:i|we))?"
+
+_MADE: Final = "written|painted|invented|discovered|composed|founded|directed|built|designed|created"
+
+_FRAMES: Final[Mapping[str, str]] = {
+    # what is X
+    rf"(?:explain|describe)(?: to me)?(?: what)? {_THING}(?: to me| is| are| means?)?": r"what is \1",
+    rf"(?:can|could|would) you (?:explain|describe)(?: to me)?(?: what)? {_THING}(?: is| are| means?)?":
+    r"what is \1",
+    rf"what (?:does|do) {_THING} mean": r"what is \1",
+    rf"what (?:is|are) the (?:meaning|definition) of {_THING}": r"what is \1",
+    rf"{_THING} (?:meaning|definition)": r"what is \1",
+    r"(?:explain|describe)(?: to me)? ((?:how|why|when|where) .+)": r"\1",
+    r"(?:name|tell me|give me) the ((?:capital|currency|author|inventor|president|population) .+)":
+    r"what is the \1",
+    # how to do X
+    rf"(?:i|we) (?:(?:want|wish|like|would like|am trying|try|need) to|must) (.+?){_DOING_IT}"
+    r"(?: do)?(?: (?:perform|that|this|it|so))*":
+    r"how to \1",
+    rf"(?:i|we) (?:have )?(?:forgot|forgotten|lost) (my [\w' -]+?){_DOING_IT} (reset|recover|change) it":
+    r"how to \2 \1",
+    r"(?:i|we) (?:want|wish|like|would like|need) to know (.+)": r"\1",
+    r"(?:i need|need) help (?:with )?(\w+ing .+)": r"how to \1",
+    r"how (?:is|are) ([\w' -]+?) made": r"how to make \1",
+    r"how (?:is|are) ([\w' -]+?) (\w{3,}ed)": r"how to \2 \1",
+    r"how to (?:see|check|know|find out|follow) (?:where (?:my|an|the) (order|parcel|package|delivery) is"
+    r"|(?:the )?status of (?:my|an|the) (order|parcel|package|delivery)"
+    r"|(?:my|an|the) (order|parcel|package|delivery) status)":
+    r"how to track my \1\2\3",
+    r"(?:what|which) payment methods (?:(?:do|can) (?:you|i) (?:accept|take|offer|support|use)"
+    r"|are (?:accepted|available|supported|possible))":
+    "how to pay",
+    # whether there is X
+    r"do you (?:have|offer|provide) (?:any |a |an |some )?(.+)": r"is there \1",
+    r"(?:is|are) there (?:any |a |an |some )?(.+)": r"is there \1",
+    r"is there (student|military|senior|group|family) discounts?": r"is there discount for \1s",
+    r"is there discounts for (.+)": r"is there discount for \1",
+    r"(?:is|are) (?!there )(?:any |a |an )?([\w' -]+?) available": r"is there \1",
+    r"do (students|members|children|seniors) get (?:any |a |an )?([\w-]+)": r"is there \2 for \1",
+    # how much X costs
+    r"(?:what|how much) (?:does|do|will|would|is|are) (.+?) cost": r"how much is \1",
+    r"what (?:is|are) the ([\w' -]+?) (?:costs?|price|fees?)": r"how much is \1",
+    r"what (?:does|do|is) (.+?) cost": r"how much is \1",
+    # when it is open, how long it takes
+    rf"what (?:are|is) (?:your|the) {_BUSINESS_HOURS}": "when are you open",
+    rf"what (?:are|is) the {_BUSINESS_HOURS} (?:of|for) (.+)": r"when is \1 open",
+    rf"what (?:are|is) (the [\w -]+?) {_BUSINESS_HOURS}": r"when is \1 open",
+    # why X
+    r"why (?:do|does) (.+?) (?:happen|occur)": r"what causes \1",
+    r"what (?:is|are) the causes? of (.+)": r"what causes \1",
+    r"(.+?), why": r"why \1",
+    # of what age, at what temperature
+    r"how old (?:must|do|does) (?:i|you|one|we|someone)(?: must)? be to (.+)":
+    r"what is the minimum age to \1",
+    r"at what age (?:can|may) (?:i|you|one|we) (.+)": r"what is the minimum age to \1",
+    r"what is the minimum age (?:for|to) (.+)": r"what is the minimum age to \1",
+    r"(?:at )?what temperature (?:does|do) (.+?) (boil|melt)(?: at)?": r"what is the \2ing point of \1",
+    r"(?:at )?what temperature (?:does|do) (.+?) freeze(?: at)?": r"what is the freezing point of \1",
+    # what effects X has
+    r"(?:what|which) (side effects|symptoms|benefits|advantages|disadvantages|drawbacks|health benefits) "
+    r"(?:does|do|can|may|might|could) (.+?) (?:have|cause|offer|bring)":
+    r"what are the \1 of \2",
+    r"why (?:is|are) (.+?) (?:good|healthy) for (?:you|me|us|people|one)": r"what are the benefits of \1",
+    # where it is; whom to talk to; whether it is sent abroad
+    r"what is the (?:current )?status of (my (?:order|package|parcel|delivery|shipment))": r"where is \1",
+    r"(?:(?:can|may|could) i|(?:i|we) (?:want|would like|like|wish|need|must)(?: to)?|how (?:to|do i|can i)) "
+    r"(?:talk|speak) (?:to|with) "
+    r"((?:an? |the |some)?(?:support|human|agent|representative|operator|advisor|one|person|staff)(?: .+)?)":
+    r"how to talk to \1",
+    r"(?:(?:can|do|will) you (?:ship|deliver) (?:abroad|overseas|worldwide|internationally)"
+    r"|is there (?:international|worldwide) (?:shipping|delivery))":
+    r"do you ship abroad",
+    r"(?:do|can|will) you (?:ship|deliver|send) to (.+)": r"do you ship to \1",
+    r"is (?:shipping|delivery) to (.+?) (?:possible|available)": r"do you ship to \1",
+    r"is (\w+ing)( .+?)? possible": r"can i \1\2",
+    # what it includes; what may be done
+    r"(?:what|which \w+) (?:is|are) included (?:in|with) (.+)": r"what does \1 include",
+    r"(?:is|are) ([\w' -]+?) included in (.+)": r"does \2 include \1",
+    r"(?:can|may) i pay (?:by|with|in|using) (?:an? )?(.+)": r"do you accept \1",
+    r"do you (?:accept|take) (cash|cards|credit cards|paypal|cheques|checks|bitcoin)(?: payments?)?":
+    r"do you accept \1",
+    r"(?:is|are) (?!it )([\w' -]+?) (safe|legal|healthy|dangerous|bad|good|hard) to (\w+)":
+    r"is it \2 to \3 \1",
+    # who did X
+    r"who (?:is|was) the painter of (.+)": r"who painted \1",
+    r"who (?:is|was) the composer of (.+)": r"who composed \1",
+    r"who (?:is|was) the director of (.+)": r"who directed \1",
+    r"who (?:is|was) the designer of (.+)": r"who designed \1",
+    r"who (?:is|was) the inventor of (.+)": r"who invented \1",
+    r"who (?:is|was) the discoverer of (.+)": r"who discovered \1",
+    r"who (?:is|was) the founder of (.+)": r"who founded \1",
+    r"who is the owner of (.+)": r"who owns \1",
+    # the same in the passive
+    r"(?:by (?:whom|who) (?:was|were) ([\w' -]+?)|who (?:was|were) ([\w' -]+?)) "
+    rf"({_MADE})(?: by)?":
+    r"who \3 \1\2",
+    r"([\w' -]+?) (?:was|were) "
+    rf"({_MADE}) by (?:whom|who)":
+    r"who \2 \1",
+}  # fmt: skip
+
+_END: Final = r"\s*[?.!]*\s*$"
+_ANY: Final = re.compile("|".join(f"(?:{frame}{_END})" for frame in _FRAMES))
+_EACH: Final = tuple((re.compile(frame + _END), form) for frame, form in _FRAMES.items())
+CHARACTERS_MAX: Final = 160  # a longer text is no one sentence of these
+
+
+def framed(text: str) -> str:
+    """`text` in the form that stands for it; what is no frame as it is."""
+    if len(text) > CHARACTERS_MAX or not _ANY.match(text):
+        return text
+    for pattern, form in _EACH:
+        match = pattern.match(text)
+        if match:
+            text = match.expand(form)
+    return text
