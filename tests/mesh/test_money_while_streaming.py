@@ -108,6 +108,28 @@ async def test_a_dearer_fallback_is_priced_anew(subject: Subject) -> None:
     assert 1_500_000 - OUTPUT_NANOS < entry["amount_nanos"] <= 1_500_000
 
 
+@pytest.mark.parametrize(
+    ("limits", "refused"),
+    [
+        ({"model_rpm_limit": {"demo": 1}}, "throttling_error"),
+        ({"model_max_budget": {"demo": 0.0001}}, "budget_exceeded"),
+    ],
+)
+async def test_a_fallback_has_limits_of_its_own(
+    subject: Subject, limits: dict[str, Any], refused: str
+) -> None:
+    """What is limited is "demo"; it is asked for as "rescued", whose own provider is away."""
+    key = await subject.new_key(**limits)
+    first = await ask(subject, 10, key, model="rescued", max_tokens=30)
+    second = await ask(subject, 10, key, model="rescued", max_tokens=30)
+    own = await ask(subject, 10, key, max_tokens=30)
+
+    assert [200, 429, 429] == [first.status, second.status, own.status]
+    assert [refused] * 2 == [answer.json["error"]["type"] for answer in (second, own)]
+    assert 1 == len(await subject.served())
+    assert 0 < sum(entry["amount_nanos"] for entry in await charge(subject)) <= 100_000
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_settlement_tells_who_and_where(subject: Subject, stream: bool) -> None:
     """Address, answer, end user and tags, for whoever reads the logs."""

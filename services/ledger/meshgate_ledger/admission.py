@@ -198,6 +198,11 @@ def has_budget(scopes: Sequence[Scope]) -> bool:
     return any(scope.has_budget and scope.record.has_budget for scope in scopes)
 
 
+def limited_models(scopes: Sequence[Scope]) -> frozenset[str]:
+    """The models that have limits of their own."""
+    return frozenset().union(*(scope.record.limited_models for scope in scopes))
+
+
 def needs_price(scopes: Sequence[Scope], policy: AdmissionPolicy) -> bool:
     """Whether a model without a price is refused."""
     return has_budget(scopes) if policy.require_pricing is None else policy.require_pricing

@@ -12,6 +12,7 @@ from meshgate_ledger.admission import (
     Moment,
     Offer,
     has_budget,
+    limited_models,
     needs_price,
     offer,
     refusal,
@@ -45,6 +46,7 @@ class Judged(NamedTuple):
     key: KeyRecord | None
     prompt_rates: Rates | None
     covers_model_only: bool = False  # see Grant
+    limited_models: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class _Ruling:
     denial: Denial | None
     price_needed: bool
     covers_model_only: bool
+    limited_models: frozenset[str]
 
     def holds_at(self, now: datetime) -> bool:
         """An expired key is refused anew each time: it may get more time."""
@@ -135,7 +138,7 @@ class Judge:
             if isinstance(verdict, Offer):
                 rates = prompt_rates(verdict.prices, command.prompt_tokens)
         item = self._item(command, ruling.key, ruling.scopes, verdict, now)
-        return Judged(item, ruling.key, rates, ruling.covers_model_only)
+        return Judged(item, ruling.key, rates, ruling.covers_model_only, ruling.limited_models)
 
     def forget(self, judged: Judged) -> None:
         """What it was judged by is not what PostgreSQL has."""
@@ -173,14 +176,15 @@ class Judge:
     ) -> "_Ruling":
         model = resolve_model(key, command.model, self._policy.names)
         scopes = await self._scopes(command, key, model, timeout_s)
-        price_needed = needs_price(scopes, self._policy)
+        price_needed, limited = needs_price(scopes, self._policy), limited_models(scopes)
         return _Ruling(
             key=key,
             model=model,
             scopes=scopes,
             denial=refusal(command, key, scopes, self._policy, now),
             price_needed=price_needed,
-            covers_model_only=price_needed or has_budget(scopes),
+            covers_model_only=price_needed or has_budget(scopes) or bool(limited),
+            limited_models=limited,
         )
 
     def _remember(self, name: "_Name", ruling: "_Ruling") -> None:

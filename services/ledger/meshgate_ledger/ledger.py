@@ -127,7 +127,7 @@ class Ledger:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + timeout_s
         prices = await self._prices_of(command, timeout_s)
-        if command.model and not prices.complete and self._policy.require_pricing is not False:
+        if command.model and not prices.complete and await self._needs_price(command, timeout_s):
             return ToppedUp(0, 0, price_unknown(command.model))
         estimate = dearest(prices, command.prompt_tokens, command.output_tokens)
         now = utc(self._clock.now_ns())
@@ -150,6 +150,11 @@ class Ledger:
         if denial is not None:
             left_nanos = raised.amount_nanos - legs_nanos
             covered = covered_output_tokens(prices, command.prompt_tokens, left_nanos, covered)
+        if command.model and covered > 0:
+            refused = await self._store.join_model(command.request_id, command.model, end_s - loop.time())
+            if refused is not None:
+                covered = 0
+                denial = limit_denial(refused, raised.amount_nanos, item.tokens, now)
         self._metrics.top_ups.labels("all" if denial is None else "some" if covered else "none").inc()
         return ToppedUp(covered, raised.amount_nanos, denial)
 
@@ -269,6 +274,7 @@ class Ledger:
                 judged.key,
                 reserved.output_tokens,
                 judged.covers_model_only,
+                judged.limited_models,
             )
         reason = DenialReason(reserved.denial_reason)
         if reason is DenialReason.KEY_UNKNOWN:
@@ -278,6 +284,12 @@ class Ledger:
             now = utc(self._clock.now_ns())
             return limit_denial(reserved.refused_by, reserved.amount_nanos, tokens, now)
         return Denial(reason, reserved.denial_message or "")
+
+    async def _needs_price(self, command: TopUpCommand, timeout_s: float) -> bool:
+        """Whether a model without a price is refused."""
+        if self._policy.require_pricing is not None:
+            return self._policy.require_pricing
+        return await self._store.has_budget(command.request_id, command.model, timeout_s)
 
     async def _prices_of(self, command: TopUpCommand, timeout_s: float) -> ModelPrices:
         """Of the model that may answer, of the deployment that does, else of the model that was reserved."""

@@ -17,7 +17,7 @@ import asyncpg
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_ledger.batches import ReserveBatch, Reserved, ReserveItem, run_reserve
+from meshgate_ledger.batches import ReserveBatch, Reserved, ReserveItem, limit_from_json, run_reserve
 from meshgate_ledger.closings import (
     Closed,
     CloseItem,
@@ -30,6 +30,7 @@ from meshgate_ledger.closings import (
 from meshgate_ledger.database import Database
 from meshgate_ledger.errors import REFUSALS, value_refused
 from meshgate_ledger.group_commit import BatchRefusedError, GroupCommit, GroupLimits, Traffic
+from meshgate_ledger.limits import LimitNow
 from meshgate_ledger.metrics import LedgerMetrics
 from meshgate_ledger.records import utc
 
@@ -88,6 +89,33 @@ class PostgresStore:
     async def top_up(self, item: TopUpItem, timeout_s: float) -> Raised:
         """Raises one hold. Raises as `reserve` does."""
         return await self._top_ups.submit(item, timeout_s)
+
+    async def join_model(self, request_id: str, model: str, timeout_s: float) -> LimitNow | None:
+        """Lets an open hold count on the limits that its accounts have for another model; returns the one
+        that refuses."""
+        now, timezone = self._now(), self._options.timezone
+        refused: str | None = await self._database.use(
+            lambda connection: connection.fetchval(
+                "SELECT ledger.join_model($1, $2, $3, $4)", now, timezone, request_id, model
+            ),
+            timeout_s,
+        )
+        return limit_from_json(refused)
+
+    async def has_budget(self, request_id: str, model: str, timeout_s: float) -> bool:
+        """Whether anybody whom the hold counts on has a budget, for all models or for this one."""
+        found: bool = await self._database.use(
+            lambda connection: connection.fetchval(
+                "SELECT EXISTS (SELECT FROM ledger.holds h "
+                "CROSS JOIN LATERAL unnest(array_prepend(h.account_id, h.scopes)) x (account_id) "
+                "JOIN ledger.limits l ON l.account_id IN (x.account_id, x.account_id || '|model:' || $2) "
+                "WHERE h.request_id = $1 AND l.metric = 'spend' AND l.maximum IS NOT NULL)",
+                request_id,
+                model,
+            ),
+            timeout_s,
+        )
+        return found
 
     async def resolved_model(self, request_id: str, timeout_s: float) -> str | None:
         """The model that a hold is for; None: there is no hold."""

@@ -150,6 +150,7 @@ class Grant(NamedTuple):
     key: KeyRecord | None
     covered_output_tokens: int = 0  # of all choices together, that the hold pays for
     covers_model_only: bool = False  # another model's price has to be asked for before it is called
+    limited_models: frozenset[str] = frozenset()  # that have limits of their own, for somebody it counts on
 
 
 class Decision(NamedTuple):
