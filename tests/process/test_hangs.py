@@ -50,6 +50,7 @@ CALLS_AFTER = 30
 HANG_S = float(os.environ.get("MESHGATE_TEST_HANG_S", "6"))  # longer than any limit of a single step
 CLIENT_DEADLINE_S = 60.0  # a call that takes longer hangs
 CALM_DEADLINE_S = 60.0
+GIVEN_UP_DEADLINE_S = 45.0  # half of what gRPC takes unless told otherwise
 
 
 class Call(NamedTuple):
@@ -169,6 +170,30 @@ async def test_a_part_that_hangs_costs_no_more_than_its_limits(
             found = await compare(database_url(mesh), provider)
     assert found.clean, found
     assert {call.split()[0] for call in traffic.failures()} <= SEEN[part], traffic.failures()
+
+
+@pytest.mark.timeout(300)
+async def test_a_router_that_hangs_for_good_is_given_up() -> None:
+    """Its calls have no limit but their deadline of ten minutes: they end with a typed error all the same, and
+    are in the books, since their provider may have been called."""
+    async with demo_provider() as provider:
+        config = CONFIG.format(url=provider.url, redis="").replace("cache: true", "cache: false")
+        with running_mesh(config=config, environment={"LITELLM_MASTER_KEY": MASTER_KEY}) as mesh:
+            traffic = Traffic(mesh)
+            async with aiohttp.ClientSession() as session:
+                callers = [asyncio.create_task(traffic.caller(session)) for _ in range(CALLERS)]
+                await eventually(lambda: traffic.successes() >= CALLS_BEFORE, "traffic")
+                router, known = mesh.process_ids()["router"], len(traffic.calls)
+                with hanging([router]):
+                    await eventually(lambda: traffic.failures(), "calls are given up", GIVEN_UP_DEADLINE_S)
+                    traffic.stopping = True
+                    await asyncio.gather(*callers)
+            longest_s = max(call.ended_s - call.began_s for call in traffic.calls[known:])
+            print(f"\na router that hangs: the longest call took {longest_s:.1f} s; {traffic.failures()}")
+            await eventually(lambda: closed(mesh), "every call is closed", CALM_DEADLINE_S)
+            found = await compare(database_url(mesh), provider)
+    assert found.clean, found
+    assert {"502", "503", "cut"} >= {call.split()[0] for call in traffic.failures()}, traffic.failures()
 
 
 async def closed(mesh: RunningMesh) -> bool:
