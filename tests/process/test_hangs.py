@@ -174,7 +174,7 @@ async def test_a_part_that_hangs_costs_no_more_than_its_limits(
 
 @pytest.mark.timeout(300)
 async def test_a_router_that_hangs_for_good_is_given_up() -> None:
-    """Its calls have no limit but their deadline of ten minutes: they end with a typed error all the same, and
+    """Its calls have no limit but their deadline of ten minutes: they end with a typed error all the same and
     are in the books, since their provider may have been called."""
     async with demo_provider() as provider:
         config = CONFIG.format(url=provider.url, redis="").replace("cache: true", "cache: false")
