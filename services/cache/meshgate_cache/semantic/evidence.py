@@ -64,7 +64,7 @@ _EXPLETIVE: Final = re.compile(r"\b(?:is it|it is|it takes?)\b")
 _BEING: Final = frozenset(v.listed("is are was were be been am has have had get gets got"))
 _SUBJECTS: Final = frozenset(v.listed("to i you we one people they can should must may do does did help let"))
 _BEFORE_GERUND: Final = frozenset(v.listed("for of in by is when while at on to i learn start begin"))
-_ASKS_FOR_THINGS: Final = frozenset({"what", "who", "open", "where"})
+_ASKS_FOR_THINGS: Final = frozenset({"what", "who", "where"})
 _WHICH_MAY_LACK: Final[dict[str, frozenset[str]]] = {
     "can": frozenset({"how", "where"}),
     "should": frozenset({"how", "what"}),
@@ -208,11 +208,18 @@ def _number_explained(one: Facts, at_one: int, many: Facts, at_many: int) -> boo
         return True
     if "does" in one.surfaces and "does" not in many.surfaces and at_one > one.surfaces.index("does"):
         return True
-    asked_for = word in (one.words[:1] + many.words[:1]) and not (_compares(one) and _compares(many))
-    if asked_for and not kinds.isdisjoint(_ASKS_FOR_THINGS):
+    if "open" in kinds or ("yes/no" in kinds and "there" not in one.surfaces):
         return False
+    if not kinds.isdisjoint(_ASKS_FOR_THINGS) and not (_compares(one) and _compares(many)):
+        if _is_asked_for(one, at_one) or _is_asked_for(many, at_many):
+            return False
     before = _determiner(one, at_one)
     return (before in _GENERIC or (not before and "yes/no" in kinds)) and not _determiner(many, at_many)
+
+
+def _is_asked_for(text: Facts, at: int) -> bool:
+    """It stands before the first preposition: a good name, of "what is a good name for a cat"."""
+    return not any(token in v.LINKS for token in text.tokens[:at])
 
 
 def _determiner(text: Facts, at: int) -> str:

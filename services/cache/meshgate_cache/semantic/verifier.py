@@ -100,6 +100,8 @@ def compare(a: Facts, b: Facts) -> Verdict:
     if asking.excluded(a.question, b.question):
         soft -= {Difference.QUESTION}
     first = next((difference for difference in differences if difference not in soft), None)
+    if first in (None, Difference.WORDS) and unexplained(a, b):
+        first = Difference.UNEXPLAINED
     return Verdict(first, (left, right), soft)
 
 
@@ -137,7 +139,6 @@ def _differences(a: Facts, b: Facts, left: frozenset[str], right: frozenset[str]
         ),
         (_substituted(a.tokens, b.tokens), Difference.SUBSTITUTED),
         (bool(left or right) and _only_added(a.tokens, b.tokens), Difference.ADDED),
-        (unexplained(a, b), Difference.UNEXPLAINED),
         (bool(left or right) or _words_differ(a, b), Difference.WORDS),
     )
     return [difference for differs, difference in checks if differs]
