@@ -13,10 +13,11 @@ import structlog
 import uvloop
 
 from bench.ledger.load import run
-from bench.ledger.targets import open_target
+from bench.ledger.targets import CoreTarget, NoLedger, open_target
 from meshgate_chassis.run import GC_THRESHOLD
 
 LATENCIES_MAX = 20_000  # told of one order
+IDLE_S = 0.05
 
 
 async def serve(kind: str, address: str) -> None:
@@ -27,11 +28,13 @@ async def serve(kind: str, address: str) -> None:
         print("{}", flush=True)
         while text := await loop.run_in_executor(None, sys.stdin.readline):
             order = json.loads(text)
+            idle, idle_cpu_s = await run(CoreTarget(NoLedger(), ""), 1, IDLE_S, order["keys"])
             measured, cpu_s = await run(target, order["callers"], order["seconds"], order["keys"])
             told = {
                 "pairs": measured.pairs,
                 "duration_s": measured.duration_s,
                 "cpu_s": cpu_s,
+                "load_cpu_s": idle_cpu_s + idle_cpu_s / idle.pairs * measured.pairs,  # nothing of the core's
                 "reserve_us": _microseconds(measured.reserve_s),
                 "settle_us": _microseconds(measured.settle_s),
             }

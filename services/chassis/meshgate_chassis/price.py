@@ -143,6 +143,9 @@ def consistent(tokens: TokenCounts) -> TokenCounts:
 def cost_of(price: Price, tokens: TokenCounts) -> Cost:
     """What a call cost. The counts must be consistent."""
     rates = price.rates_for(tokens.prompt)
+    if not any(tokens[2:]):  # no subsets: many calls, and half the work
+        plain = component_nanos(tokens.prompt, rates.input) + rates.request_nanos
+        return Cost(plain, 0, 0, component_nanos(tokens.completion, rates.output))
     heard = 0 if rates.audio_input is None else tokens.audio_prompt
     spoken = 0 if rates.audio_output is None else tokens.audio_completion
     reasoned = 0 if rates.reasoning is None else tokens.reasoning

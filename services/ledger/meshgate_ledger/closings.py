@@ -10,7 +10,7 @@ import asyncpg
 from meshgate_ledger.batches import limit_from_json
 from meshgate_ledger.limits import LimitNow
 
-CLOSE = "SELECT * FROM ledger.close($1, $2, $3)"
+CLOSE = "CALL ledger.close_durably($1, $2, $3, NULL, NULL, NULL)"
 TOP_UP = "SELECT * FROM ledger.top_up($1, $2, $3)"
 
 
@@ -107,24 +107,46 @@ class Raised:
 async def run_close(
     connection: asyncpg.Connection, now: datetime, timezone: str, items: Sequence[CloseItem]
 ) -> list[Closed]:
-    """Ends the items' holds in one round trip; one result for each, in their order. Of two items for one
-    request the first counts."""
+    """Ends the items' holds in one round trip, and they are on the disk; one result for each, in their order.
+    Of two items for one request the first counts."""
     asked: dict[str, CloseItem] = {}
     for item in items:
         asked.setdefault(item.main.request_id, item)
     rows: list[CloseRow] = []
     for item in asked.values():
         rows.append(item.main)
-        rows.extend(item.legs)
-    found: dict[str, Closed] = {}
-    for row in await connection.fetch(CLOSE, now, timezone, rows):
-        request_id = row["request_id"]
+        if item.legs:
+            rows.extend(item.legs)
+    answer = await connection.fetchrow(CLOSE, now, timezone, rows)
+    found = _charged(rows, answer)
+    for other in answer["others"]:
+        request_id = rows[other["number"] - 1].request_id
         earlier = found.get(request_id)
         if earlier is None:
-            found[request_id] = _closed(row)
-        elif earlier.is_new != row["is_repeat"]:  # a leg of what was seen, not an answer to what was done
-            found[request_id] = _sum(earlier, _closed(row))
+            found[request_id] = _closed(other)
+        elif earlier.is_new != other["is_repeat"]:  # a leg of what was seen, not an answer to what was done
+            found[request_id] = _sum(earlier, _closed(other))
     return [found[item.main.request_id] for item in items]
+
+
+def _charged(rows: Sequence[CloseRow], answer: asyncpg.Record) -> dict[str, Closed]:
+    """The requests that were charged now, as they were sent."""
+    found: dict[str, Closed] = {}
+    for number, balance_nanos in zip(answer["numbers"] or (), answer["balances"] or (), strict=True):
+        row = rows[number - 1]
+        closed = Closed(
+            "settled",
+            balance_nanos,
+            row.input_nanos,
+            row.cached_input_nanos,
+            row.cache_creation_nanos,
+            row.output_nanos,
+            row.reasoning_nanos,
+            True,
+        )
+        earlier = found.get(row.request_id)
+        found[row.request_id] = closed if earlier is None else _sum(earlier, closed)
+    return found
 
 
 async def run_top_up(

@@ -33,7 +33,8 @@ class OutputQuantile:
     def learn(self, key_hash: str, model: str, output_tokens: int) -> None:
         """An answer was this long."""
         bucket = min(bisect_left(BOUNDS, output_tokens), len(BOUNDS) - 1)
-        for name in {(key_hash, model), ("", model)}:
+        names = ((key_hash, model), ("", model)) if key_hash else (("", model),)
+        for name in names:
             answers = self._answers.get(name)
             if answers is None:
                 if len(self._answers) >= PAIRS_MAX:

@@ -2,12 +2,10 @@
 
 Reservations, endings and top-ups have a batcher each. Only endings wait for the disk: a hold that is lost
 with PostgreSQL is made again by its settlement, an entry has nothing to be made again from. They wait after
-their transaction has committed, when its locks are gone: a budget that everybody uses is not held up.
-What is flushed later lies later in PostgreSQL's log, so whoever saw the ending and was flushed has it too.
+their transaction has committed, when its locks are gone: see migrations/0016_close_durably.sql.
 """
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,9 +36,6 @@ Results = TypeVar("Results")
 
 ATTEMPTS = 4  # of a batch that met another one over a request
 
-# Writes a record to PostgreSQL's log and waits until the disk has it, and with it everything before it.
-FLUSH = "SELECT pg_logical_emit_message(true, 'meshgate', '')"
-
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
@@ -68,7 +63,6 @@ class PostgresStore:
         self._reservations = GroupCommit("reserve", self._run_reserve, limits, traffic)
         self._endings = GroupCommit("settle", self._run_close, overlapping, traffic)
         self._top_ups = GroupCommit("top-up", self._run_top_up, limits)
-        self._flushes = GroupCommit("flush", self._run_flush, GroupLimits(items_max=1_000))
 
     async def reserve(self, item: ReserveItem, timeout_s: float) -> Reserved:
         """Decides one reservation. Raises as GroupCommit.submit and Database.use do."""
@@ -212,7 +206,6 @@ class PostgresStore:
         await self._reservations.drain(grace_s)
         await self._top_ups.drain(grace_s)
         await self._endings.drain(grace_s)
-        await self._flushes.drain(grace_s)
 
     def _now(self) -> datetime:
         return utc(self._clock.now_ns())
@@ -225,17 +218,11 @@ class PostgresStore:
     async def _run_close(self, items: Sequence[CloseItem]) -> list[Closed]:
         self._metrics.settle_batch_items.observe(len(items))
         now, timezone = self._now(), self._options.timezone
-        closed = await self._run(lambda connection: run_close(connection, now, timezone, items))
-        await self._flushes.submit(None, math.inf)
-        return closed
+        return await self._run(lambda connection: run_close(connection, now, timezone, items))
 
     async def _run_top_up(self, items: Sequence[TopUpItem]) -> list[Raised]:
         now, timezone = self._now(), self._options.timezone
         return await self._run(lambda connection: run_top_up(connection, now, timezone, items))
-
-    async def _run_flush(self, items: Sequence[None]) -> list[None]:
-        await self._database.use(lambda connection: connection.execute(FLUSH))
-        return list(items)
 
     async def _run(self, work: Callable[[asyncpg.Connection], Awaitable[Results]]) -> Results:
         """Runs a batch; again when somebody else decided one of its requests meanwhile, or was preferred."""

@@ -37,6 +37,23 @@ async def test_a_settlement_posts_the_cost_and_releases_the_hold(postgres_dsn: s
         assert ("config", 10_000_000) == (price["source"], price["rates"]["output"])
 
 
+async def test_what_was_told_is_on_the_disk(postgres_dsn: str) -> None:
+    """A settlement, and the repeat of one: PostgreSQL's log is flushed past it when it is answered."""
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        async with open_ledger(postgres_dsn) as subject:
+            for number in range(20):
+                await subject.reserve(f"r{number}", MASTER)
+                for _ in range(2):
+                    before = await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+                    await subject.settle(f"r{number}")
+                    assert await connection.fetchval(
+                        "SELECT pg_current_wal_flush_lsn() > $1::text::pg_lsn", before
+                    )
+    finally:
+        await connection.close()
+
+
 async def test_tags_of_a_key_are_on_each_of_its_entries(postgres_dsn: str) -> None:
     """Before the call's own, none twice; also where the hold was lost."""
     async with open_ledger(postgres_dsn) as subject:
