@@ -97,6 +97,25 @@ async def test_a_deleted_answer_is_gone_everywhere(two: Two) -> None:
     assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, "How tall is Mount Everest?")]
 
 
+async def test_answers_are_deleted_by_their_names_in_redis(two: Two) -> None:
+    """Of any namespace; the header's key alone is of the configured one."""
+    mine = await two.stored(CAPITAL, cache=MINE)
+    await two.stored(CAPITAL)
+    key = (await two[0].ask(CAPITAL, cache=MINE)).headers["x-litellm-cache-key"]
+    before = [status(each) for each in await asked_again(two, CAPITAL, **MINE)]
+    elsewhere = await two[1].post("/cache/delete", {"keys": [key]})
+    deleted = await two[1].post("/cache/delete", {"keys": [f"mine:{key}", f"no:such:{key}"]})
+
+    assert (200, ["HIT", "HIT"], 0, 1) == (
+        mine.status,
+        before,
+        elsewhere.json["deleted"],
+        deleted.json["deleted"],
+    )
+    assert ["MISS", "MISS"] == [status(each) for each in await asked_again(two, CAPITAL, **MINE)]
+    assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, CAPITAL)]
+
+
 async def test_both_replicas_answer_for_themselves(two: Two) -> None:
     """Ping is open to all; statistics are of the replica that answers, by namespace, for administrators."""
     key = await two[0].new_key()

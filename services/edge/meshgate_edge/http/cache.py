@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshgate_chassis.chat.json import JsonObject
+from meshgate_chassis.errors import invalid_field
 from meshgate_edge.http.authentication import Authenticator
 from meshgate_edge.http.call_headers import usd
 from meshgate_edge.http.messages import headers_of
@@ -20,12 +21,13 @@ from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 CACHE_TIMEOUT_S = 30.0
 KEYS_MAX = 10_000
 NAMESPACE_CHARACTERS_MAX = 256
+NAMESPACES_MAX = 100  # of one request to delete: each is a question to the cache
 
 Namespace = Field("", max_length=NAMESPACE_CHARACTERS_MAX)
 
 
 class DeleteAnswersRequest(BaseModel):
-    """`keys` as in x-litellm-cache-key."""
+    """`keys` as in x-litellm-cache-key, or as they are in Redis: with their namespace and a colon before."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,9 +72,17 @@ class CacheEndpoints:
     async def delete(self, request: Request, body: DeleteAnswersRequest) -> JsonObject:
         """These answers are not given any more."""
         self.authenticator.require_admin(headers_of(request.scope))
-        wanted = pb.DeleteEntriesRequest(namespace=body.namespace, cache_keys=body.keys)
-        deleted = await self.cache.delete_entries(wanted, timeout_s=CACHE_TIMEOUT_S)
-        return {"status": "success", "deleted": deleted.deleted_count}
+        by_namespace: dict[str, list[str]] = {}
+        for name in body.keys:
+            namespace, colon, key = name.rpartition(":")
+            by_namespace.setdefault(namespace if colon else body.namespace, []).append(key)
+        if len(by_namespace) > NAMESPACES_MAX:
+            raise invalid_field("keys", f"keys are of more than {NAMESPACES_MAX} namespaces")
+        count = 0
+        for namespace, keys in by_namespace.items():
+            wanted = pb.DeleteEntriesRequest(namespace=namespace, cache_keys=keys)
+            count += (await self.cache.delete_entries(wanted, timeout_s=CACHE_TIMEOUT_S)).deleted_count
+        return {"status": "success", "deleted": count}
 
     async def flush(self, request: Request, body: FlushRequest | None = None) -> JsonObject:
         """All answers go, or those of a namespace."""
