@@ -61,7 +61,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         book = CredentialBook(credentials)
         dsn = database_dsn(settings, runtime.config.database_url)
         watch = AccountWatch(dsn, runtime.clock, book.load, WatchOptions())
-        await book.load()
+        await core.database.insist(book.load)
         server = runtime.server(settings, ALLOWED_CALLERS)
         prices = ToldPrices(core.policy.prices, runtime.clock, runtime.config.router)
         server.add(LedgerServicer(core.ledger, core.keys, watch, book, prices))
@@ -84,7 +84,7 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_database(settings, runtime, metrics))
         await database.await_ready()
-        await database.use(migrate, limit_s=settings.start_timeout_s)
+        await database.insist(lambda: database.use(migrate, limit_s=settings.start_timeout_s))
         store = PostgresStore(database, _store_options(settings, runtime), clock, metrics)
         stack.push_async_callback(store.drain, settings.drain_grace_s)
         changes = Changes(database, clock, runtime.config.ledger.limits.time_zone)
@@ -92,7 +92,7 @@ async def ledger_core(settings: LedgerSettings, runtime: Runtime) -> AsyncIterat
         keys = KeyStore(database, clock, changes=changes, defaults=defaults)
         policy = _policy(runtime)
         records = RecordStore(database, _defaults(runtime), clock)
-        await records.configure(settings.start_timeout_s)
+        await database.insist(lambda: records.configure(settings.start_timeout_s))
         memories = Memories(
             KeyMemory(settings.keys_remembered_max),
             AccountMemory(settings.accounts_remembered_max),

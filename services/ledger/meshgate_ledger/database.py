@@ -135,16 +135,19 @@ class Database:
 
     async def await_ready(self) -> None:
         """Waits until PostgreSQL answers; raises UNAVAILABLE/STORE_UNAVAILABLE after `start_timeout_s`."""
+        await self.insist(lambda: self.use(_ping))
+
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What a start cannot do without: `work` again and again while PostgreSQL is away, with uses of its
+        own. Raises UNAVAILABLE/STORE_UNAVAILABLE after `start_timeout_s`; other errors at once."""
         end_s = self._clock.monotonic_s() + self._options.start_timeout_s
         while True:
             try:
-                await self.use(_ping)
-            except MeshError:
-                if self._clock.monotonic_s() >= end_s:
+                return await work()
+            except MeshError as error:
+                if error.code is not Code.UNAVAILABLE or self._clock.monotonic_s() >= end_s:
                     raise
                 await self._clock.sleep(self._options.retry_delay_s)
-            else:
-                return
 
     async def is_ready(self) -> bool:
         """Whether PostgreSQL answers now."""
