@@ -61,6 +61,11 @@ _DETERMINERS: Final = frozenset(
 _JOINING: Final = frozenset({"and", "or", "vs", "versus"})
 _SMALL: Final = _JOINING | _DETERMINERS
 _EXPLETIVE: Final = re.compile(r"\b(?:is it|it is|it takes?)\b")
+_FOCUSING: Final = frozenset(
+    v.listed(
+        "only just even also not never no still already yet too all both each every almost exactly quite very so"
+    )
+)
 _BEING: Final = frozenset(v.listed("is are was were be been am has have had get gets got"))
 _SUBJECTS: Final = frozenset(v.listed("to i you we one people they can should must may do does did help let"))
 _BEFORE_GERUND: Final = frozenset(v.listed("for of in by is when while at on to i learn start begin"))
@@ -85,7 +90,8 @@ def unexplained(a: Facts, b: Facts) -> bool:
         or ("past" in a.tenses) != ("past" in b.tenses)
         or _owners_differ(a, b)
         or _small_words_differ(a, b)
-        or a.signs != b.signs
+        or (bool(a.signs or b.signs) and (a.signs, a.wording) != (b.signs, b.wording))
+        or _focused(a) != _focused(b)
     )
 
 
@@ -210,9 +216,9 @@ def _number_explained(one: Facts, at_one: int, many: Facts, at_many: int) -> boo
         return True
     if "open" in kinds or ("yes/no" in kinds and "there" not in one.surfaces):
         return False
-    if not kinds.isdisjoint(_ASKS_FOR_THINGS) and not (_compares(one) and _compares(many)):
-        if _is_asked_for(one, at_one) or _is_asked_for(many, at_many):
-            return False
+    asks = not kinds.isdisjoint(_ASKS_FOR_THINGS) and not (_compares(one) and _compares(many))
+    if asks and (_is_asked_for(one, at_one) or _is_asked_for(many, at_many)):
+        return False
     before = _determiner(one, at_one)
     return (before in _GENERIC or (not before and "yes/no" in kinds)) and not _determiner(many, at_many)
 
@@ -239,6 +245,18 @@ def _modals_left(a: Facts, b: Facts) -> bool:
     return any(
         kinds.isdisjoint(_WHICH_MAY_LACK.get(word, frozenset())) for word in (a.modals ^ b.modals) - needed
     )
+
+
+def _focused(text: Facts) -> set[tuple[str, str]]:
+    """What is said "only", "not" or "still": the word that comes next."""
+    found = set()
+    following = ""
+    for token, surface in zip(reversed(text.tokens), reversed(text.surfaces), strict=True):
+        if surface in _FOCUSING:
+            found.add((surface, following))
+        elif token not in _INERT and token not in _SMALL:
+            following = token
+    return found
 
 
 def _owners_differ(a: Facts, b: Facts) -> bool:

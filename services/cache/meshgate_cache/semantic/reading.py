@@ -43,11 +43,14 @@ _CONTRACTED = (
     (re.compile(r"'s\b"), ""),
     (re.compile(r"'re\b"), " are"),
     (re.compile(r"'ll\b"), " will"),
-    (re.compile(r"'(?:ve|d|m)\b"), ""),
+    (re.compile(r"'ve\b"), " have"),
+    (re.compile(r"'d\b(?= like| love| rather| prefer)"), " would"),
+    (re.compile(r"'d\b"), " had"),
+    (re.compile(r"'m\b"), " am"),
 )
 _SMALL_BIT = re.compile(r"(?<![A-Za-z])([KMGT])b(?=s?\b|ps\b)")  # Gb, where GB is eight times as much
 _MILLI = re.compile(r"(?<=\d)\s?m(?=(?:W|V|A|J|Hz|Pa)\b)")  # mW, where MW is a milliard times as much
-_MINUS = re.compile(r"(?:(?<=\s)|^)[-\u2212\u2013](?=\d)")
+_MINUS = re.compile(r"(?<!\w)[-\u2212\u2013](?=\d)")
 _PERFECT = re.compile(
     r"\b(?:has|have|had)\b(?: [\w']+){0,4}? (?:\w+ed|been|done|gone|taken|seen|given|written|shown|known"
     r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent"
@@ -68,7 +71,8 @@ _SPELLINGS = (
     (re.compile(r"\b2FA\b|\b2fa\b"), "two-factor authentication"),
     (re.compile(r"\b[Mm]acOS\b|\bmac ?os\b"), "Mac"),
 )
-_SIGN = re.compile(r"(?<=\S)[(\[{]|[\[\]{}]|\(\w*$")
+_CODE_SIGN = re.compile(r"\w[(\[{]|[\[\]{}<>=*\\|^~]|[-+/]{2}|[-+*/%&|]=")
+_SIGN = re.compile(r"[^\w\s]")
 _ARTICLES = {"an": "a"}
 _OR_NOT = re.compile(r"\bor not\b")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}[A-Za-z]?(?![\w.])")
@@ -89,7 +93,7 @@ class Facts:
     code: tuple[str, ...]  # exact, but for white space
     literals: frozenset[str]  # addresses, paths, identifiers, versions; lower case
     symbols: tuple[str, ...]  # signs that are no punctuation, and emoji
-    signs: tuple[str, ...]  # brackets as code has them
+    signs: tuple[str, ...]  # every sign of a text that has some as code has them
     names: tuple[str, ...]  # capitalised inside a sentence; lower case here
     negation_count: int
     scopes: frozenset[str]
@@ -142,7 +146,7 @@ def read(text: str) -> Facts:
         code=tuple(" ".join(span.split()) for span in code),
         literals=frozenset(item.lower() for item in literals),
         symbols=tuple(symbols),
-        signs=tuple(_SIGN.findall(text)),
+        signs=tuple(_SIGN.findall(text.rstrip(" ?.!"))) if _CODE_SIGN.search(text) else (),
         names=tuple(_names(text)),
         negation_count=sum(token in v.NEGATIONS for token in tokens),
         scopes=frozenset(name for pattern, name in v.SCOPES if pattern.search(plain)),
