@@ -3,7 +3,7 @@
 Only what is provable is looked at. A budget's `starts_at` is the moment at which its `base` was taken from
 the account's balance, NULL where nobody knows it (periods that were under way before this was so, imports
 that take back). Entries that were dropped with their month prove nothing any more. Clocks of replicas may
-differ by 5 seconds. Tokens are not looked at: a top-up's are in no entry.
+differ by 5 seconds.
 """
 
 from typing import Final
@@ -81,6 +81,47 @@ REQUESTS_CHECK = """
         )
 """
 
+# A call counts what it holds until it ends, then what it used; what comes after the end of a period changes
+# nothing in it, and of top-ups nobody knows when they came: periods that are over prove nothing.
+TOKENS_CHECK = """
+    WITH rates AS (
+        SELECT account_id, period, starts_at, used FROM ledger.limits
+        WHERE metric = 'tokens' AND starts_at IS NOT NULL AND ends_at > now() + interval '5 seconds'
+    ), calls AS (
+        SELECT x.account_id, h.created_at, h.tokens AS held,
+            CASE WHEN h.state IN ('open', 'expired') THEN h.tokens ELSE u.tokens END AS tokens
+        FROM ledger.holds h
+        CROSS JOIN LATERAL unnest(array_prepend(h.account_id, h.scopes)) x (account_id)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(e.prompt_tokens + e.completion_tokens), 0) AS tokens
+            FROM ledger.entries e
+            WHERE e.request_id = h.request_id AND e.kind <> 'expiry' AND e.outcome <> 'cache_hit'
+        ) u
+        WHERE h.state <> 'denied' AND x.account_id IN (SELECT account_id FROM rates)
+            AND h.created_at >= (SELECT min(starts_at) - interval '5 seconds' FROM rates)
+    ), counted AS (
+        SELECT r.account_id, r.period, r.starts_at, r.used,
+            coalesce(sum(c.tokens) FILTER (WHERE c.created_at >= r.starts_at), 0) AS expected,
+            coalesce(sum(c.tokens) FILTER (WHERE c.created_at > r.starts_at + interval '5 seconds'), 0)
+                AS least,
+            coalesce(sum(CASE WHEN c.created_at > r.starts_at + interval '5 seconds' THEN c.tokens
+                ELSE greatest(c.tokens, c.held) END), 0) AS most
+        FROM rates r
+        LEFT JOIN calls c ON c.account_id = r.account_id
+            AND c.created_at >= r.starts_at - interval '5 seconds'
+        GROUP BY r.account_id, r.period, r.starts_at, r.used
+    )
+    SELECT 'what a rate counts is not what its calls hold and have used', c.account_id || ' ' || c.period,
+        c.expected, c.used
+    FROM counted c
+    WHERE c.used NOT BETWEEN c.least AND c.most
+        AND NOT EXISTS (  -- of a hold that is forgotten
+            SELECT FROM ledger.entries e
+            WHERE e.created_at >= c.starts_at AND e.leg = 0 AND e.outcome <> 'import'
+                AND NOT EXISTS (SELECT FROM ledger.holds h WHERE h.request_id = e.request_id)
+        )
+"""
+
 PARALLEL_CHECK = """
     SELECT 'calls under way are not those that have a slot', a.account_id, coalesce(h.slots, 0), a.open_calls
     FROM ledger.accounts a
@@ -93,4 +134,4 @@ PARALLEL_CHECK = """
     WHERE coalesce(h.slots, 0) <> a.open_calls
 """
 
-LIMIT_CHECKS: Final = (SPENT_CHECK, REQUESTS_CHECK, PARALLEL_CHECK)
+LIMIT_CHECKS: Final = (SPENT_CHECK, REQUESTS_CHECK, TOKENS_CHECK, PARALLEL_CHECK)

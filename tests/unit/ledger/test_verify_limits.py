@@ -1,12 +1,15 @@
 """`verify` finds limits that count something else than what happened, and nothing where all is right."""
 
+import time
+
 import asyncpg
 import pytest
 
 from meshgate_ledger.limits import LimitSpec
-from meshgate_ledger.records import Principal
+from meshgate_ledger.price import TokenCounts
+from meshgate_ledger.records import Leg, Outcome, Principal, TopUpCommand
 from tests.support.clock import ManualClock
-from tests.unit.ledger.subject import LedgerSubject, books, open_ledger
+from tests.unit.ledger.subject import TIMEOUT_S, LedgerSubject, books, open_ledger
 
 HOUR_S = 3_600.0
 SPEND = "what a budget counts is not what was posted in its period"
@@ -94,3 +97,64 @@ async def test_a_budget_in_other_words_is_right(postgres_dsn: str) -> None:
             clock.advance(60)
             await call(subject, f"call {number}", caller)
             assert () == (await books(postgres_dsn)).differences, period
+
+
+async def fill_tokens(dsn: str) -> None:
+    """Calls that end in every way, one that goes on, and one of a lost hold; in a day that is not over."""
+    clock = ManualClock(time.time_ns())
+    async with open_ledger(dsn, clock) as subject:
+        caller = await subject.add_key(user_id="u")
+        for each in (caller.account_id, "user:u"):
+            await subject.limit(each, LimitSpec("tokens", "1d", 10**6), LimitSpec("tokens", "60s", 10**6))
+        await call(subject, "first", caller)
+        clock.advance(10)
+        for name in ("settled", "voided", "hit", "raised", "open"):
+            await subject.reserve(name, caller)
+        for name in ("expired", "corrected", "taken back"):
+            await subject.reserve(name, caller, hold_duration_s=5.0)
+        await subject.reserve("refused", caller, prompt_tokens=10**6)
+        for name in ("raised", "open"):
+            await subject.ledger.top_up(
+                TopUpCommand(name, "paid-1", "openai", "m", prompt_tokens=100, output_tokens=70), TIMEOUT_S
+            )
+        leg = Leg(TokenCounts(10, 1), "paid-1", "openai", "m", "paid")
+        await subject.settle("settled", prompt=90, completion=3, legs=(leg,))
+        await subject.settle("hit", outcome=Outcome.CACHE_HIT)
+        await subject.settle("raised", completion=65)
+        await subject.void("voided")
+        clock.advance(6)
+        await subject.sweeper.sweep()
+        await subject.settle("corrected", prompt=50, completion=1)
+        await subject.void("taken back")
+        await subject.settle("lost", principal=caller)
+
+
+async def test_tokens_that_are_right(postgres_dsn: str) -> None:
+    """110 of the first, 104, 165, 170 held, 110 expired, 51 corrected, 110 of a lost hold."""
+    await fill_tokens(postgres_dsn)
+    connection = await asyncpg.connect(postgres_dsn)
+    used = await connection.fetch("SELECT used FROM ledger.limits WHERE metric = 'tokens' AND period = '1d'")
+    await connection.close()
+
+    assert [820, 820] == [row["used"] for row in used]
+    assert () == (await books(postgres_dsn)).differences
+
+
+@pytest.mark.parametrize("change", ["used + 1", "used - 200", "0"])
+async def test_tokens_that_are_wrong_are_named(postgres_dsn: str, change: str) -> None:
+    """With the account, the period, what it should be and what it is."""
+    await fill_tokens(postgres_dsn)
+    connection = await asyncpg.connect(postgres_dsn)
+    await connection.execute(
+        f"UPDATE ledger.limits SET used = {change} "
+        "WHERE metric = 'tokens' AND period = '1d' AND account_id = 'user:u'"
+    )
+    await connection.close()
+
+    (found,) = (await books(postgres_dsn)).differences
+
+    assert ("what a rate counts is not what its calls hold and have used", "user:u 1d", 820) == (
+        found.what,
+        found.subject,
+        found.expected,
+    )
