@@ -27,6 +27,7 @@ from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 SEED: Final = 3
 FAR_NS: Final = 10**19
 CONTEXTS: Final = 10_000
+KEPT: Final = 100_000  # MESHGATE_CACHE_SEMANTIC_ENTRIES_MAX
 BLOCK: Final = 10_000
 TEXT: Final = (
     "how do i change the delivery address of an order that i placed yesterday evening from my phone while"
@@ -60,15 +61,20 @@ def resident_mb() -> float:
 
 
 def search_cost(model: EmbeddingModel, counts: Sequence[int]) -> dict[str, Any]:
-    """The search, by number of questions: all in one context, and the most also in CONTEXTS contexts."""
+    """The search, by number of questions: all in one context, the most also in CONTEXTS contexts, each in its
+    own, and as many more than the service keeps by default."""
+    most = counts[-1]
     told = {f"{count:,} in one context": _search(model, count, 1) for count in counts}
-    return told | {f"{counts[-1]:,} in {CONTEXTS:,} contexts": _search(model, counts[-1], CONTEXTS)}
+    told[f"{most:,} in {CONTEXTS:,} contexts"] = _search(model, most, CONTEXTS)
+    told[f"{most:,} in a context each"] = _search(model, most, most)
+    kept = min(KEPT, most // 2)
+    return told | {f"{most:,} came, {kept:,} kept": _search(model, most, 1, kept)}
 
 
-def _search(model: EmbeddingModel, count: int, contexts: int) -> dict[str, Any]:
+def _search(model: EmbeddingModel, count: int, contexts: int, kept: int | None = None) -> dict[str, Any]:
     gc.collect()
     before_mb = resident_mb()
-    directory = Directory(Space(model.name, model.dimensions), count)
+    directory = Directory(Space(model.name, model.dimensions), kept or count)
     start = time.thread_time()
     for number, row in enumerate(_rows(count, model.dimensions)):
         context = (number % contexts).to_bytes(32, "big")
@@ -80,6 +86,7 @@ def _search(model: EmbeddingModel, count: int, contexts: int) -> dict[str, Any]:
     return timed(lambda: directory.search(context, asked, 0.8, 0), 50) | {
         "vectors_mb": round(directory.size_bytes / 1e6, 1),
         "resident_mb": round(resident_mb() - before_mb, 1),
+        "bytes_each": round((resident_mb() - before_mb) * 2**20 / len(directory)),
         "learned_per_second": round(count / learned_s),
     }
 

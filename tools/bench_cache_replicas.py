@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from meshgate_cache.semantic.events import Learned, decode, encode
 from meshgate_cache.semantic.journal import FIELD
 from meshgate_cache.semantic.nearest import quantised
+from meshgate_cache.semantic.reading import CHARACTERS_MAX
 from meshgate_chassis.clock import SystemClock
 from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.rpc import Identity, check_health
@@ -30,7 +31,7 @@ from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from tests.process.test_services_alone import environment_of, running
 from tests.support.eventually import eventually
 from tests.support.running_mesh import free_port
-from tools.bench_cache_parts import percentiles
+from tools.bench_cache_parts import TEXT, percentiles
 
 STREAM: Final = b"meshgate:cache:semantic:1"
 CONFIG: Final = """
@@ -49,6 +50,7 @@ SEED: Final = 3
 CALL_S: Final = 10.0
 WAIT_S: Final = 5.0
 KB: Final = (1, 10, 100)
+LONG_COUNT: Final = 20
 ENTRIES_MAX: Final = 2_000_000  # so that nothing goes
 
 
@@ -203,7 +205,16 @@ async def _hits(one: Replica, rounds: int) -> dict[str, Any]:
         "semantic": await _timed(one, lambda _: _chat(ALIKE), rounds),
         "semantic, new words": await _timed(one, lambda n: _chat(ALIKE + " " * (n + 1)), rounds),
         "memory_mb": one.memory_mb(),
+        "memory_mb after long questions": await _after_long(one),
     }
+
+
+async def _after_long(one: Replica) -> dict[str, float]:
+    """Of as many characters as are compared by meaning: what their vectors need stays with the process."""
+    for number in range(LONG_COUNT):
+        words = (f"{number} {TEXT} " * CHARACTERS_MAX)[:CHARACTERS_MAX]
+        await one.look_up(_chat(words))
+    return one.memory_mb()
 
 
 async def _timed(one: Replica, chat: Callable[[int], chat_pb.ChatRequest], rounds: int) -> dict[str, float]:

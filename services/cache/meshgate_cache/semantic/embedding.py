@@ -23,8 +23,8 @@ class EmbeddingLimits:
 
     batch_max: int = 16
     waiting_max: int = 256
-    kept_bytes_max: int = 4 * 1024 * 1024
-    known_bytes_max: int = 8 * 1024 * 1024
+    kept_bytes_max: int = 6 * 1024 * 1024
+    known_bytes_max: int = 6 * 1024 * 1024
 
 
 class _Kept:

@@ -134,7 +134,8 @@ class SemanticCache:
                 if not fitted and near_by_fit < self._parts.local_min:
                     continue
                 value = score(asked, facts, verdict, near_by_fit, aligned(vectors.words, known.words))
-            if value >= threshold:
+            # It may have been reported while vectors were computed.
+            if value >= threshold and not self._parts.directory.is_wrong(key, found.known.key):
                 return Match(found.known.key, found.cosine, value)
         return None
 
