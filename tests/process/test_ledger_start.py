@@ -1,14 +1,17 @@
 """The ledger's start while PostgreSQL comes and goes: it waits, it does not end."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import asyncpg
 
 from meshgate_ledger.migrate import ADVISORY_LOCK
+from tests.process.test_services_alone import environment_of, running
 from tests.support.eventually import eventually
 from tests.support.ledger_service import running_ledger
 from tests.support.postgres import DatabaseServer, own_postgres_server, postgres_dsn, postgres_server
+from tests.support.running_mesh import free_port
 
 __all__ = ["own_postgres_server", "postgres_dsn", "postgres_server"]
 
@@ -17,6 +20,7 @@ WAITING = (
     " AND application_name = 'meshgate-ledger' AND wait_event_type = 'Lock'"
 )
 CUTS = 2
+EXIT_DEADLINE_S = 60.0
 
 
 async def test_a_session_that_is_cut_does_not_end_the_start(postgres_dsn: str, tmp_path: Path) -> None:
@@ -67,3 +71,15 @@ async def test_postgresql_may_be_started_anew_in_the_middle(
     other.terminate()
     await asyncio.to_thread(own_postgres_server.start)
     assert await starting
+
+
+async def test_a_ledger_that_waits_for_postgresql_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """In order, not by force at the end of its grace: whoever starts it again, elsewhere, waits for that."""
+    environment = environment_of(tmp_path, f"postgresql://nobody@/nothing?host={tmp_path}", free_port())
+    (tmp_path / "config.yaml").write_text("model_list: []\n")
+    log = tmp_path / "ledger.log"
+    with running("ledger", environment, tmp_path) as process:
+        await eventually(lambda: "postgresql is away" in log.read_text(), "it waits")
+        process.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(process.wait, EXIT_DEADLINE_S)
+    assert 0 == code, log.read_text()

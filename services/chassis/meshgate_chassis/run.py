@@ -1,8 +1,8 @@
 """Runs a service: settings, logs, telemetry, then its composition root until a signal ends it.
 
 A composition root is an async context manager: entering it starts the service, in the order it is
-written; leaving it drains and stops, in the reverse order. SIGTERM or SIGINT leaves it; a second signal,
-or the grace limit, ends the process at once.
+written; leaving it drains and stops, in the reverse order. SIGTERM or SIGINT leaves it, also while it starts;
+a second signal, or the grace limit, ends the process at once.
 """
 
 import asyncio
@@ -92,8 +92,9 @@ def _runtime(service: str, settings: ServiceSettings, config: Any) -> Runtime:
 
 async def _serve(service: str, root: CompositionRoot[Settings], settings: Settings, runtime: Runtime) -> None:
     log = structlog.get_logger("meshgate.run")
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stopping, ready = asyncio.Event(), False
+    loop, life = asyncio.get_running_loop(), asyncio.current_task()
+    assert life is not None
 
     def on_signal(name: str) -> None:
         if stopping.is_set():
@@ -103,13 +104,20 @@ async def _serve(service: str, root: CompositionRoot[Settings], settings: Settin
         stopping.set()
         limit_s = settings.drain_delay_s + settings.drain_grace_s + GRACE_EXTRA_S
         loop.call_later(limit_s, os._exit, EXIT_FORCED)
+        if not ready:
+            life.cancel()  # who still waits for a store has nothing to drain
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number.name)
-    async with root(settings, runtime):
-        gc.freeze()  # and so does what the service is made of
-        log.info("ready", service=service)
-        await stopping.wait()
+    try:
+        async with root(settings, runtime):
+            ready = True
+            gc.freeze()  # and so does what the service is made of
+            log.info("ready", service=service)
+            await stopping.wait()
+    except asyncio.CancelledError:
+        if ready or not stopping.is_set():
+            raise
     log.info("stopped", service=service)
 
 
