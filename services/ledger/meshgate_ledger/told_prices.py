@@ -5,6 +5,7 @@ from typing import Final
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import RouterConfig
+from meshgate_chassis.config.names import configured_for
 from meshgate_ledger.price import Price, Rates
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.records import utc
@@ -49,10 +50,14 @@ class ToldPrices:
         return told
 
     def fallbacks_of(self, model: str) -> list[str]:
-        """The fallbacks that the configuration names for a model, as far as their prices are known."""
+        """The fallbacks that the configuration names for a model, also by a pattern, as far as their prices
+        are known."""
         router, now = self._router, utc(self._clock.now_ns())
         chains = (router.fallbacks, router.context_window_fallbacks, router.content_policy_fallbacks)
-        named = [name for chain in chains for name in chain.get(model, ())] + list(router.default_fallbacks)
+        own = router.model_group_alias.get(model)
+        names = (model,) if own is None else (model, own)
+        named = [name for chain in chains for name in configured_for(chain, names) or ()]
+        named += router.default_fallbacks
         known = (name for name in dict.fromkeys(named) if self._book.of_model(name, now).complete)
         return list(known)[:FALLBACKS_MAX]
 

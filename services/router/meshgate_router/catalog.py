@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from meshgate_chassis.config.model import Deployment, RouterConfig
-from meshgate_chassis.config.names import ModelGroup, PublicNames, grouped, is_pattern, matched_text
+from meshgate_chassis.config.names import ModelGroup, PublicNames, configured_for, grouped
 from meshgate_router.providers.base import ErrorKind
 
 
@@ -45,12 +45,9 @@ class Catalog:
         elif kind is ErrorKind.CONTENT_FILTERED:
             special = self._router.content_policy_fallbacks
         for configured in (special, self._router.fallbacks):
-            for name in names:
-                if name in configured:
-                    return configured[name]
-            fitting = [pattern for pattern in configured if _fits(pattern, names)]
-            if fitting:
-                return configured[max(fitting, key=len)]
+            found = configured_for(configured, names)
+            if found is not None:
+                return found
         return self._router.default_fallbacks
 
     def public_models(self, *, patterns: bool = False) -> Sequence[PublicModel]:
@@ -62,10 +59,6 @@ class Catalog:
         own = [_public(group.name, group) for group in self._names.exact if group.name not in aliases]
         wide = [_public(group.name, group) for group in self._names.patterns] if patterns else []
         return [*aliased, *own, *wide]
-
-
-def _fits(pattern: str, names: Sequence[str]) -> bool:
-    return is_pattern(pattern) and any(matched_text(pattern, name) is not None for name in names)
 
 
 def _usable(members: Sequence[Deployment], providers: Collection[str]) -> Sequence[Deployment]:

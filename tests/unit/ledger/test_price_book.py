@@ -81,3 +81,17 @@ def test_fallbacks_that_are_told_have_all_prices() -> None:
 
     assert ["gpt", "renamed", "alias"] == told.fallbacks_of("local")
     assert ["alias"] == told.fallbacks_of("gpt")
+
+
+def test_fallbacks_that_are_told_may_be_named_for_patterns() -> None:
+    """As the router reads them: a name before the longest pattern, an alias before its own name."""
+    router = RouterConfig(
+        fallbacks={"lo*": ["gpt"], "*": ["renamed"], "gpt": ["renamed"], "second name": ["local"]},
+        model_group_alias={"second name": "gpt", "third name": "gpt"},
+    )
+    told = ToldPrices(PriceBook(NAMES, DEPLOYMENTS, LIBRARY), ManualClock(), router)
+
+    assert ["gpt"] == told.fallbacks_of("local")
+    assert ["renamed"] == told.fallbacks_of("anything")
+    assert ["renamed"] == told.fallbacks_of("third name")
+    assert ["local"] == told.fallbacks_of("second name")

@@ -7,10 +7,12 @@ deployment's own model name. Source: LiteLLM's model_list.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from meshgate_chassis.config.model import Deployment
 
 WILDCARD = "*"
+Configured = TypeVar("Configured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,20 @@ def grouped(deployments: Sequence[Deployment]) -> dict[str, list[Deployment]]:
     for deployment in deployments:
         groups.setdefault(deployment.model_group, []).append(deployment)
     return groups
+
+
+def configured_for(configured: Mapping[str, Configured], names: Sequence[str]) -> Configured | None:
+    """What is configured for a model by name, as fallbacks are. `names`: what it is called by; each before
+    the longest pattern that fits one of them."""
+    for name in names:
+        if name in configured:
+            return configured[name]
+    fitting = [
+        pattern
+        for pattern in configured
+        if is_pattern(pattern) and any(matched_text(pattern, name) is not None for name in names)
+    ]
+    return configured[max(fitting, key=len)] if fitting else None
 
 
 def is_pattern(name: str) -> bool:

@@ -15,7 +15,7 @@ def usage_of(usage: JsonObject) -> JsonObject:
     # The live API's name for the same count is responseTokenCount.
     completion = _count(usage, "candidatesTokenCount") or _count(usage, "responseTokenCount")
     total = _count(usage, "totalTokenCount") or prompt + completion + thoughts
-    prompt_details = _by_modality(usage.get("promptTokensDetails"))
+    prompt_details = _less(_by_modality(usage.get("promptTokensDetails")), usage.get("cacheTokensDetails"))
     completion_details = _by_modality(usage.get("candidatesTokensDetails"))
     translated: JsonObject = {
         "prompt_tokens": prompt,
@@ -40,6 +40,12 @@ def _by_modality(details: Any) -> JsonObject:
             name = f"{item['modality'].lower()}_tokens"
             found[name] = found.get(name, 0) + _count(item, "tokenCount")
     return found
+
+
+def _less(found: JsonObject, cached: Any) -> JsonObject:
+    """Without what was read from the cache, which has a price of its own and is told in `cached_tokens`."""
+    read = _by_modality(cached)
+    return {name: max(0, count - read.get(name, 0)) for name, count in found.items()}
 
 
 def _count(usage: JsonObject, name: str) -> int:
