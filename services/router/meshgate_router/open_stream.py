@@ -118,9 +118,8 @@ class OpenStream:
             if not data:
                 if self._decoder.whole:
                     return ()
-                raise ProviderError(
-                    ErrorKind.UNAVAILABLE, "the provider's stream ended before its answer did", 502
-                )
+                message = "the provider's stream ended before its answer did"
+                raise ProviderError(ErrorKind.UNAVAILABLE, message, 502, unanswered=True)
         return ()
 
     def _complete_events(self, data: bytes) -> Sequence[SseEvent]:

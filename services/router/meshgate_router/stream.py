@@ -16,7 +16,7 @@ from meshgate_protos.chat.v1 import chat_pb2 as pb
 from meshgate_router.attempt import AttemptLoop, Served
 from meshgate_router.failures import Failure, broken_stream
 from meshgate_router.hedge import Hedger, Received
-from meshgate_router.journey import RouteTask
+from meshgate_router.journey import Journey, RouteTask
 from meshgate_router.lease import Lease, Tokens
 from meshgate_router.legs import LEGS_MAX, Leg, LegReason
 from meshgate_router.open_stream import OpenStream
@@ -33,6 +33,7 @@ from meshgate_router.recovery import (
     continuation,
     worth_recovering,
 )
+from meshgate_router.resume import with_unanswered
 
 DELTA_CHUNKS_MAX: Final = 64
 
@@ -121,7 +122,7 @@ class Streams:
         """Lets another deployment finish the answer. Raises PROVIDER_STREAM_BROKEN when none can."""
         failure, told, journey = run.broke(error), run.told, run.served.journey
         if told is None or not run.recoverable(error):
-            raise broken_stream(failure, journey.counts, journey.failures) from error
+            raise _broken(failure, journey) from error
         asked: list[Continuation] = []
 
         async def rest(lease: Lease) -> tuple[Opened, Lease]:
@@ -134,7 +135,7 @@ class Streams:
         try:
             served = await self._loop.resume(task, run.served.lease, rest)
         except MeshError as nobody:
-            raise broken_stream(failure, journey.counts, journey.failures) from nobody
+            raise _broken(failure, journey) from nobody
         log.info("stream goes on", model=served.group.name, deployment_id=served.deployment.id)
         run.goes_on(served, Splice(told, asked[-1]))
 
@@ -195,6 +196,10 @@ class _Run:
         """Also when the client left in the middle."""
         self.stream.close()
         self.served.lease.ended(tokens_of(self.stream.usage))
+
+
+def _broken(failure: Failure, journey: Journey) -> MeshError:
+    return with_unanswered(broken_stream(failure, journey.counts, journey.failures), journey)
 
 
 def discard(opened: Opened) -> Received:
