@@ -37,9 +37,10 @@ async def store(cache: Subject, led: pb.LookupEntryResponse, reason: str = "stop
     return answers.results[0]
 
 
-async def end(cache: Subject, key: str, token: str) -> None:
+async def end(cache: Subject, key: str, token: str, *, unshared: bool = False) -> None:
     claim = pb.FlightClaim(tenant_id="a", cache_key=key, token=token)
-    await cache.client.end_flight(pb.EndFlightRequest(claim=claim), timeout_s=TIMEOUT_S)
+    request = pb.EndFlightRequest(claim=claim, unshared=unshared)
+    await cache.client.end_flight(request, timeout_s=TIMEOUT_S)
 
 
 async def waiters(cache: Subject, key: str, count: int) -> list[asyncio.Future[pb.AwaitEntryResponse]]:
@@ -122,6 +123,16 @@ async def test_an_answer_that_is_not_kept_frees_all(start_cache: Start) -> None:
     assert ALONE == (await board(cache)).flight.role
     cache.clock.advance(UNSHARED_S)
     assert LEADER == (await board(cache)).flight.role
+
+
+async def test_an_answer_that_is_nobody_else_s_frees_all(subject: Subject) -> None:
+    """As one that is not kept; the leader says so."""
+    led = await board(subject)
+    futures = await waiters(subject, led.cache_key, 3)
+    await end(subject, led.cache_key, led.flight.token, unshared=True)
+
+    assert [ALONE] * 3 == [each.flight.role for each in await asyncio.gather(*futures)]
+    assert ALONE == (await board(subject)).flight.role
 
 
 async def test_waiting_ends_with_the_caller_s_time(subject: Subject) -> None:

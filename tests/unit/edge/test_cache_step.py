@@ -63,7 +63,8 @@ class ClaimedCache(SilentCache):
             request: Any, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
         ) -> Any:
             if isinstance(request, pb.EndFlightRequest):
-                self.ended.append(f"{request.claim.tenant_id} {request.claim.token}")
+                shared = " unshared" if request.unshared else ""
+                self.ended.append(f"{request.claim.tenant_id} {request.claim.token}{shared}")
                 return pb.EndFlightResponse()
             self.tenants.append(request.tenant_id)
             token = f"token-{len(self.tenants)}"
@@ -173,6 +174,23 @@ async def test_who_is_refused_is_not_looked_up_again() -> None:
     assert None is again
     assert ["team:a", "team:a"] == cache.tenants
     assert ("", ["team:a token-2"]) == (denied.cache_key, cache.ended)
+
+
+async def test_an_answer_of_a_fallback_frees_all_who_wait() -> None:
+    """Here and elsewhere, at once: each asks for one of its own, instead of one after the other."""
+    cache, tasks = ClaimedCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    leader, follower = run_of("team:a", "equal"), run_of("team:a", "equal")
+    with step.flight(leader):
+        await step.look_up(leader, leader.call.request)
+        waiting = asyncio.ensure_future(step.look_up(follower, follower.call.request))
+        await asyncio.sleep(0)
+        leader.info.attempted_fallbacks = 1
+        step.store(leader, chat.ChatResponse(choices=[chat.Choice(finish_reason="stop")]))
+        assert None is await waiting
+    await tasks.drain(5.0)
+
+    assert (["team:a"], ["team:a token-1 unshared"]) == (cache.tenants, cache.ended)
 
 
 async def test_a_cache_that_hangs_is_left_out() -> None:
