@@ -62,9 +62,8 @@ async def test_tags_of_a_key_are_on_each_of_its_entries(postgres_dsn: str) -> No
         await subject.settle("r1")
         await subject.settle("r2", principal=caller, tags=("z",))
 
-        told = {name: (await entries(postgres_dsn, name))[0]["tags"] for name in ("r1", "r2")}
-        assert {"r1": ["team-red", "x", "y"], "r2": ["team-red", "x", "z"]} == told
-        assert (await books(postgres_dsn)).balanced
+        for name, own in (("r1", "y"), ("r2", "z")):
+            assert ["team-red", "x", own] == (await entries(postgres_dsn, name))[0]["tags"]
 
 
 async def test_everything_said_of_a_call_is_on_its_entry(postgres_dsn: str) -> None:

@@ -1,8 +1,8 @@
 -- A call that another model is to answer counts on that model's own limits as well.
 
--- Lets an open hold count on the parts of its accounts that are for `p_model`, where it does not yet: with all
--- that it holds. One limit that has no room for it: nothing changes, and `denial_limit` is that limit as it is.
--- Rates count in the period in which the call was admitted; in one that began later, or is over, it is none.
+-- Lets an open hold count on the parts of its accounts that are for `p_model`, where it does not yet: with
+-- all that it holds. One limit that has no room for it: nothing changes, and `denial_limit` is that limit as
+-- it is. Rates count in the period in which the call was admitted, not in one that began later or is over.
 CREATE FUNCTION ledger.join_model(
     p_now timestamptz, p_timezone text, p_request_id text, p_model text, OUT denial_limit jsonb
 )
