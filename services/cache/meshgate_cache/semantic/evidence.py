@@ -63,7 +63,10 @@ _SMALL: Final = _JOINING | _DETERMINERS
 _EXPLETIVE: Final = re.compile(r"\b(?:is it|it is|it takes?)\b")
 _FOCUSING: Final = frozenset(
     v.listed(
-        "only just even also not never no still already yet too all both each every almost exactly quite very so"
+        """
+        only just even also not never no still already yet too all both each every almost exactly quite very
+        so
+        """
     )
 )
 _BEING: Final = frozenset(v.listed("is are was were be been am has have had get gets got"))
@@ -139,7 +142,8 @@ def _inflected(a: Facts, b: Facts) -> Iterator[str]:
 def _forms(text: Facts) -> dict[str, set[str]]:
     forms: dict[str, set[str]] = {}
     for token, surface in zip(text.tokens, text.surfaces, strict=True):
-        if token not in v.FUNCTION_WORDS and not token[0].isdecimal():
+        fact = token[0].isdecimal() or surface in v.UNITS or surface in v.DATES
+        if not fact and token not in v.FUNCTION_WORDS:
             forms.setdefault(token, set()).add(surface)
     return forms
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -66,7 +67,15 @@ def test_paraphrases_of_the_faq_kind_pass() -> None:
         ("Who invited Anna?", "Who did Anna invite?", Difference.ORDER),
         ("What does a cat eat?", "What eats a cat?", Difference.ORDER),
         ("Who bit the dog?", "Who was bitten by the dog?", Difference.ORDER),
-        ("Who painted the Mona Lisa?", "By whom was the Mona Lisa painted?", Difference.WORDS),
+        ("Who painted the Mona Lisa?", "By whom was the Mona Lisa painted?", None),
+        ("How many calories does it have?", "What is the number of calories in it?", Difference.WORDS),
+        ("Who stars in the remake of Dune?", "Who stars in the original Dune?", Difference.UNEXPLAINED),
+        ("Had the patient eaten?", "Has the patient eaten?", Difference.UNEXPLAINED),
+        ("How do I make a plan?", "How do I make a plane?", Difference.UNEXPLAINED),
+        ("Name a river in Poland.", "Name the rivers in Poland.", Difference.UNEXPLAINED),
+        ("Can just members vote?", "Can members just vote?", Difference.UNEXPLAINED),
+        ("What does arr[-1] return?", "What does arr[1] return?", Difference.ADDED),
+        ("How do you store my data?", "How do I store my data?", Difference.PERSON),
         ("Switch the lights off.", "Turn off the lights.", None),
         ("At what time does it start?", "On which date does it start?", Difference.QUESTION),
         ("Refund all items.", "Refund the other items.", Difference.SCOPE),
@@ -108,12 +117,12 @@ def test_it_does_not_matter_which_was_stored(first: str, second: str) -> None:
     assert compare(a, b).difference == compare(b, a).difference
 
 
-@pytest.mark.parametrize(("name", "same_min", "refused_max", "false_max"), [("qqp_dev", 0.06, 0.58, 0.11)])
+@pytest.mark.parametrize(("name", "same_min", "refused_max", "false_max"), [("qqp_dev", 0.04, 0.58, 0.06)])
 def test_recorded_pairs(name: str, same_min: float, refused_max: float, false_max: float) -> None:
     """Measured, so that a change for the worse is seen. Labels of these pairs are noisy, hence the bounds."""
     counts: Counter[tuple[int, str]] = Counter()
     with gzip.open(shared_data(f"paraphrase/{name}.jsonl.gz")) as lines:
-        for row in map(json.loads, lines):
+        for row in map(json.loads, islice(lines, 0, None, 4)):
             verdict = verify(row["a"], row["b"])
             kind = "same" if verdict.same else "refused" if verdict.refused else "undecided"
             counts[row["same"], kind] += 1
