@@ -82,8 +82,8 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamChat(self, request, context):
-        """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` it may be
-        within the message before). A stream that ends without Finished was truncated. Errors as in CreateChat
+        """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` maybe
+        within the message before it). A stream that ends without Finished was truncated. Errors as in CreateChat
         before Started; after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -40,8 +40,8 @@ class RouterServiceStub:
     with reason PROVIDER_* and metadata as in ErrorMetadata (protos/README.md).
     """
     StreamChat: _grpc.UnaryStreamMultiCallable[_router_service_pb2.StreamChatRequest, _router_service_pb2.StreamChatResponse]
-    """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` it may be
-    within the message before). A stream that ends without Finished was truncated. Errors as in CreateChat
+    """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` maybe
+    within the message before it). A stream that ends without Finished was truncated. Errors as in CreateChat
     before Started; after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
     """
     CreateEmbeddings: _grpc.UnaryUnaryMultiCallable[_router_service_pb2.CreateEmbeddingsRequest, _router_service_pb2.CreateEmbeddingsResponse]
@@ -69,8 +69,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     with reason PROVIDER_* and metadata as in ErrorMetadata (protos/README.md).
     """
     StreamChat: _aio.UnaryStreamMultiCallable[_router_service_pb2.StreamChatRequest, _router_service_pb2.StreamChatResponse]  # type: ignore[assignment]
-    """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` it may be
-    within the message before). A stream that ends without Finished was truncated. Errors as in CreateChat
+    """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` maybe
+    within the message before it). A stream that ends without Finished was truncated. Errors as in CreateChat
     before Started; after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
     """
     CreateEmbeddings: _aio.UnaryUnaryMultiCallable[_router_service_pb2.CreateEmbeddingsRequest, _router_service_pb2.CreateEmbeddingsResponse]  # type: ignore[assignment]
@@ -107,8 +107,8 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.StreamChatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_router_service_pb2.StreamChatResponse], _abc.AsyncIterator[_router_service_pb2.StreamChatResponse]]:
-        """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` it may be
-        within the message before). A stream that ends without Finished was truncated. Errors as in CreateChat
+        """Answers as a stream: one Started, any number of Delta and Continued, one Finished (with `joined` maybe
+        within the message before it). A stream that ends without Finished was truncated. Errors as in CreateChat
         before Started; after it UNAVAILABLE/PROVIDER_STREAM_BROKEN. Cancelling the call cancels the provider's.
         """
 
