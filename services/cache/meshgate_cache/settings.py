@@ -24,5 +24,5 @@ class CacheSettings(ServiceSettings):
     # packaged one, and to find questions the configuration's redis_semantic_cache_embedding_model, if any.
     embedding_model: str = ""
     semantic_entries_max: int = Field(100_000, ge=1, le=5_000_000)  # 0.5 kB each, and the text
-    semantic_bytes_max: int = Field(512 * 1024 * 1024, ge=1024 * 1024)  # of vectors: here, and in Redis
+    semantic_bytes_max: int = Field(512 * 1024 * 1024, ge=1024 * 1024)  # vectors and texts: here, in Redis
     warm_timeout_s: float = Field(60.0, gt=0, le=600)  # for reading what others know, before serving
