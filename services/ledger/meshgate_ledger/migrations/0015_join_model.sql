@@ -51,7 +51,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT
             CASE l.metric WHEN 'spend' THEN a.posted_nanos - l.base + a.pending_nanos ELSE l.used END AS used,
-            CASE l.metric WHEN 'spend' THEN hold.amount_nanos WHEN 'tokens' THEN hold.tokens ELSE 1 END AS more,
+            CASE l.metric WHEN 'spend' THEN hold.amount_nanos WHEN 'tokens' THEN hold.tokens ELSE 1 END
+                AS more,
             CASE l.metric
                 WHEN 'spend' THEN hold.team_id = ''  -- a team's calls are not paid by the user: see scopes
                     OR split_part(l.account_id, '|model:', 1) <> 'user:' || hold.user_id
