@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ SERVICES: Final = ("edge", "ledger", "router")
 LOG_TAIL_CHARACTERS: Final = 8_000
 STACKS_WAIT_S: Final = 1.0  # for the stacks to be written
 STOP_TIMEOUT_S: Final = 20.0
+SOURCE: Final = Path(__file__).resolve().parents[2] / "services"
+SOURCE_SUFFIXES: Final = (".py", ".sql", ".json")
 
 
 def serve(name: str, environment: Mapping[str, str], log: Path) -> None:
@@ -47,6 +50,7 @@ class Processes:
     running: dict[str, ForkServerProcess] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     blows: Counter[str] = field(default_factory=Counter)
+    began_s: float = field(default_factory=time.time)
     context: ForkServerContext = field(default_factory=lambda: multiprocessing.get_context("forkserver"))
 
     def start(self, name: str) -> None:
@@ -104,7 +108,18 @@ class Processes:
             f"== {name} (process {process.pid})\n{self._log_tail(name)}"
             for name, process in self.running.items()
         ]
-        return "\n".join([*logs, "== sessions of postgresql", *await self._sessions()])
+        return "\n".join(
+            [*logs, "== sessions of postgresql", *await self._sessions(), *self._changed_files()]
+        )
+
+    def _changed_files(self) -> list[str]:
+        """Processes have the code of the beginning, and read migrations and prices anew at each start."""
+        changed = [
+            str(path.relative_to(SOURCE))
+            for path in SOURCE.rglob("*")
+            if path.suffix in SOURCE_SUFFIXES and path.stat().st_mtime > self.began_s
+        ]
+        return [f"== changed since the round began, so this may be no finding: {changed}"] if changed else []
 
     async def _sessions(self) -> list[str]:
         try:
