@@ -22,7 +22,7 @@ _VAGUE: Final = frozenset({"open", "how", "yes/no"})
 _INERT: Final = frozenset(
     v.listed(
         """
-        a an the its is are am be been being was were do does did have has had will would shall should can
+        a an the its is are am be was were do does did have has had will would shall should can
         could may might must to of in on at by for from with i me my you your one we our us there please
         what which who whom whose when where why how perform
         """
@@ -69,6 +69,9 @@ _FOCUSING: Final = frozenset(
         """
     )
 )
+_NEAR_LINKS: Final = frozenset({"of", "for", "in", "on", "at"})
+_DOES: Final = frozenset({"do", "does", "did"})
+_IS: Final = frozenset({"is", "are", "was", "were"})
 _BEING: Final = frozenset(v.listed("is are was were be been am has have had get gets got"))
 _SUBJECTS: Final = frozenset(v.listed("to i you we one people they can should must may do does did help let"))
 _BEFORE_GERUND: Final = frozenset(v.listed("for of in by is when while at on to i learn start begin"))
@@ -95,6 +98,9 @@ def unexplained(a: Facts, b: Facts) -> bool:
         or _small_words_differ(a, b)
         or (bool(a.signs or b.signs) and (a.signs, a.wording) != (b.signs, b.wording))
         or _focused(a) != _focused(b)
+        or _led(a, b)
+        or _does_and_is(a, b)
+        or _forms_exchanged(a, b)
     )
 
 
@@ -258,9 +264,52 @@ def _focused(text: Facts) -> set[tuple[str, str]]:
     for token, surface in zip(reversed(text.tokens), reversed(text.surfaces), strict=True):
         if surface in _FOCUSING:
             found.add((surface, following))
-        elif token not in _INERT and token not in _SMALL:
+        elif surface in _PRONOUNS or (token not in _INERT and token not in _SMALL):
             following = token
     return found
+
+
+def _led(a: Facts, b: Facts) -> bool:
+    """A word in both after prepositions that do not say the same: to cough, for a cough."""
+    leads_a, leads_b = _leads(a), _leads(b)
+    return any(leads_a[word].isdisjoint(leads_b[word]) for word in leads_a.keys() & leads_b.keys())
+
+
+def _leads(text: Facts) -> dict[str, set[str]]:
+    """Of each word after a preposition: what it says; "of", "for" and those of places are one."""
+    found: dict[str, set[str]] = {}
+    lead = ""
+    for surface in text.surfaces:
+        if surface in v.LINKS:
+            lead = "of" if surface in _NEAR_LINKS else surface
+        elif surface not in _DETERMINERS:
+            if lead:
+                found.setdefault(surface, set()).add(lead)
+            lead = ""
+    return found
+
+
+def _does_and_is(a: Facts, b: Facts) -> bool:
+    """ "When does it open" asks for a moment, "when is it open" for a time."""
+    if (set(_content(a)) ^ set(_content(b))) - {"time"} or "have" in (*a.surfaces, *b.surfaces):
+        return False
+    does_a, does_b = not _DOES.isdisjoint(a.surfaces), not _DOES.isdisjoint(b.surfaces)
+    return does_a != does_b and not _IS.isdisjoint(b.surfaces if does_a else a.surfaces)
+
+
+def _content(text: Facts) -> tuple[str, ...]:
+    """As written, units and dates included."""
+    pairs = zip(text.tokens, text.surfaces, strict=True)
+    return tuple(surface for token, surface in pairs if token not in v.FUNCTION_WORDS)
+
+
+def _forms_exchanged(a: Facts, b: Facts) -> bool:
+    """Two forms of one word in one text, in another order there: http to https."""
+    twice = {token for text in (a, b) for token, forms in _forms(text).items() if len(forms) > 1}
+    return any(
+        [a.surfaces[at] for at in _places(a, token)] != [b.surfaces[at] for at in _places(b, token)]
+        for token in twice
+    )
 
 
 def _owners_differ(a: Facts, b: Facts) -> bool:
@@ -288,8 +337,10 @@ def _moved(a: Facts, b: Facts) -> bool:
     """Two words that stand in another order, and are no "capital of Peru" for "Peru's capital"."""
     if _compares(a) and _compares(b):
         return False
-    common = [word for word in dict.fromkeys(a.words) if word in b.words]
-    place = {word: b.words.index(word) for word in common}
+    words = [token for token in a.tokens if token not in v.FUNCTION_WORDS]
+    others = [token for token in b.tokens if token not in v.FUNCTION_WORDS]
+    common = [word for word in dict.fromkeys(words) if word in others]
+    place = {word: others.index(word) for word in common}
     moved = (
         (first, second)
         for first, second in combinations(common, 2)
