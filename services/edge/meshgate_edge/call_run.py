@@ -8,7 +8,7 @@ from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.price import Cost
-from meshgate_edge.cache.local_flight import LocalFlight
+from meshgate_edge.cache.local_flight import LocalFlight, Share
 from meshgate_edge.call import CallInfo, ChatCall
 from meshgate_edge.money.cost import has_room
 from meshgate_edge.money.rate_limits import limits_of
@@ -47,6 +47,7 @@ class CallRun:
     first_token_ns: int | None = None
     chunks: ChunkAccumulator | None = None  # of a stream under way
     cache_key: str = ""
+    late_share: Share | None = None  # set when the cache did not answer in time: the key is not known
     question: cache_pb.Question | None = None  # what the cache needs to offer the answer to others
     vector: "asyncio.Task[cache_pb.Vector | None] | None" = None  # the question's, on its way from a model
     flight_token: str = ""  # set while others wait for this call's answer

@@ -26,6 +26,7 @@ from meshgate_protos.chat.v1 import chat_pb2 as chat
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as ledger_pb
 from meshgate_protos.rpc import Request, Response, StreamCall, StreamMethod, UnaryCall, UnaryMethod
 from tests.support.clock import ManualClock
+from tests.support.eventually import eventually
 
 
 class SilentCache:
@@ -191,6 +192,49 @@ async def test_an_answer_of_a_fallback_frees_all_who_wait() -> None:
     await tasks.drain(5.0)
 
     assert (["team:a"], ["team:a token-1 unshared"]) == (cache.tenants, cache.ended)
+
+
+class LateCache(SilentCache):
+    """Tells keys; lookups are late. `stored`: by key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: dict[str, str] = {}
+
+    def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
+        async def call(
+            request: Any, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
+        ) -> Any:
+            if isinstance(request, pb.StoreEntriesRequest):
+                for each in request.stores:
+                    self.stored[each.cache_key] = each.entry.response.choices[0].message.text
+                return pb.StoreEntriesResponse(results=[pb.StoreEntryResponse(stored=True)])
+            if not request.key_only:
+                raise MeshError(Code.DEADLINE_EXCEEDED, "RPC_DEADLINE_EXCEEDED", "late")
+            return pb.LookupEntryResponse(cache_key=f"{request.tenant_id} {request.chat.model}")
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "stored"), [(0, {"team:a large": "Paris."}), (1, {})], ids=["model", "fallback"]
+)
+async def test_an_answer_is_stored_though_its_lookup_was_late(fallbacks: int, stored: dict[str, str]) -> None:
+    """Under the model that answered, whatever the key calls it; a fallback's is nobody's."""
+    cache, tasks = LateCache(), TaskOwner("lookups", 10)
+    step = cache_step(cache, ManualClock(), tasks)
+    run = run_of("team:a")
+    run.model = "large"
+    with step.flight(run):
+        assert None is await step.look_up(run, chat.ChatRequest(model="large"))
+        run.info.attempted_fallbacks = fallbacks
+        response = chat.ChatResponse(choices=[chat.Choice(message=chat.Message(text="Paris."))])
+        step.store(run, response)
+        response.choices[0].message.text = "changed later"
+    await eventually(lambda: stored == cache.stored, "what may be stored is stored")
+    await tasks.drain(5.0)
+
+    assert stored == cache.stored
 
 
 async def test_a_cache_that_hangs_is_left_out() -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from meshgate_chassis.config.model import CacheConfig
+from meshgate_chassis.deadline import detached_scope
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.cache.early_lookup import EarlyLookup, TenantMemory
@@ -39,6 +40,8 @@ from meshgate_protos.cache.v1.cache_service_mesh import CacheServiceClient
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 log = structlog.get_logger("meshgate.edge.cache")
+
+KEY_S: Final = 1.0  # for a key alone, when no call waits
 
 
 class Meanings(Protocol):
@@ -71,6 +74,7 @@ class CacheStep:
 
     def __init__(self, parts: CacheParts, config: CacheConfig, lookup_timeout_s: float) -> None:
         self._asking = Lookups(parts.cache, parts.lookups, lookup_timeout_s, self._came_late)
+        self._cache = parts.cache
         self._circuit = parts.circuit
         self._flights = parts.flights
         self._stores = parts.stores
@@ -116,19 +120,22 @@ class CacheStep:
         if early is not None and early.share == share and early.chat is request:
             early.used = True
             run.local_flight = early.flight
-            return await self._found(run, await early.task)
+            return await self._found(run, await early.task, share)
         landing = await self._followed(run, self._local_key(run, request, share))
         if landing is not None:
             run.cache_key = landing.cache_key
             return None if landing.entry is None else copied(landing.entry)
         if not self._circuit.allows():
-            return await self._found(run, None)
-        return await self._found(run, await self._ask(self._lookup(run, request, share)))
+            return await self._found(run, None, share)
+        return await self._found(run, await self._ask(self._lookup(run, request, share)), share)
 
-    async def _found(self, run: CallRun, answer: pb.LookupEntryResponse | None) -> pb.Entry | None:
+    async def _found(
+        self, run: CallRun, answer: pb.LookupEntryResponse | None, share: Share
+    ) -> pb.Entry | None:
         """What the cache has, or will have; those who wait at this edge are told as well."""
         if answer is None:
             self._local.land(run.local_flight, ALONE)
+            run.late_share = share
             return None
         run.cache_key = answer.cache_key
         run.question = answer.question if answer.HasField("question") else None
@@ -244,7 +251,10 @@ class CacheStep:
 
     def store(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
         """Starts storing a whole answer, if the call allows it; the call does not wait for it."""
-        if not run.cache_key or not run.call.options.cache.write:
+        if not run.call.options.cache.write:
+            return
+        if not run.cache_key:
+            self._store_late(run, response)
             return
         if run.info.attempted_fallbacks:  # of another model than the one that was asked for
             self._local.land(run.local_flight, ALONE)
@@ -278,6 +288,33 @@ class CacheStep:
                 flight.stored_later = True
                 if flight.waiting:
                     self._stores.hurry()
+
+    def _store_late(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
+        """For a call whose lookup was late: where all are, at a busy edge, nothing would ever be found."""
+        if run.late_share is None or run.info.attempted_fallbacks or self._circuit.open:
+            return
+        lookup = self._lookup(run, run.call.request, run.late_share)
+        lookup.chat.model = run.model or lookup.chat.model
+        lookup.key_only, lookup.claim = True, False
+        answer = chat_pb.ChatResponse()
+        answer.CopyFrom(response)  # the call goes on with its own
+        try:
+            self._lookups.start(self._keyed(run, lookup, answer), "key")
+        except MeshError as error:
+            log.info("answer not stored", error=error.reason)
+
+    async def _keyed(
+        self, run: CallRun, lookup: pb.LookupEntryRequest, response: chat_pb.ChatResponse
+    ) -> None:
+        try:
+            with detached_scope(KEY_S):
+                answer = await self._cache.lookup_entry(lookup, timeout_s=KEY_S)
+        except MeshError as error:
+            log.info("answer not stored", error=error.reason)
+            return
+        run.cache_key, run.late_share = answer.cache_key, None
+        run.question = answer.question if answer.HasField("question") else None
+        self.store(run, response)
 
     def _stored(
         self,
