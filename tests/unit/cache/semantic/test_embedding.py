@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from meshgate_cache.semantic.embedding import Embedding, EmbeddingLimits
 from meshgate_cache.semantic.hashed_model import HashedModel
-from meshgate_cache.semantic.model import TextVectors, load_onnx_model, packaged_files
+from meshgate_cache.semantic.model import TextVectors, files_in, load_onnx_model, packaged_files
 from meshgate_cache.semantic.onnx_file import prepared
 from meshgate_chassis.errors import MeshError
 
@@ -129,3 +130,20 @@ def test_the_packaged_model() -> None:
     graph = prepared(files.model).graph
     assert (36, 6, 6) == tuple(map(graph.count, (b"MatMulInteger", b"MultiHeadAttention", b"Gelu")))
     assert len(graph) < 1_000_000, "the weights stay in their file"
+
+
+@pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
+def test_a_folder_of_the_operators(tmp_path: Path) -> None:
+    """Its files may be links to elsewhere; what is no model is told as such."""
+    files = packaged_files()
+    assert files is not None
+    for name, target in (("model.onnx", files.model), ("tokenizer.json", files.tokenizer)):
+        (tmp_path / name).symlink_to(target)
+    assert 384 == load_onnx_model(files_in(tmp_path)).dimensions
+
+    (tmp_path / "model.onnx").unlink()
+    for content in (b"", b"no model", files.model.read_bytes()[:100_000]):
+        (tmp_path / "model.onnx").write_bytes(content)
+        with pytest.raises(MeshError) as refused:
+            load_onnx_model(files_in(tmp_path))
+        assert "MODEL_INVALID" == refused.value.reason
