@@ -76,8 +76,7 @@ class Mesh:
     async def _call(self, session: aiohttp.ClientSession, number: int) -> str:
         """HIT, MISS, or what went wrong."""
         greeting = "Hello! " if number % 2 else ""  # another text, and the same question
-        question = f"What is the answer to question {number % QUESTIONS} of round {self.round}?"
-        text = f"{greeting}{question} demo:tokens=8 demo:first=0.02"
+        text = f"{greeting}What is the answer to question {number % QUESTIONS} of round {self.round}?"
         body = {"model": "demo", "stream": number % 3 == 0, "messages": [{"role": "user", "content": text}]}
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
         try:
