@@ -2,15 +2,20 @@
 
 import io
 import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
 
 from meshgate_ledger.verify import verify
-from tests.support.demo_provider import DemoProvider
-from tests.support.mesh_in_process import InProcessMesh
+from tests.support.demo_provider import DemoProvider, demo_provider
+from tests.support.mesh_in_process import InProcessMesh, mesh_in_process
 
 CONFIG = """
 model_list:
@@ -105,6 +110,12 @@ class Subject:
         assert 200 == made.status, made.body
         return str(made.json["key"])
 
+    async def fail_next(self, *faults: str) -> None:
+        """The provider's next calls, one after the other."""
+        body = {"faults": [{"fault": fault, "count": 1} for fault in faults]}
+        async with self.session.put(f"{self.provider.url}/demo/faults", json=body) as answer:
+            assert 200 == answer.status, await answer.text()
+
     async def served(self) -> list[dict[str, Any]]:
         """What reached the provider."""
         async with self.session.get(f"{self.provider.url}/demo/requests") as answer:
@@ -121,3 +132,15 @@ class Subject:
             return [dict(row) for row in rows]
         finally:
             await connection.close()
+
+
+@asynccontextmanager
+async def subject_with(config: str, postgres_dsn: str) -> AsyncIterator[Subject]:
+    """A mesh in front of a demo provider of its own. `config`: with {url} for the provider's."""
+    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
+    try:
+        async with demo_provider() as provider, aiohttp.ClientSession() as session:
+            async with mesh_in_process(config.format(url=provider.url), folder, postgres_dsn) as mesh:
+                yield Subject(mesh, provider, session)
+    finally:
+        shutil.rmtree(folder)

@@ -1,18 +1,12 @@
 """Which answers a request may get from the cache: those of its own model and prompt, and no others."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.mesh.subject import Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CONFIG = """
 model_list:
@@ -39,13 +33,8 @@ PAID = {"tags": ["paid"]}
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
     """A mesh whose models have fallbacks, tags and a cache."""
-    folder = Path(tempfile.mkdtemp(prefix="mg"))
-    try:
-        async with demo_provider() as provider, aiohttp.ClientSession() as session:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def ask(subject: Subject, text: str, **members: Any) -> Answer:

@@ -1,18 +1,12 @@
 """Compression through the whole mesh: who switches it on, when it stays off, and where it is told."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.mesh.subject import Subject
-from tests.support.demo_provider import demo_provider
-from tests.support.mesh_in_process import mesh_in_process
+from tests.mesh.subject import Subject, subject_with
 
 CONFIG = """
 model_list:
@@ -37,14 +31,8 @@ FOLLOW_UP = [*CONTEXT, {"role": "assistant", "content": "Fine."}, {"role": "user
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
     """A mesh in which compression is off but for one model."""
-    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
-    try:
-        async with demo_provider() as provider:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                async with aiohttp.ClientSession() as session:
-                    yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def result_of(subject: Subject, model: str, messages: Any = CONTEXT, **members: Any) -> str | None:

@@ -1,18 +1,12 @@
 """What operators see of deployments: /health with and without probes, metrics, and the list of models."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.mesh.subject import Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CHAT = "/v1/chat/completions"
 CONFIG = """
@@ -32,13 +26,8 @@ router_settings: {{num_retries: 0, allowed_fails: 0, cooldown_time: 300}}
 
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
-    folder = Path(tempfile.mkdtemp(prefix="mg"))
-    try:
-        async with demo_provider() as provider, aiohttp.ClientSession() as session:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def get(subject: Subject, path: str, *, key: bool = True) -> Answer:

@@ -5,20 +5,14 @@ Every fault is met four ways: alone or with a fallback, in one piece or streamed
 `fragile` does not.
 """
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.mesh.subject import Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CONFIG = """
 model_list:
@@ -55,14 +49,8 @@ DELAY = "demo:delay=0.01"  # so that a stream has begun before it breaks
 
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
-    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
-    try:
-        async with demo_provider() as provider:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                async with aiohttp.ClientSession() as session:
-                    yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,12 @@
 """Hedging through the whole mesh: the client sees one answer, the ledger has both calls."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import aiohttp
 import pytest
 
 from meshgate_router.hedge_rate import SAMPLES_MIN
-from tests.mesh.subject import Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CONFIG = """
 model_list:
@@ -36,14 +30,8 @@ router_settings:
 
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
-    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
-    try:
-        async with demo_provider() as provider:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                async with aiohttp.ClientSession() as session:
-                    yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def test_both_calls_are_in_the_ledger(subject: Subject) -> None:

@@ -1,20 +1,14 @@
 """Requests that took several provider calls, or another model: each is paid for, and no budget is passed."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from meshgate_router.recovery import RECOVERIES_MAX
-from tests.mesh.subject import Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CONFIG = """
 model_list:
@@ -49,20 +43,8 @@ DEAR, CHEAP = 200_000, 2_000  # of an output token
 
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
-    folder = Path(tempfile.mkdtemp(prefix="mg"))  # short: socket paths are limited
-    try:
-        async with demo_provider() as provider:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                async with aiohttp.ClientSession() as session:
-                    yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
-
-
-async def plan(subject: Subject, *faults: str) -> None:
-    body = {"faults": [{"fault": fault, "count": 1} for fault in faults]}
-    async with subject.session.put(f"{subject.provider.url}/demo/faults", json=body) as answer:
-        assert answer.status < 300, await answer.read()
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def entries(subject: Subject, count: int) -> list[dict[str, Any]]:
@@ -94,7 +76,7 @@ async def tell(subject: Subject, key: str | None = None, tokens: int = 30, **mem
 
 async def test_usage_of_a_continued_answer_is_that_of_the_whole(subject: Subject) -> None:
     """The prompt is the client's own, the output all that it saw; the ledger has each call for itself."""
-    await plan(subject, "cut_mid_stream:9@a")
+    await subject.fail_next("cut_mid_stream:9@a")
     answer = await tell(subject, stream_options={"include_usage": True})
     main, leg = await entries(subject, 2)
 
@@ -115,7 +97,7 @@ async def test_an_answer_that_breaks_twice_is_a_failure_with_costs(subject: Subj
     entry, the others its legs."""
     assert 3 == RECOVERIES_MAX
     cuts = [f"cut_mid_stream:{n}@{who}" for n, who in ((9, "a"), (6, "b"), (6, "a"), (6, "b"))]
-    await plan(subject, *cuts)
+    await subject.fail_next(*cuts)
     answer = await tell(subject)
     rows = await entries(subject, 1 + RECOVERIES_MAX)
 
@@ -132,7 +114,7 @@ async def test_an_answer_that_breaks_twice_is_a_failure_with_costs(subject: Subj
 
 async def test_who_leaves_a_continued_answer_pays_for_both_calls(subject: Subject) -> None:
     """The edge knows of the second call as soon as there is one."""
-    await plan(subject, "cut_mid_stream:9@a")
+    await subject.fail_next("cut_mid_stream:9@a")
     body = {
         "model": "story",
         "stream": True,
@@ -154,7 +136,7 @@ async def test_who_leaves_a_continued_answer_pays_for_both_calls(subject: Subjec
 
 async def test_a_fallback_that_the_budget_does_not_pay_for_is_not_called(subject: Subject) -> None:
     """The client gets the error of the model that it asked for; nothing is charged, nothing stays held."""
-    await plan(subject, "500@cheap")
+    await subject.fail_next("500@cheap")
     key = await subject.new_key(max_budget=0.01)
     answer = await subject.ask("Hello demo:tokens=100", key, model="cheap", max_tokens=100)
     (entry,) = await entries(subject, 1)
@@ -169,7 +151,7 @@ async def test_a_fallback_that_the_budget_does_not_pay_for_is_not_called(subject
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_fallback_that_the_budget_pays_for_is_called(subject: Subject, stream: bool) -> None:
     """At its own price."""
-    await plan(subject, "500@cheap")
+    await subject.fail_next("500@cheap")
     key = await subject.new_key(max_budget=0.05)
     answer = await subject.ask("Hello demo:tokens=90", key, model="cheap", max_tokens=100, stream=stream)
     (entry,) = await entries(subject, 1)
@@ -182,7 +164,7 @@ async def test_a_fallback_that_the_budget_pays_for_is_called(subject: Subject, s
 
 async def test_a_fallback_that_breaks_off_is_told_as_that(subject: Subject) -> None:
     """Not as the failure of the model that was asked for; what was sent is paid for."""
-    await plan(subject, "500@cheap", "cut_mid_stream:9@dear")
+    await subject.fail_next("500@cheap", "cut_mid_stream:9@dear")
     key = await subject.new_key(max_budget=0.05)
     text = "Hello demo:tokens=90 demo:delay=0.005"
     answer = await subject.ask(text, key, model="cheap", max_tokens=100, stream=True)
@@ -196,7 +178,7 @@ async def test_a_fallback_that_breaks_off_is_told_as_that(subject: Subject) -> N
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_dearer_fallback_never_passes_the_cap(subject: Subject, stream: bool) -> None:
     """Many at a time, of a model whose provider is down, while the fallback costs a hundred times as much."""
-    await plan(subject, *["500@cheap"] * 30)
+    await subject.fail_next(*["500@cheap"] * 30)
     key = await subject.new_key(max_budget=0.1)
     limits = {"max_tokens": 100, "stream": stream}
     answers = await asyncio.gather(
@@ -213,7 +195,7 @@ async def test_a_dearer_fallback_never_passes_the_cap(subject: Subject, stream: 
 
 async def test_a_cheaper_fallback_needs_no_more(subject: Subject) -> None:
     """Its hold is there already, to the last of the budget."""
-    await plan(subject, "500@dear")
+    await subject.fail_next("500@dear")
     key = await subject.new_key(max_budget=0.0205)
     answer = await subject.ask("Hello demo:tokens=90", key, model="dear", max_tokens=100)
     (entry,) = await entries(subject, 1)
@@ -273,7 +255,7 @@ async def test_a_stream_of_a_key_that_is_blocked_ends_where_its_hold_does(subjec
 
 async def test_an_answer_with_a_budget_is_continued_far_from_its_end(subject: Subject) -> None:
     """The hold is raised for the other call's prompt and price; the entries are what was sent."""
-    await plan(subject, "cut_mid_stream:9@a")
+    await subject.fail_next("cut_mid_stream:9@a")
     key = await subject.new_key(max_budget=5.0)
     answer = await tell(subject, key, tokens=900)
     main, leg = await entries(subject, 2)
@@ -286,7 +268,7 @@ async def test_an_answer_with_a_budget_is_continued_far_from_its_end(subject: Su
 async def test_a_priced_fallback_goes_on_with_an_answer_that_has_a_budget(subject: Subject) -> None:
     """Its hold is raised to the fallback's price before its next chunk leaves; one without a price is not
     asked."""
-    await plan(subject, "cut_mid_stream:9@cheap", "cut_mid_stream:9@lonely")
+    await subject.fail_next("cut_mid_stream:9@cheap", "cut_mid_stream:9@lonely")
     key = await subject.new_key(max_budget=5.0)
     text = "A story demo:tokens=30 demo:delay=0.005"
     answer = await subject.ask(text, key, model="cheap", stream=True)
@@ -303,7 +285,7 @@ async def test_a_priced_fallback_goes_on_with_an_answer_that_has_a_budget(subjec
 
 async def test_an_answer_is_not_continued_near_the_end_of_its_budget(subject: Subject) -> None:
     """The other call could not be held for before it is made: the client gets an error, the cap is kept."""
-    await plan(subject, "cut_mid_stream:9@a")
+    await subject.fail_next("cut_mid_stream:9@a")
     key = await subject.new_key(max_budget=0.01)
     answer = await tell(subject, key, max_tokens=400)
     (entry,) = await entries(subject, 1)

@@ -1,18 +1,12 @@
 """The semantic cache through the whole mesh: what a client sees of a hit, and what the ledger says."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import aiohttp
 import pytest
 
 from meshgate_cache.semantic.model import packaged_files
-from tests.mesh.subject import CONFIG, Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import CONFIG, Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 pytestmark = pytest.mark.skipif(packaged_files() is None, reason="needs the packaged model")
 
@@ -25,13 +19,8 @@ POPULATION = "What is the population of Paris?"
 @pytest.fixture
 async def semantic(postgres_dsn: str) -> AsyncIterator[Subject]:
     """A mesh whose cache compares meanings."""
-    folder = Path(tempfile.mkdtemp(prefix="mg"))
-    try:
-        async with demo_provider() as provider, aiohttp.ClientSession() as session:
-            async with mesh_in_process(SEMANTIC.format(url=provider.url), folder, postgres_dsn) as mesh:
-                yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
+    async with subject_with(SEMANTIC, postgres_dsn) as made:
+        yield made
 
 
 async def stored(subject: Subject, text: str, key: str | None = None) -> Answer:

@@ -1,18 +1,12 @@
 """A provider call that went out and brought no answer may be billed: it is on the books, and held for."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from tests.mesh.subject import Answer, Subject
-from tests.support.demo_provider import demo_provider
+from tests.mesh.subject import Answer, Subject, subject_with
 from tests.support.eventually import eventually
-from tests.support.mesh_in_process import mesh_in_process
 
 CONFIG = """
 model_list:
@@ -40,21 +34,8 @@ INPUT_NANOS, OUTPUT_NANOS = 1_000, 2_000
 @pytest.fixture
 async def subject(postgres_dsn: str) -> AsyncIterator[Subject]:
     """A mesh that waits a second for its provider."""
-    folder = Path(tempfile.mkdtemp(prefix="mg"))
-    try:
-        async with demo_provider() as provider:
-            async with mesh_in_process(CONFIG.format(url=provider.url), folder, postgres_dsn) as mesh:
-                async with aiohttp.ClientSession() as session:
-                    yield Subject(mesh, provider, session)
-    finally:
-        shutil.rmtree(folder)
-
-
-async def faults(subject: Subject, *names: str) -> None:
-    """Of the next calls, one after the other."""
-    body = {"faults": [{"fault": name, "count": 1} for name in names]}
-    async with subject.session.put(f"{subject.provider.url}/demo/faults", json=body) as answer:
-        assert 200 == answer.status, await answer.text()
+    async with subject_with(CONFIG, postgres_dsn) as made:
+        yield made
 
 
 async def ask(subject: Subject, key: str | None = None, **members: Any) -> Answer:
@@ -79,7 +60,7 @@ async def test_a_retry_does_not_hide_what_was_asked_before(
     subject: Subject, fault: str, stream: bool
 ) -> None:
     """Its prompt is an entry of its own, flagged; the answer's is exact."""
-    await faults(subject, fault)
+    await subject.fail_next(fault)
     answer = await ask(subject, stream=stream)
 
     call, lost = await booked(subject, 2)
@@ -95,7 +76,7 @@ async def test_a_retry_does_not_hide_what_was_asked_before(
 
 async def test_what_was_refused_costs_nothing(subject: Subject) -> None:
     """An HTTP status is an answer, also when it says that time was up."""
-    await faults(subject, "503", "504", "408")
+    await subject.fail_next("503", "504", "408")
     answers = [await ask(subject), await ask(subject, model="impatient")]
 
     assert [503, 408] == [answer.status for answer in answers]
@@ -106,7 +87,7 @@ async def test_what_was_refused_costs_nothing(subject: Subject) -> None:
 
 async def test_a_request_that_failed_is_billed_once_for_each_call(subject: Subject) -> None:
     """Both went out: two prompts, and the failure says why."""
-    await faults(subject, "hang_before_headers", "close_connection")
+    await subject.fail_next("hang_before_headers", "close_connection")
     answer = await ask(subject)
 
     call, lost = await booked(subject, 2)
@@ -118,7 +99,7 @@ async def test_a_request_that_failed_is_billed_once_for_each_call(subject: Subje
 
 async def prompt_tokens(subject: Subject) -> int:
     """Of TEXT, as the edge counts them."""
-    await faults(subject, "hang_before_headers")
+    await subject.fail_next("hang_before_headers")
     await ask(subject, model="impatient")
     return int((await booked(subject, 1))[0]["prompt_tokens"])
 
@@ -133,7 +114,7 @@ async def test_a_retry_is_paid_for_before_it_is_made(
     needed = 2 * prompt * INPUT_NANOS + 10 * OUTPUT_NANOS - missing_nanos
     key = await subject.new_key(max_budget=f"{needed / 1e9:.9f}")
     before = len(await subject.served())
-    await faults(subject, "hang_before_headers")
+    await subject.fail_next("hang_before_headers")
     answer = await ask(subject, key, stream=stream)
 
     calls = len(await subject.served()) - before
@@ -148,9 +129,9 @@ async def test_a_fallback_pays_for_the_dearer_call_before_it(subject: Subject) -
     prompt = await prompt_tokens(subject)
     both = 4 * prompt * INPUT_NANOS + prompt * INPUT_NANOS + 10 * OUTPUT_NANOS
     rich, poor = [await subject.new_key(max_budget=f"{nanos / 1e9:.9f}") for nanos in (both, both - 1)]
-    await faults(subject, "hang_before_headers")
+    await subject.fail_next("hang_before_headers")
     served = await ask(subject, rich, model="rescued")
-    await faults(subject, "hang_before_headers")
+    await subject.fail_next("hang_before_headers")
     refused = await ask(subject, poor, model="rescued")
 
     assert (200, 408) == (served.status, refused.status)

@@ -208,7 +208,7 @@ class _Attempts(Generic[T]):
     def _covered(self, target: ModelGroup) -> bool:
         """Whether its price was granted; else it is noted."""
         covered = self._task.covered
-        if covered is None or (target.name in covered and not self._journey.has_unanswered):
+        if covered is None or (target.name in covered and not self._journey.unanswered_legs):
             return True
         self._note_uncovered(target)
         return False
@@ -220,7 +220,7 @@ class _Attempts(Generic[T]):
     def _is_paid(self, group: ModelGroup, again: Again) -> bool:
         """Whether another call may be made: where a budget applies, a call that may have been served has used
         up what was held for the request. Else it is noted."""
-        if self._task.covered is None or not self._journey.has_unanswered:
+        if self._task.covered is None or not self._journey.unanswered_legs:
             return True
         self._note_uncovered(group)
         self._journey.again = again

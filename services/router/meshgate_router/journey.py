@@ -70,8 +70,9 @@ class Journey:
             self.legs.append(Leg(deployment, group, LegReason.UNANSWERED, None, False, ""))
 
     @property
-    def has_unanswered(self) -> bool:
-        return any(leg.reason is LegReason.UNANSWERED for leg in self.legs)
+    def unanswered_legs(self) -> Sequence[Leg]:
+        """See `unanswered`."""
+        return [leg for leg in self.legs if leg.reason is LegReason.UNANSWERED]
 
     @property
     def counts(self) -> Counts:

@@ -17,7 +17,6 @@ from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_router.catalog import Catalog
 from meshgate_router.failures import Failure
 from meshgate_router.journey import Again, Journey
-from meshgate_router.legs import LegReason
 from meshgate_router.providers.base import ErrorKind, ProviderError
 
 GROUPS_MAX: Final = 32
@@ -41,8 +40,7 @@ def with_unanswered(error: MeshError, journey: Journey) -> MeshError:
     list of [deployment id, provider, upstream model, group]."""
     calls = [
         [leg.deployment.id, leg.deployment.provider, leg.deployment.upstream_model, leg.group]
-        for leg in journey.legs
-        if leg.reason is LegReason.UNANSWERED
+        for leg in journey.unanswered_legs
     ]
     return replace(error, metadata={**error.metadata, UNANSWERED: dumps(calls[:UNANSWERED_MAX]).decode()})
 

@@ -36,7 +36,6 @@ _GROUPS: Final = """
     heavy weight weigh
     far distance away
     hot temperature
-    get reach
     make recipe
     require must necessary
     connect connection

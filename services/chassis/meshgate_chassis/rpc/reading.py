@@ -28,10 +28,10 @@ class StreamReader:
         self._messages: deque[Any] = deque()  # _END comes last
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._error: grpc.aio.AioRpcError | asyncio.CancelledError | MeshError = MeshError(
+        # What `next` raises at the end; None: nothing, the stream was whole.
+        self._error: grpc.aio.AioRpcError | asyncio.CancelledError | MeshError | None = MeshError(
             Code.UNAVAILABLE, "CONNECTION_LOST", "the stream was not read to its end"
         )
-        self._whole = False
 
     async def read(self) -> None:
         """Until the call has ended; its error is kept for `next`."""
@@ -42,7 +42,7 @@ class StreamReader:
                 self._put(message)
                 if len(self._messages) >= MESSAGES_AHEAD_MAX:
                     await self._wait_for_room()
-            self._whole = True
+            self._error = None
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
             self._error = error
         finally:
@@ -55,9 +55,9 @@ class StreamReader:
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
         if self._messages[0] is _END:
-            if self._whole:
-                return None
-            raise self._error
+            if self._error is not None:
+                raise self._error
+            return None
         message = self._messages.popleft()
         _wake(self._room)
         return message

@@ -253,12 +253,12 @@ class CacheStep:
         """Starts storing a whole answer, if the call allows it; the call does not wait for it."""
         if not run.call.options.cache.write:
             return
-        if not run.cache_key:
-            self._store_late(run, response)
-            return
         if run.info.attempted_fallbacks:  # of another model than the one that was asked for
             self._local.land(run.local_flight, ALONE)
             self._flights.end_unshared(run)
+            return
+        if not run.cache_key:
+            self._store_late(run, response)
             return
         entry = pb.Entry(
             response=response,
@@ -291,7 +291,7 @@ class CacheStep:
 
     def _store_late(self, run: CallRun, response: chat_pb.ChatResponse) -> None:
         """For a call whose lookup was late: where all are, at a busy edge, nothing would ever be found."""
-        if run.late_share is None or run.info.attempted_fallbacks or self._circuit.open:
+        if run.late_share is None or self._circuit.open:
             return
         lookup = self._lookup(run, run.call.request, run.late_share)
         lookup.chat.model = run.model or lookup.chat.model
