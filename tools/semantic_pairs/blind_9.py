@@ -1,0 +1,18 @@
+"""The ninth blind set, of an author who had not read the rules; 60 % of what was written, at random."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.semantic_pairs.generate import Pair, written
+
+FILE = Path(__file__).with_suffix(".jsonl")
+
+
+def traps() -> Iterator[Pair]:
+    """Questions that look alike and need different answers."""
+    yield from written(FILE)[0]
+
+
+def paraphrases() -> Iterator[Pair]:
+    """Questions of the FAQ kind that deserve the same answer."""
+    yield from written(FILE)[1]
