@@ -14,6 +14,7 @@ from bench.memory import MemoryWatch, judge
 from bench.plot import plot
 from bench.session import Result
 from bench.statistics import Spread
+from bench.streams import BENCHMARK, Part, Reading, judged_cost
 
 LEAKING = "import sys; kept = []\nfor _ in sys.stdin: kept.append(bytearray(2_000_000)); print(flush=True)"
 STEADY = "import sys\nfor _ in sys.stdin: print(flush=True)"
@@ -112,6 +113,28 @@ def test_delays_that_grow_are_a_drift() -> None:
     assert ["p50 10.0 -> 14.0 ms"] == drifted(grown)
     assert ["p99 40.0 -> 85.0 ms"] == drifted(tails)
     assert drifted([flat[0]]) and drifted([flat[0], Slice.of([])])
+
+
+def test_a_chunk_that_gets_dearer_than_the_machine_gets_slower_is_a_drift() -> None:
+    """Everything slower by a third is none; ours alone by a fifth is one."""
+    steady = [_part(600, 100), _part(600, 100), _part(800, 133), _part(810, 135)]
+    grown = [_part(600, 100), _part(620, 100), _part(720, 100), _part(960, 133)]
+    assert judged_cost(steady).passed
+    assert not judged_cost(grown).passed and "6.10 -> 7.21 x" == judged_cost(grown).told
+    assert not judged_cost(steady[:1]).passed
+
+
+def test_a_part_is_what_the_accounts_say_between_two_readings() -> None:
+    """CPU by process for each chunk, the machine's busy share, the pace in the end."""
+    before = Reading(0, 10_000, {"edge": 1.0, BENCHMARK: 2.0}, 10.0, 100.0)
+    after = Reading(9, 12_000, {"edge": 1.5, BENCHMARK: 2.1, "ledger": 0.1}, 17.0, 110.0)
+    part = Part.between(before, after, 1_000)
+    assert Part(12.0, 0.7, {"edge": 500.0, BENCHMARK: 100.0, "ledger": 100.0}) == part
+    assert (600.0, 6.0) == (part.meshgate_us, part.cost)
+
+
+def _part(ours: float, benchmark: float) -> Part:
+    return Part(300.0, 0.7, {"edge": ours, BENCHMARK: benchmark})
 
 
 def test_goals_and_plot_are_made_of_a_run() -> None:
