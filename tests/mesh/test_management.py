@@ -135,6 +135,27 @@ async def test_a_member_by_e_mail(subject: Subject) -> None:
     assert 404 == (await subject.post("/team/member_add", {"team_id": "x", "member": members})).status
 
 
+async def test_a_user_is_changed_by_e_mail(subject: Subject) -> None:
+    """Whatever the case of the address; nobody and several are refused, and nothing changes."""
+    for user, email in (("ann", "ann@x.org"), ("anne", "joann@x.org"), ("bob", "b@x.org"), ("bo", "B@x.org")):
+        await ok(subject, "/user/new", user_id=user, user_email=email, auto_create_key=False, max_budget=1)
+
+    told = await ok(subject, "/user/update", user_email="Ann@x.org", max_budget=7, user_alias="Ann")
+    assert ("ann", "ann", 7.0, "Ann") == (
+        told["user_id"],
+        *(told["data"][name] for name in ("user_id", "max_budget", "user_alias")),
+    )
+    for email, status in (("nobody@x.org", 404), ("b@x.org", 400), ("", 400), (None, 400)):
+        answer = await subject.post("/user/update", {"user_email": email, "max_budget": 8})
+        assert status == answer.status, email
+    assert 400 == (await subject.post("/user/update", {"max_budget": 8})).status
+    users = (await shown(subject, "/user/list"))["users"]
+    budgets = {user["user_id"]: user["max_budget"] for user in users}
+    assert {"ann": 7.0, "anne": 1.0, "bob": 1.0, "bo": 1.0} == budgets
+    moved = await ok(subject, "/user/update", user_id="ann", user_email="ann@y.org")
+    assert ("ann@y.org", 7.0) == (moved["data"]["user_email"], moved["data"]["max_budget"])
+
+
 async def test_a_customer_is_blocked(subject: Subject) -> None:
     """Also one whom nobody made; under both names of the endpoints."""
     assert 200 == (await subject.ask("hello", user="c1")).status

@@ -151,6 +151,7 @@ async def test_activity(subject: Subject) -> None:
     assert ("demo", 3) == (model["model"], model["sum_api_requests"])
     hits = await report(subject, "/global/activity/cache_hits")
     assert 1 == sum(row["cache_hit_true_rows"] for row in hits)
+    assert hits == await report(subject, "/global/activity/cache_hits", **around())
 
     daily = await report(subject, "/user/daily/activity", page=1, page_size=10, **around())
     [day] = daily["results"]
@@ -171,6 +172,60 @@ async def test_activity(subject: Subject) -> None:
         stats["cache_hit_ratio"],
     )
     assert ["demo"] == [model["model"] for model in stats["top_models"]]
+
+
+async def test_tokens_that_the_cache_gave_and_those_that_were_generated(subject: Subject) -> None:
+    """Each token of an answer is one or the other, whatever a provider's own cache had of the prompt."""
+    eve, _, _, _ = await spend(subject)
+    rows = await report(subject, "/spend/logs", limit=100)
+    tokens = {"True": 0, "False": 0}
+    for row in rows:
+        tokens[row["cache_hit"]] += row["completion_tokens"]
+    assert tokens["True"] > 0
+
+    told = await report(subject, "/global/activity/cache_hits")
+    names = ("cached_completion_tokens", "generated_completion_tokens")
+    assert (tokens["True"], tokens["False"]) == tuple(sum(row[name] for row in told) for name in names)
+    assert {0, tokens["True"]} == {row["cached_completion_tokens"] for row in told}
+    own = await report(subject, "/global/activity/cache_hits", eve)
+    assert [tokens["True"]] == [row["cached_completion_tokens"] for row in own]
+
+
+async def test_teams_and_keys_are_told_by_their_names(subject: Subject) -> None:
+    """As they are now: in rows of calls, by day and in all; teams of one name are one."""
+    names = {"red": "The Reds", "blue": "", "rose": "The Reds"}
+    for team, alias in names.items():
+        made = await subject.post("/team/new", {"team_id": team, "team_alias": alias or None})
+        assert 200 == made.status, made.body
+        key = await subject.new_key(team_id=team, key_alias=f"{team}-bot")
+        assert 200 == (await subject.ask(team, key)).status
+
+    async def posted() -> bool:
+        return 3 == len(await subject.entries())
+
+    await eventually(posted, "all are on the books")
+    rows = await report(subject, "/spend/logs")
+    told = {row["team_id"]: row["metadata"] for row in rows}
+    assert {team: alias or None for team, alias in names.items()} == {
+        team: metadata["user_api_key_team_alias"] for team, metadata in told.items()
+    }
+    assert {f"{team}-bot" for team in names} == {each["user_api_key_alias"] for each in told.values()}
+
+    costs = {row["team_id"]: row["spend"] for row in rows}
+    both = pytest.approx(costs["red"] + costs["rose"], abs=1e-12)
+    teams = await report(subject, "/global/spend/teams")
+    assert ["The Reds", "blue"] == sorted(teams["teams"])
+    [day] = teams["daily_spend"]
+    assert {"date": today(), "The Reds": both, "blue": costs["blue"]} == day
+    totals = {row["team_id"]: row["total_spend"] for row in teams["total_spend_per_team"]}
+    assert {"The Reds": both, "blue": costs["blue"]} == totals
+
+    [day] = (await report(subject, "/team/daily/activity", **around()))["results"]
+    parts = day["breakdown"]["entities"]
+    aliases = {team: part["metadata"]["team_alias"] for team, part in parts.items()}
+    assert {team: alias or None for team, alias in names.items()} == aliases
+    keys = [part["metadata"] for part in day["breakdown"]["api_keys"].values()]
+    assert {(f"{team}-bot", team) for team in names} == {(key["key_alias"], key["team_id"]) for key in keys}
 
 
 async def test_what_a_call_would_cost(subject: Subject) -> None:

@@ -63,7 +63,8 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A validated chat request of a caller that has shown a credential. `client_address`: "" if unknown."""
+    """A validated chat request of a caller that has shown a credential. `client_address`: "" if unknown.
+    `members`: of the body, as caller_rules.members_of tells them."""
 
     call_id: str  # UUID; the ledger's request_id
     principal: Principal
@@ -71,6 +72,7 @@ class ChatCall:
     options: CallOptions = CallOptions()
     client_address: str = ""
     call_type: str = "acompletion"  # LiteLLM's name for the kind of call
+    members: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def end_user(self) -> str:

@@ -4,8 +4,8 @@ Books are kept as for a conversation. Each input is looked up for itself; the ro
 are missing only, and only they are charged.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError
@@ -28,18 +28,20 @@ OTHER_MODEL = "other_model"  # of a leg whose vectors do not go with those of th
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsCall:
-    """A validated request for embeddings. `client_address`: "" if unknown."""
+    """A validated request for embeddings. `client_address`: "" if unknown. `members`: as a ChatCall's."""
 
     call_id: str
     principal: Principal
     request: pb.EmbeddingsRequest
     options: CallOptions
     client_address: str = ""
+    members: Mapping[str, object] = field(default_factory=dict)
 
     def on_the_books(self) -> ChatCall:
         """What accounts keep of any call: who, which model, and that there is no output to pay for."""
         chat = chat_pb.ChatRequest(model=self.request.model, user=self.request.user, max_tokens=0)
-        return ChatCall(self.call_id, self.principal, chat, self.options, self.client_address, CALL_TYPE)
+        who = (self.call_id, self.principal)
+        return ChatCall(*who, chat, self.options, self.client_address, CALL_TYPE, self.members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from meshgate_edge.call import (
     Principal,
     Started,
 )
+from meshgate_edge.caller_rules import members_of
 from meshgate_edge.catalog_step import Catalog
 from meshgate_edge.http.addresses import AllowedAddresses
 from meshgate_edge.http.authentication import Authenticator
@@ -96,9 +97,9 @@ class GatewayServicer(GatewayServiceServicer):
         validate_request(body)
         asked = options_of(options)
         self._rules.calls.check(body, asked)
-        return ChatCall(
-            request_id or self._new_call_id(), principal, chat, asked, client_address=call.peer_address
-        )
+        call_id = request_id or self._new_call_id()
+        given = members_of(body)
+        return ChatCall(call_id, principal, chat, asked, client_address=call.peer_address, members=given)
 
     def _authenticated(self, call: Call) -> Principal:
         if call.peer_address:

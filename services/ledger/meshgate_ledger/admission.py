@@ -7,7 +7,7 @@ The last ones need balances and counts at the moment of the hold: PostgreSQL app
 applied here to records whose versions PostgreSQL checks.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -17,9 +17,10 @@ from meshgate_chassis.config.names import PublicNames, is_pattern, matched_text
 from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_chassis.routes import route_allowed
 from meshgate_ledger.account_ids import split_account
+from meshgate_ledger.call_rules import NO_TEAM_RULES, TeamRules
 from meshgate_ledger.price import COST_NANOS_MAX, Cost, highest_cost
 from meshgate_ledger.price_book import ModelPrices, PriceBook
-from meshgate_ledger.records import Denial, DenialReason, KeyRecord, ReserveCommand, usd
+from meshgate_ledger.records import AccountRecord, Denial, DenialReason, KeyRecord, ReserveCommand, usd
 from meshgate_ledger.scopes import Scope
 
 ALL_MODELS = frozenset({"*", "all-proxy-models", "all-team-models"})
@@ -76,7 +77,7 @@ def refusal(
     denial = blocked_denial(policy.blocked, command.principal.key_hash, user_id, command.end_user)
     if denial is None and key is not None:
         denial = key_denial(key, now) or route_denial(key, command.route)
-    resolved = resolve_model(key, command.model, policy.names)
+    resolved = resolve_model(key, command.model, policy.names, team_of(scope.record for scope in scopes))
     if denial is None and key is not None and not may_use(key.models, command.model, resolved, policy.names):
         denial = _model_denial("This key", key.models, command.model)
     for scope in scopes:
@@ -147,15 +148,29 @@ def unknown_key() -> Denial:
     return Denial(DenialReason.KEY_UNKNOWN, "This key is not known.")
 
 
-def resolve_model(key: KeyRecord | None, requested: str, public: PublicNames) -> str:
-    """The model behind the key's alias. Also the other way round: deployments exist that write
-    {"model": "alias"}, so the name of nobody's model that is an alias' value means the alias' key."""
-    if key is None or not key.aliases:
+def team_of(records: Iterable[AccountRecord]) -> TeamRules:
+    """What the team among the accounts of a call says; there is one at most."""
+    return next((record.team for record in records if record.team is not NO_TEAM_RULES), NO_TEAM_RULES)
+
+
+def resolve_model(
+    key: KeyRecord | None, requested: str, public: PublicNames, team: TeamRules = NO_TEAM_RULES
+) -> str:
+    """The model behind the team's alias and, of that, behind the key's: LiteLLM's order."""
+    if key is None:
         return requested
-    if requested in key.aliases:
-        return key.aliases[requested]
+    return _behind(key.aliases, _behind(team.aliases, requested, public), public)
+
+
+def _behind(aliases: Mapping[str, str], requested: str, public: PublicNames) -> str:
+    """Also the other way round: deployments exist that write {"model": "alias"}, so the name of nobody's
+    model that is an alias' value means the alias' key."""
+    if not aliases:
+        return requested
+    if requested in aliases:
+        return aliases[requested]
     if not public.knows(requested):
-        for model, alias in key.aliases.items():
+        for model, alias in aliases.items():
             if alias == requested and public.knows(model):
                 return model
     return requested

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from meshgate_ledger.call_rules import key_rules
 from meshgate_ledger.entities.plan import plan_from_json
 from meshgate_ledger.limits import LimitNow
 from meshgate_ledger.records import KeyRecord
@@ -248,6 +249,7 @@ def key_from_row(row: dict[str, Any]) -> KeyRecord:
         updated_by=row["updated_by"],
         updated_at=_time(row["updated_at"]),
         allowed_routes=tuple(row["allowed_routes"]),
+        rules=key_rules(row["settings"], row["metadata"]),
     )
 
 

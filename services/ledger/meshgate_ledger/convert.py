@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_ledger.account_ids import split_account
+from meshgate_ledger.call_rules import CallRules
 from meshgate_ledger.limits import LimitNow, remaining_budget, tightest_first
 from meshgate_ledger.price import COST_NANOS_MAX, TOKENS_MAX, Cost, Rates, TokenCounts
 from meshgate_ledger.records import (
@@ -176,7 +177,7 @@ def decision_to(principal: Principal, decision: Decision) -> pb.ReserveSpendResp
     return pb.ReserveSpendResponse(
         decision=pb.DECISION_GRANTED,
         repeated=decision.is_repeat,
-        account=account_to(principal, grant.key, grant.spend_nanos),
+        account=account_to(principal, grant.key, grant.spend_nanos, grant.rules),
         held_usd_nanos=grant.held_nanos,
         resolved_model=grant.resolved_model,
         prompt_price=None if decision.prompt_rates is None else prompt_price_to(decision.prompt_rates),
@@ -241,12 +242,15 @@ def limit_to(limit: LimitNow) -> pb.LimitState:
     )
 
 
-def account_to(principal: Principal, key: KeyRecord | None, spend_nanos: int) -> pb.Account:
-    """The tenant's prefix keeps a team from taking the name of another's key."""
+def account_to(
+    principal: Principal, key: KeyRecord | None, spend_nanos: int, rules: CallRules | None = None
+) -> pb.Account:
+    """The tenant's prefix keeps a team from taking the name of another's key. `rules`: None: the key's."""
     if key is None:
         return pb.Account(
             tenant_id=principal.kind.value, key_hash=principal.key_hash, spend_usd_nanos=spend_nanos
         )
+    rules = key.rules if rules is None else rules
     return pb.Account(
         tenant_id=f"team:{key.team_id}" if key.team_id else principal.account_id,
         key_hash=key.key_hash,
@@ -261,6 +265,8 @@ def account_to(principal: Principal, key: KeyRecord | None, spend_nanos: int) ->
         models=key.models,
         aliases=key.aliases,
         allowed_routes=key.allowed_routes,
+        enforced_params=rules.enforced_params,
+        allowed_cache_controls=rules.cache_controls,
     )
 
 

@@ -17,8 +17,10 @@ from meshgate_ledger.admission import (
     offer,
     refusal,
     resolve_model,
+    team_of,
 )
 from meshgate_ledger.batches import KEY_VERSION_NONE_KNOWN, ReserveItem
+from meshgate_ledger.call_rules import NO_RULES, CallRules, together
 from meshgate_ledger.key_memory import KeyMemory
 from meshgate_ledger.output_quantile import OutputQuantile
 from meshgate_ledger.price import Cost, Rates
@@ -47,6 +49,7 @@ class Judged(NamedTuple):
     prompt_rates: Rates | None
     covers_model_only: bool = False  # see Grant
     limited_models: frozenset[str] = frozenset()
+    rules: CallRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class _Ruling:
     price_needed: bool
     covers_model_only: bool
     limited_models: frozenset[str]
+    rules: CallRules
 
     def holds_at(self, now: datetime) -> bool:
         """An expired key is refused anew each time: it may get more time."""
@@ -138,7 +142,7 @@ class Judge:
             if isinstance(verdict, Offer):
                 rates = prompt_rates(verdict.prices, command.prompt_tokens)
         item = self._item(command, ruling.key, ruling.scopes, verdict, now)
-        return Judged(item, ruling.key, rates, ruling.covers_model_only, ruling.limited_models)
+        return Judged(item, ruling.key, rates, ruling.covers_model_only, ruling.limited_models, ruling.rules)
 
     def forget(self, judged: Judged) -> None:
         """What it was judged by is not what PostgreSQL has."""
@@ -174,8 +178,8 @@ class Judge:
     async def _rule(
         self, command: ReserveCommand, key: KeyRecord | None, now: datetime, timeout_s: float
     ) -> "_Ruling":
-        model = resolve_model(key, command.model, self._policy.names)
-        scopes = await self._scopes(command, key, model, timeout_s)
+        model, scopes = await self._scopes(command, key, timeout_s)
+        team = team_of(scope.record for scope in scopes)
         price_needed, limited = needs_price(scopes, self._policy), limited_models(scopes)
         return _Ruling(
             key=key,
@@ -185,6 +189,7 @@ class Judge:
             price_needed=price_needed,
             covers_model_only=price_needed or has_budget(scopes) or bool(limited),
             limited_models=limited,
+            rules=NO_RULES if key is None else together(key.rules, team),
         )
 
     def _remember(self, name: "_Name", ruling: "_Ruling") -> None:
@@ -193,16 +198,22 @@ class Judge:
         self._rulings[name] = ruling
 
     async def _scopes(
-        self, command: ReserveCommand, key: KeyRecord | None, model: str, timeout_s: float
-    ) -> tuple[Scope, ...]:
+        self, command: ReserveCommand, key: KeyRecord | None, timeout_s: float
+    ) -> tuple[str, tuple[Scope, ...]]:
+        """The model that is meant, and on whom the call counts. Both by the same records: a newer one that
+        comes meanwhile must not stand for what an older one said."""
         account_ids = base_accounts(command.principal, key, command.end_user, command.tags)
         await self._know(account_ids, timeout_s)
-        account_ids = with_models(account_ids, model, self._accounts.get)
+        records = {each: self._record(each) for each in account_ids}
+        model = resolve_model(key, command.model, self._policy.names, team_of(records.values()))
+        account_ids = with_models(account_ids, model, records.get)
         await self._know(account_ids, timeout_s)
-        return tuple(
-            Scope(self._accounts.get(each) or AccountRecord(each), budget_applies(each, key))
-            for each in account_ids
+        return model, tuple(
+            Scope(records.get(each) or self._record(each), budget_applies(each, key)) for each in account_ids
         )
+
+    def _record(self, account_id: str) -> AccountRecord:
+        return self._accounts.get(account_id) or AccountRecord(account_id)
 
     async def _know(self, account_ids: Sequence[str], timeout_s: float) -> None:
         unknown = [each for each in account_ids if self._accounts.get(each) is None]

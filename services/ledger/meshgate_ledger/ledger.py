@@ -275,6 +275,7 @@ class Ledger:
                 reserved.output_tokens,
                 judged.covers_model_only,
                 judged.limited_models,
+                judged.rules,
             )
         reason = DenialReason(reserved.denial_reason)
         if reason is DenialReason.KEY_UNKNOWN:

@@ -20,6 +20,7 @@ from meshgate_ledger.account_store import (
     read_limits,
     set_limits,
 )
+from meshgate_ledger.call_rules import NO_TEAM_RULES, team_rules
 from meshgate_ledger.database import Database
 from meshgate_ledger.entities import key_rows
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan, account_limits, plan_from_json
@@ -31,8 +32,12 @@ READ_ACCOUNTS = """
     SELECT a.account_id, a.version, a.blocked, a.models, a.limited_models, EXISTS (
         SELECT FROM ledger.limits l
         WHERE l.account_id = a.account_id AND l.metric = 'spend' AND l.maximum IS NOT NULL) AS has_budget,
-        EXISTS (SELECT FROM ledger.limits l WHERE l.account_id = a.account_id) AS has_limits
-    FROM ledger.accounts a WHERE a.account_id = ANY ($1)
+        EXISTS (SELECT FROM ledger.limits l WHERE l.account_id = a.account_id) AS has_limits,
+        t.settings, t.metadata
+    FROM ledger.accounts a
+    LEFT JOIN ledger.entities t
+        ON a.kind = 'team' AND t.kind = 'team' AND t.entity_id = substr(a.account_id, 6)  -- after 'team:'
+    WHERE a.account_id = ANY ($1)
 """
 
 CUSTOMER = "customer"
@@ -203,4 +208,5 @@ def _record(row: asyncpg.Record) -> AccountRecord:
         tuple(row["models"]),
         frozenset(row["limited_models"]),
         row["has_budget"],
+        NO_TEAM_RULES if row["settings"] is None else team_rules(row["settings"], row["metadata"]),
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
+from meshgate_ledger.call_rules import NO_RULES, NO_TEAM_RULES, CallRules, TeamRules
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
 from meshgate_ledger.entities.records import NOTHING_USED, Usage
 from meshgate_ledger.limits import LimitNow
@@ -70,6 +71,7 @@ class KeyRecord:
     updated_by: str = ""
     updated_at: datetime | None = None
     allowed_routes: tuple[str, ...] = ()  # see meshgate_chassis.routes; empty: all
+    rules: CallRules = NO_RULES  # read from its settings and metadata; never written
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class AccountRecord:
     models: tuple[str, ...] = ()  # empty: all
     limited_models: frozenset[str] = frozenset()  # for which there are accounts of their own
     has_budget: bool = False
+    team: TeamRules = NO_TEAM_RULES  # of a team
 
 
 class ReserveCommand(NamedTuple):
@@ -151,6 +154,7 @@ class Grant(NamedTuple):
     covered_output_tokens: int = 0  # of all choices together, that the hold pays for
     covers_model_only: bool = False  # another model's price has to be asked for before it is called
     limited_models: frozenset[str] = frozenset()  # that have limits of their own, for somebody it counts on
+    rules: CallRules = NO_RULES  # of the key and its team
 
 
 class Decision(NamedTuple):

@@ -117,6 +117,21 @@ CHECKS = (
     WHERE coalesce(e.amount_nanos, 0) <> coalesce(d.amount_nanos, 0)
     """,
     """
+    SELECT 'the tokens of hits of a day are not those of its entries', day::text,
+        coalesce(e.tokens, 0), coalesce(d.tokens, 0)
+    FROM (
+        SELECT (created_at AT TIME ZONE 'UTC')::date AS day, sum(completion_tokens) AS tokens
+        FROM ledger.entries WHERE outcome = 'cache_hit' AND leg = 0 GROUP BY day
+    ) e
+    FULL JOIN (
+        SELECT day, sum(completion_tokens) AS tokens FROM ledger.daily_hits
+        WHERE day >= coalesce(
+            (SELECT max(ends_at AT TIME ZONE 'UTC') FROM ledger.dropped_partitions)::date, '-infinity')
+        GROUP BY day
+    ) d USING (day)
+    WHERE coalesce(e.tokens, 0) <> coalesce(d.tokens, 0)
+    """,
+    """
     SELECT 'the totals of a day are not its sums', day::text,
         coalesce(d.amount_nanos, 0), coalesce(t.amount_nanos, 0)
     FROM (

@@ -72,10 +72,8 @@ async def test_a_key_keeps_what_it_was_given(rim: Rim) -> None:
 
 
 NOT_ENFORCED: dict[str, Any] = {
-    "allowed_cache_controls": ["no-cache"],
     "guardrails": ["g"],
     "permissions": {"p": True},
-    "enforced_params": ["user"],
     "spend": 3,
 }
 
@@ -118,6 +116,8 @@ async def test_what_is_enforced_is_not_named(rim: Rim) -> None:
         "organization_id": "o",
         "tags": ["t"],
         "allowed_routes": ["/chat/completions"],
+        "allowed_cache_controls": ["no-cache"],
+        "enforced_params": ["user"],
     }
     nothing = {
         "rpm_limit": None,

@@ -4,7 +4,7 @@ Invariants: the work runs in the request's own task and within its deadline; a r
 told to the observer; an error before anything was sent is an ordinary answer with its status.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from meshgate_chassis.deadline import deadline_scope
 from meshgate_chassis.errors import MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call import CallInfo, CallOptions, Principal
+from meshgate_edge.caller_rules import members_of
 from meshgate_edge.http.authentication import Authenticator
 from meshgate_edge.http.body import BodyLimits, read_json_object
 from meshgate_edge.http.call_headers import error_headers
@@ -51,13 +52,15 @@ class CallParts:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request whose shape is not looked at yet. `members`: of its body, without our own options."""
+    """A request whose shape is not looked at yet. `members`: of its body, without our own options; `given`:
+    all of them, as a ChatCall has them."""
 
     call_id: str
     principal: Principal
     members: JsonObject
     options: CallOptions
     client_address: str  # "" if unknown
+    given: Mapping[str, object]
 
 
 class CallHandler(Protocol[Call]):
@@ -108,7 +111,8 @@ class CallEndpoint(Generic[Call]):
             parts.rules.check(body, options)
             client = scope.get("client")
             address = "" if client is None else str(client[0])
-            return self._handler.call_of(Received(call_id, principal, members, options, address))
+            given = members_of(body)
+            return self._handler.call_of(Received(call_id, principal, members, options, address, given))
         except MeshError as error:
             parts.observer.finished(CallInfo(call_id, model="", outcome="denied"), error)
             raise

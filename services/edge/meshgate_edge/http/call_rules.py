@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_chassis.errors import invalid_field
 from meshgate_edge.call import CallOptions
+from meshgate_edge.caller_rules import has_member, missing
 
 
 class CallRules:
@@ -19,10 +20,5 @@ class CallRules:
         if self._user_required and not (body.get("user") or options.end_user):
             raise invalid_field("user", "'user' param not passed in: this gateway wants to know the end user")
         for name, steps in self._required:
-            found: object = body
-            for step in steps:
-                found = found.get(step) if isinstance(found, dict) else None
-            if found is None:
-                raise invalid_field(
-                    name, f"please pass param={name} in the request body: it is required here"
-                )
+            if not has_member(body, steps):
+                raise missing(name)

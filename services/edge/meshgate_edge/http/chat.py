@@ -48,6 +48,7 @@ class ChatHandler:
             received.options,
             received.client_address,
             self._shape.call_type,
+            received.given,
         )
 
     async def answer(self, call: ChatCall, receive: Receive, send: Send) -> None:

@@ -34,7 +34,12 @@ class EmbeddingsHandler:
         """Raises INVALID_ARGUMENT."""
         asked = asked_from_json(received.members)
         call = EmbeddingsCall(
-            received.call_id, received.principal, asked.request, received.options, received.client_address
+            received.call_id,
+            received.principal,
+            asked.request,
+            received.options,
+            received.client_address,
+            received.given,
         )
         return FormattedCall(call, asked.encoding_format)
 

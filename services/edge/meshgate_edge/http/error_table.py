@@ -64,6 +64,7 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "KEY_NOT_OWN": ErrorRow(403, AUTH, "ProxyException", "key"),
     "ADDRESS_NOT_ALLOWED": ErrorRow(403, AUTH, "ProxyException", retried=False),
     "ROUTE_NOT_ALLOWED": ErrorRow(403, AUTH, "ProxyException", "allowed_routes", retried=False),
+    "CACHE_CONTROL_NOT_ALLOWED": ErrorRow(403, AUTH, "ProxyException", "cache", retried=False),
     "ADMIN_ONLY": ErrorRow(401, AUTH, "ProxyException", "None"),
     "MODEL_NOT_ALLOWED": ErrorRow(403, "key_model_access_denied", "ProxyException", "model"),
     "BUDGET_EXCEEDED": ErrorRow(429, "budget_exceeded", "BudgetExceededError", retried=False),

@@ -59,9 +59,9 @@ class NewUserRequest(UserMembers):
 
 
 class UpdateUserRequest(UserMembers):
-    """Changes what is given; null removes."""
+    """Changes what is given; null removes. Without an id it is the one user with this address."""
 
-    user_id: str = Field(max_length=ID)
+    user_id: str | None = Field(None, max_length=ID)
 
 
 class UserIds(BaseModel):

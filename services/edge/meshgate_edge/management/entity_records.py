@@ -128,9 +128,14 @@ def team_json(entity: pb.Entity, members: list[pb.TeamMember]) -> JsonObject:
         "team_member_budget_table": budget_table(entity.member_limits, ""),
         "model_spend": _model_spend(entity),
         "model_id": None,
-        "litellm_model_table": None,
+        "litellm_model_table": _model_table(entity),
         "object_permission": None,
     }
+
+
+def _model_table(team: pb.Entity) -> JsonObject | None:
+    aliases = kept_json(team.settings_json).get("model_aliases")
+    return {"model_aliases": aliases} if aliases else None
 
 
 def member_json(member: pb.TeamMember) -> JsonObject:

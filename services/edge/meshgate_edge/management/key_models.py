@@ -1,12 +1,14 @@
 """Bodies of the key endpoints, as FastAPI validates and documents them."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
 from meshgate_edge.management.managed_body import ManagedBody
 
 KeyType = Literal["llm_api", "management", "read_only", "default"]
+RULES_MAX = 64
+MemberName = Annotated[str, Field(min_length=1, max_length=256)]
 
 # Whoever implements a member adds it here; all others are named to the client. Limits are acted on anyway.
 ACTED_ON = frozenset(
@@ -31,6 +33,7 @@ class KeyMembers(ManagedBody):
     kept."""
 
     ACTED_ON: ClassVar[frozenset[str]] = ACTED_ON
+    RULES: ClassVar[frozenset[str]] = frozenset({"allowed_cache_controls", "enforced_params"})
 
     key_alias: str | None = Field(None, max_length=256)
     duration: str | None = Field(None, description="Until the key expires: 30s, 15m, 24h, 30d, 2w, 1mo.")
@@ -52,8 +55,12 @@ class KeyMembers(ManagedBody):
     config: dict[str, JsonValue] | None = None
     permissions: dict[str, JsonValue] | None = None
     guardrails: list[str] | None = None
-    allowed_cache_controls: list[str] | None = None
-    enforced_params: list[str] | None = None
+    allowed_cache_controls: list[MemberName] | None = Field(
+        None, max_length=RULES_MAX, description="Of no-cache, no-store, ttl, s-maxage, namespace, use-cache."
+    )
+    enforced_params: list[MemberName] | None = Field(
+        None, max_length=RULES_MAX, description="Members that its calls must have: user, metadata.x."
+    )
 
 
 class GenerateKeyRequest(KeyMembers):

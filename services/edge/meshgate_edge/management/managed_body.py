@@ -22,6 +22,7 @@ class ManagedBody(LimitMembers):
     """Members that nobody knows are not kept."""
 
     ACTED_ON: ClassVar[frozenset[str]] = frozenset()  # besides limits
+    RULES: ClassVar[frozenset[str]] = frozenset()  # of what is kept as given; acted on as well
 
     def kept(self) -> dict[str, Any]:
         """Members for a later version, as given."""
@@ -37,8 +38,8 @@ class ManagedBody(LimitMembers):
     def not_enforced(self) -> tuple[str, ...]:
         """The members that ask for something that does not happen, by LiteLLM's names, sorted; 30 at most."""
         given = {**(self.model_extra or {}), **self.kept()}
-        asked = (name for name, value in given.items() if _asks(name, value) and MEMBER_NAME.fullmatch(name))
-        return tuple(sorted(asked)[:NAMED_MAX])
+        asked = (name for name, value in given.items() if _asks(name, value) and name not in self.RULES)
+        return tuple(sorted(name for name in asked if MEMBER_NAME.fullmatch(name))[:NAMED_MAX])
 
 
 def kept_json(settings_json: str) -> JsonObject:

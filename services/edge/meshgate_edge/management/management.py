@@ -158,6 +158,14 @@ class Management:
         answer = await self.accounts.list_entities(asked, timeout_s=LEDGER_TIMEOUT_S)
         return list(answer.entities), answer.total
 
+    async def users_with(self, email: str) -> list[str]:
+        """The ids of all users with this address, whatever its case."""
+        asked = pb.ListEntitiesRequest(
+            kind=pb.ENTITY_KIND_USER, email_contains=email, page=pb.Page(size=PAGE_SIZE_MAX)
+        )
+        found, _ = await self.entities(asked)
+        return [user.entity_id for user in found if user.email.lower() == email.lower()]
+
     async def members(
         self, team_ids: Sequence[str] = (), user_ids: Sequence[str] = ()
     ) -> list[pb.TeamMember]:

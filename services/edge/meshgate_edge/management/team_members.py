@@ -92,15 +92,7 @@ class TeamMemberships:
         """The user with the address. Raises `invalid_field` without one."""
         if not email:
             raise invalid_field("member", "user_id or user_email is needed")
-        found, _ = await self._management.entities(
-            pb.ListEntitiesRequest(
-                kind=pb.ENTITY_KIND_USER, email_contains=email, page=pb.Page(size=PAGE_SIZE_MAX)
-            )
-        )
-        for user in found:
-            if user.email.lower() == email.lower():
-                return user.entity_id
-        return None
+        return next(iter(await self._management.users_with(email)), None)
 
 
 class TeamMemberEndpoints:

@@ -1,13 +1,16 @@
 """Bodies of the endpoints for teams and their members."""
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
 from meshgate_edge.management.entity_models import ID, IDS_MAX, NAME, Metadata
+from meshgate_edge.management.key_models import RULES_MAX, MemberName
 from meshgate_edge.management.limits import LimitMembers
 from meshgate_edge.management.managed_body import ManagedBody
+
+ModelName = Annotated[str, Field(min_length=1, max_length=NAME)]
 
 # LiteLLM's member of a team -> member of limits that its members get.
 MEMBER_LIMITS = {
@@ -33,6 +36,7 @@ class TeamMembers(ManagedBody):
         {"team_id", "team_alias", "organization_id", "models", "blocked", "metadata", "budget_id"}
         | {"members_with_roles", "admins", "members", *MEMBER_LIMITS}
     )
+    RULES: ClassVar[frozenset[str]] = frozenset({"model_aliases", "enforced_params"})
 
     team_alias: str | None = Field(None, max_length=NAME)
     organization_id: str | None = Field(None, max_length=ID)
@@ -45,7 +49,12 @@ class TeamMembers(ManagedBody):
     team_member_rpm_limit: int | None = None
     team_member_tpm_limit: int | None = None
     tags: list[str] | None = None
-    model_aliases: dict[str, str] | None = None
+    model_aliases: dict[ModelName, ModelName] | None = Field(
+        None, max_length=IDS_MAX, description="Requested name: model, for the calls of all its keys."
+    )
+    enforced_params: list[MemberName] | None = Field(
+        None, max_length=RULES_MAX, description="Members that the calls of its keys must have."
+    )
 
     def member_limits(self) -> tuple[LimitMembers, list[str]]:
         """What its members get, and the mask for what is given."""

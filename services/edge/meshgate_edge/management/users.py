@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from meshgate_chassis.chat.json import JsonObject
+from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_edge.management.callers import ADMIN_ROLE
 from meshgate_edge.management.entity_endpoints import EntityBodies
 from meshgate_edge.management.entity_models import NewUserRequest, TeamOfUser, UpdateUserRequest, UserIds
@@ -148,17 +149,31 @@ class UserEndpoints:
         )
 
     async def update(self, request: Request, body: UpdateUserRequest) -> Response:
-        """Changes what is given; null removes."""
+        """Changes what is given; null removes. The user is named by id, else by address."""
         changed_by = await self._management.admin(request)
-        changed = await self._bodies.update(body, body.user_id, changed_by)
-        teams = [each.team_id for each in await self._management.members(user_ids=[body.user_id])]
-        told = {"user_id": body.user_id, "data": user_json(changed, teams)}
-        return answered(told, body.not_enforced(), body.user_id)
+        user_id = body.user_id or await self._with_address(body.user_email)
+        changed = await self._bodies.update(body, user_id, changed_by)
+        teams = [each.team_id for each in await self._management.members(user_ids=[user_id])]
+        told = {"user_id": user_id, "data": user_json(changed, teams)}
+        return answered(told, body.not_enforced(), user_id)
 
     async def delete(self, request: Request, body: UserIds) -> Response:
         """With their keys and memberships; what was spent stays on the books. Answers how many."""
         changed_by = await self._management.admin(request)
         return answered(len(await self._management.delete(KIND, body.user_ids, changed_by)))
+
+    async def _with_address(self, email: str | None) -> str:
+        """Raises `invalid_field` when several have it, NOT_FOUND/ENTITY_NOT_FOUND when nobody has."""
+        if not email:
+            raise invalid_field("user_id", "user_id or user_email is needed")
+        found = await self._management.users_with(email)
+        if len(found) > 1:
+            raise invalid_field("user_email", f"{len(found)} users have the address: name one by user_id")
+        if not found:
+            raise MeshError(
+                Code.NOT_FOUND, "ENTITY_NOT_FOUND", f"there is no user with the address {email!r}"
+            )
+        return found[0]
 
     def _first_key(self, body: NewUserRequest, user_id: str, secret: str) -> ledger_pb.Key:
         members = body.model_dump(include={"key_alias", "duration", "aliases", "team_id"}, exclude_unset=True)

@@ -3,6 +3,7 @@
 from meshgate_chassis import routes
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.caller_rules import check_caller
 from meshgate_edge.money.denials import NO_KEY_REASONS, denied
 from meshgate_edge.money.offline import Outage
 from meshgate_edge.money.reservations import Reservations
@@ -32,7 +33,8 @@ class Admission:
     async def reserve(self, run: CallRun) -> str:
         """Holds the estimate and returns the model to ask for (after the key's aliases).
 
-        Raises the denial as a MeshError, or ALREADY_EXISTS/REQUEST_ID_USED for an id seen before.
+        Raises the denial as a MeshError, ALREADY_EXISTS/REQUEST_ID_USED for an id seen before, and as
+        `check_caller`.
         """
         request = reserve_request(run, self._edge_id)
         run.reserving = True
@@ -49,6 +51,7 @@ class Admission:
             run.reserving = False  # the hold, if there is one, belongs to the first call
             raise MeshError(Code.ALREADY_EXISTS, "REQUEST_ID_USED", "this request_id was used before")
         run.admitted(answer)
+        check_caller(answer.account, run.call)
         return answer.resolved_model or run.call.request.model
 
     async def _decide(

@@ -23,6 +23,9 @@ BREAKDOWNS = {
     pb.DIMENSION_KEY: "api_keys",
 }
 
+# LiteLLM's names of what whole teams and organizations are called.
+ALIASES = {pb.DIMENSION_TEAM: "team_alias", pb.DIMENSION_ORGANIZATION: "organization_alias"}
+
 Page = Annotated[int, Query(ge=1, le=PAGES_MAX)]
 PageSize = Annotated[int, Query(ge=1, le=1_000)]
 
@@ -73,7 +76,7 @@ class ActivityEndpoints:
         return answered(told[:MODELS_MAX])
 
     async def cache_hits(self, request: Request, start_date: str = "", end_date: str = "") -> Response:
-        """What the cache answered, by day and key."""
+        """What the cache answered and what providers generated, by day, key and model."""
         dimensions = [pb.DIMENSION_DAY, pb.DIMENSION_KEY, pb.DIMENSION_MODEL_GROUP]
         rows = await self._rows(request, (start_date, end_date), dimensions)
         return answered(
@@ -85,8 +88,9 @@ class ActivityEndpoints:
                     "model": row.model_group,
                     "total_rows": row.sums.requests,
                     "cache_hit_true_rows": row.sums.cache_hits,
-                    "cached_completion_tokens": row.sums.cached_tokens,
-                    "generated_completion_tokens": row.sums.completion_tokens,
+                    "cached_completion_tokens": row.sums.hit_completion_tokens,
+                    "generated_completion_tokens": row.sums.completion_tokens
+                    - row.sums.hit_completion_tokens,
                     "saved_spend": exact_usd(row.sums.saved_usd_nanos),
                 }
                 for row in rows
@@ -169,9 +173,14 @@ class DailyActivity:
         for part in day.parts:
             told: JsonObject = {"metrics": metrics_json(part.sums), "metadata": {}}
             if part.dimension == pb.DIMENSION_KEY:
-                told["metadata"] = {"key_alias": part.key_alias or None}
+                told["metadata"] = {
+                    "key_alias": part.key_alias or None,
+                    "team_id": part.key_team_id or None,
+                }
             else:
                 told["api_key_breakdown"] = {}
+            if part.dimension in ALIASES:
+                told["metadata"] = {ALIASES[part.dimension]: part.entity_alias or None}
             if part.dimension in BREAKDOWNS:
                 breakdown[BREAKDOWNS[part.dimension]][part.value] = told
             if part.dimension == self._entity:

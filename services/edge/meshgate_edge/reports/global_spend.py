@@ -1,5 +1,7 @@
 """/global/spend/*: what everybody together spent, by everything. A virtual key is shown its own part."""
 
+from decimal import Decimal
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -109,21 +111,27 @@ class GlobalSpendEndpoints:
         return answered([{"provider": row.provider, "spend": _usd(row)} for row in rows])
 
     async def teams(self, request: Request, start_date: str = "", end_date: str = "") -> Response:
-        """Day by day, and in all."""
+        """Day by day, and in all; by their aliases, those that have one. Teams of one alias are one."""
         viewer = await self._access.viewer(request)
         wanted = viewer.filter(days_asked(start_date, end_date, self._access.now_ns()))
         group_by = [pb.DIMENSION_DAY, pb.DIMENSION_TEAM]
         rows = await self._access.sums(wanted, group_by, DAILY_ROWS_MAX, by_day=True)
         totals = await self._access.sums(wanted, [pb.DIMENSION_TEAM])
+        nothing = exact_usd(0)
         daily: dict[str, JsonObject] = {}
         for row in rows:
-            daily.setdefault(row.day, {"date": row.day})[row.team_id or "Unassigned"] = _usd(row)
-        named = [(row.team_id or "Unassigned", _usd(row)) for row in totals]
+            day, name = daily.setdefault(row.day, {"date": row.day}), _team(row)
+            day[name] = day.get(name, nothing) + _usd(row)
+        named: JsonObject = {}
+        for row in totals:
+            named[_team(row)] = named.get(_team(row), nothing) + _usd(row)
         return answered(
             {
                 "daily_spend": list(daily.values()),
-                "teams": [team for team, _ in named],
-                "total_spend_per_team": [{"team_id": team, "total_spend": spend} for team, spend in named],
+                "teams": list(named),
+                "total_spend_per_team": [
+                    {"team_id": team, "total_spend": spend} for team, spend in named.items()
+                ],
             }
         )
 
@@ -208,8 +216,13 @@ class GlobalSpendEndpoints:
         return await self._access.sums(viewer.filter(days), [dimension], limit)
 
 
-def _usd(row: pb.SpendRow) -> object:
+def _usd(row: pb.SpendRow) -> Decimal:
     return exact_usd(row.sums.spend_usd_nanos)
+
+
+def _team(row: pb.SpendRow) -> str:
+    """What LiteLLM calls it."""
+    return row.team_alias or row.team_id or "Unassigned"
 
 
 def _value(row: pb.SpendRow, group_by: str) -> str:

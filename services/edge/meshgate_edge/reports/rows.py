@@ -132,6 +132,7 @@ def _metadata(entry: pb.Entry, status: str) -> JsonObject:
         "user_api_key": entry.key_hash,
         "user_api_key_alias": entry.key_alias or None,
         "user_api_key_team_id": entry.team_id or None,
+        "user_api_key_team_alias": entry.team_alias or None,
         "user_api_key_user_id": entry.user_id or None,
         "user_api_key_org_id": entry.organization_id or None,
         "requester_ip_address": entry.requester_ip_address or None,

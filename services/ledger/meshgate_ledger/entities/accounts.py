@@ -37,6 +37,9 @@ USERS_OF_BUDGET = """
     WHERE m.budget_id = $1
 """
 
+# What a team says besides is read with its account, and remembered by the account's version.
+TOUCH_ACCOUNTS = "UPDATE ledger.accounts SET version = version WHERE account_id = ANY ($1)"
+
 # A remembered key may know its budget.
 TOUCH_KEYS = "UPDATE ledger.keys SET updated_at = updated_at WHERE account_id = ANY ($1)"
 
@@ -53,13 +56,15 @@ class Rules:
 class PlanChange:
     """Another plan for an account.
 
-    `rules`: the account is made if need be; None: it exists, and its rules stay.
+    `rules`: the account is made if need be; None: it exists, and its rules stay. `touched`: whoever remembers
+    it has to read it again, whatever else changes.
     """
 
     account_id: str
     before: LimitPlan
     after: LimitPlan
     rules: Rules | None = None
+    touched: bool = False
 
 
 async def apply_changes(work: Work, changes: Sequence[PlanChange]) -> None:
@@ -75,6 +80,9 @@ async def apply_changes(work: Work, changes: Sequence[PlanChange]) -> None:
             await upsert_account(work.connection, account_id, blocked=rules.blocked, models=rules.models)
     wanted = {account_id: limits for account_id, _, limits in steps}
     await set_all_limits(work.connection, wanted, work.now, work.timezone)
+    touched = [change.account_id for change in changes if change.touched]
+    if touched:
+        await work.connection.execute(TOUCH_ACCOUNTS, touched)
     await work.connection.execute(TOUCH_KEYS, own)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_ledger.call_rules import NO_TEAM_RULES
 from meshgate_ledger.entities import belonging, entity_rows, key_rows, member_rows
 from meshgate_ledger.entities.accounts import PlanChange, Rules, apply_changes, budget_plan
 from meshgate_ledger.entities.changes import Work
@@ -39,9 +40,9 @@ class Draft:
         template = await budget_plan(self._work.connection, entity.budget_id)
         if entity.kind is not EntityKind.BUDGET:
             rules = Rules(entity.blocked, entity.models)
-            self._changes.append(
-                PlanChange(entity.account_id, NO_LIMITS, over(entity.limits, template), rules)
-            )
+            plan = over(entity.limits, template)
+            touched = entity.rules != NO_TEAM_RULES
+            self._changes.append(PlanChange(entity.account_id, NO_LIMITS, plan, rules, touched))
         self._entities[entity.kind, entity.entity_id] = entity
 
     async def add_member(self, member: Member) -> None:

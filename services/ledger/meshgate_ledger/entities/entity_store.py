@@ -140,7 +140,8 @@ async def _change(work: Work, before: Entity, plan_before: LimitPlan, after: Ent
     else:
         plan = over(after.limits, template)
         rules = Rules(after.blocked, after.models)
-        changes = [PlanChange(after.account_id, plan_before, plan, rules)]
+        touched = before.rules != after.rules
+        changes = [PlanChange(after.account_id, plan_before, plan, rules, touched)]
     if after.kind is EntityKind.TEAM:
         changes += await member_rows.changes_of_team(work.connection, before, after)
     await apply_changes(work, changes)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from meshgate_ledger.account_ids import member_account
+from meshgate_ledger.call_rules import NO_TEAM_RULES, TeamRules, team_rules
 from meshgate_ledger.entities.plan import NO_LIMITS, LimitPlan
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +51,13 @@ class Entity:
     def account_id(self) -> str:
         """Not of a budget: it has none."""
         return f"{self.kind}:{self.entity_id}"
+
+    @property
+    def rules(self) -> TeamRules:
+        """What it says of the calls of its keys."""
+        if self.kind is not EntityKind.TEAM:
+            return NO_TEAM_RULES
+        return team_rules(self.settings_json, self.metadata_json)
 
 
 @dataclass(frozen=True, slots=True)

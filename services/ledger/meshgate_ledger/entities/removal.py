@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from meshgate_ledger.call_rules import NO_TEAM_RULES
 from meshgate_ledger.entities import key_rows, member_rows
 from meshgate_ledger.entities.accounts import PlanChange, Rules, apply_changes, changes_of_budget
 from meshgate_ledger.entities.changes import Work
@@ -36,7 +37,8 @@ async def remove(work: Work, found: Sequence[Found]) -> None:
         if kind is EntityKind.BUDGET:
             changes += await changes_of_budget(work.connection, entity.entity_id, plan, NO_LIMITS)
         else:
-            changes.append(PlanChange(entity.account_id, plan, NO_LIMITS, Rules()))
+            touched = entity.rules != NO_TEAM_RULES
+            changes.append(PlanChange(entity.account_id, plan, NO_LIMITS, Rules(), touched))
     await apply_changes(work, changes)
     await member_rows.delete(work, members)
     await key_rows.delete(work, [key.key_hash for key, _ in keys])

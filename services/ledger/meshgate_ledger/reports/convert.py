@@ -30,6 +30,7 @@ def sums_to(row: Row) -> pb.SpendSums:
         cache_hits=row["cache_hits"],
         duration_us=row["duration_us"],
         timed_requests=row["timed_requests"],
+        hit_completion_tokens=row.get("hit_completion_tokens", 0),
     )
 
 
@@ -46,6 +47,8 @@ def spend_row_to(row: Row, label: Dimension | None) -> pb.SpendRow:
     if "key_alias" in row:
         told.key_alias = row["key_alias"] or ""
         told.key_name = row["key_name"] or ""
+    if "team_alias" in row:
+        told.team_alias = row["team_alias"] or ""
     return told
 
 
@@ -55,6 +58,8 @@ def part_to(row: Row) -> pb.ActivityPart:
         value=row["value"],
         sums=sums_to(row),
         key_alias=row["key_alias"] or "",
+        entity_alias=row["entity_alias"] or "",
+        key_team_id=row["key_team_id"] or "",
     )
 
 
@@ -123,6 +128,7 @@ def entry_to(row: Row) -> pb.Entry:
         response_id=row["response_id"],
         requester_ip_address=row["requester_ip_address"],
         key_alias=row["key_alias"] or "",
+        team_alias=row["team_alias"] or "",
     )
 
 

@@ -63,9 +63,12 @@ async def list_entries(connection: asyncpg.Connection, query: EntryQuery, count:
         )
     limit, offset = conditions.parameter(query.limit), conditions.parameter(query.offset)
     rows = await connection.fetch(
-        f"SELECT e.*, k.key_alias FROM (SELECT * FROM ledger.entries e {conditions.where} "
+        "SELECT e.*, k.key_alias, t.alias AS team_alias "
+        f"FROM (SELECT * FROM ledger.entries e {conditions.where} "
         f"ORDER BY e.created_at DESC, e.entry_id DESC LIMIT {limit} OFFSET {offset}) e "
-        "LEFT JOIN ledger.keys k ON k.key_hash = e.key_hash ORDER BY e.created_at DESC, e.entry_id DESC",
+        "LEFT JOIN ledger.keys k ON k.key_hash = e.key_hash "
+        "LEFT JOIN ledger.entities t ON t.kind = 'team' AND t.entity_id = e.team_id "
+        "ORDER BY e.created_at DESC, e.entry_id DESC",
         *conditions.parameters,
     )
     return EntryPage(tuple(rows), total)

@@ -23,6 +23,7 @@ PARTS_MAX = 100  # of one dimension on one day
 TAGS_MAX = 10_000
 PAYERS = "('master', 'open', 'key')"  # a sum over other accounts counts calls twice
 
+OF_HITS = frozenset({Dimension.DAY, Dimension.KEY, Dimension.MODEL_GROUP})  # ledger.daily_hits
 ACTIVITY_DIMENSIONS = (Dimension.MODEL, Dimension.MODEL_GROUP, Dimension.PROVIDER, Dimension.KEY)
 
 
@@ -55,17 +56,31 @@ async def summarize(
     order = "spend_nanos DESC, requests DESC"
     if by_day and Dimension.DAY in group_by:
         order = f"day, {order}"
-    keys = "LEFT JOIN ledger.keys k ON k.key_hash = s.key_hash" if Dimension.KEY in group_by else ""
-    names = ", k.key_alias, k.key_name" if keys else ""
+    joins, names = _joined(wanted, group_by)
     group = f"GROUP BY {', '.join(columns)}" if columns else ""
     named = "".join(f"{column}, " for column in columns)
     return list(
         await connection.fetch(
             f"SELECT s.*{names} FROM (SELECT {named}{SUMS} FROM {source.table} {conditions.where} "
-            f"{group} ORDER BY {order} LIMIT {conditions.parameter(limit + 1)}) s {keys} ORDER BY {order}",
+            f"{group} ORDER BY {order} LIMIT {conditions.parameter(limit + 1)}) s {joins} ORDER BY {order}",
             *conditions.parameters,
         )
     )
+
+
+def _joined(wanted: SpendFilter, group_by: Sequence[Dimension]) -> tuple[str, str]:
+    """Joins, and their columns: the names that keys and teams have now, and the tokens of hits."""
+    joins = columns = ""
+    if frozenset(group_by) == OF_HITS and wanted.dimensions() <= OF_HITS:
+        joins += "LEFT JOIN ledger.daily_hits h USING (day, key_hash, model_group) "
+        columns += ", coalesce(h.completion_tokens, 0) AS hit_completion_tokens"
+    if Dimension.KEY in group_by:
+        joins += "LEFT JOIN ledger.keys k ON k.key_hash = s.key_hash "
+        columns += ", k.key_alias, k.key_name"
+    if Dimension.TEAM in group_by:
+        joins += "LEFT JOIN ledger.entities t ON t.kind = 'team' AND t.entity_id = s.team_id "
+        columns += ", t.alias AS team_alias"
+    return joins, columns
 
 
 async def daily_activity(
@@ -105,9 +120,13 @@ async def _parts(
     if totalled:
         queries.append(_of_totals(dimensions, totalled, conditions))
     rows = await connection.fetch(
-        f"SELECT s.*, k.key_alias FROM ({' UNION ALL '.join(queries)}) s "
+        "SELECT s.*, k.key_alias, k.team_id AS key_team_id, e.alias AS entity_alias "
+        f"FROM ({' UNION ALL '.join(queries)}) s "
         f"LEFT JOIN ledger.keys k ON s.dimension = '{Dimension.KEY.value}' "
         'AND k.key_hash = s.value COLLATE "default" '
+        f"LEFT JOIN ledger.entities e ON e.kind = CASE s.dimension WHEN '{Dimension.TEAM.value}' THEN 'team' "
+        f"WHEN '{Dimension.ORGANIZATION.value}' THEN 'organization' END "
+        'AND e.entity_id = s.value COLLATE "default" '
         "ORDER BY day DESC, dimension, spend_nanos DESC, requests DESC",
         *conditions.parameters,
     )

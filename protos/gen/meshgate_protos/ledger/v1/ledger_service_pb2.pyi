@@ -330,6 +330,8 @@ class Account(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     ALLOWED_ROUTES_FIELD_NUMBER: _builtins.int
     USER_ROLE_FIELD_NUMBER: _builtins.int
+    ENFORCED_PARAMS_FIELD_NUMBER: _builtins.int
+    ALLOWED_CACHE_CONTROLS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Cache and report scope: the team, else the key, else "master" or "open"."""
     key_hash: _builtins.str
@@ -366,6 +368,18 @@ class Account(_message.Message):
     def allowed_routes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """See Key."""
 
+    @_builtins.property
+    def enforced_params(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members of a request that each of its calls must have, "metadata.x": one within another. The key's, in a
+        ReserveSpendResponse with the team's.
+        """
+
+    @_builtins.property
+    def allowed_cache_controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the cache's controls (no-cache, no-store, ttl, s-maxage, namespace, use-cache) those that its calls may
+        use; empty: all.
+        """
+
     def __init__(
         self,
         *,
@@ -386,10 +400,12 @@ class Account(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         allowed_routes: _abc.Iterable[_builtins.str] | None = ...,
         user_role: _builtins.str = ...,
+        enforced_params: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_cache_controls: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "expire_time", b"expire_time", "max_budget_usd_nanos", b"max_budget_usd_nanos"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "allowed_routes", b"allowed_routes", "credentials", b"credentials", "expire_time", b"expire_time", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id", "user_role", b"user_role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_max_budget_usd_nanos", b"_max_budget_usd_nanos", "aliases", b"aliases", "allowed_cache_controls", b"allowed_cache_controls", "allowed_routes", b"allowed_routes", "credentials", b"credentials", "enforced_params", b"enforced_params", "expire_time", b"expire_time", "key_alias", b"key_alias", "key_hash", b"key_hash", "max_budget_usd_nanos", b"max_budget_usd_nanos", "metadata_json", b"metadata_json", "models", b"models", "organization_id", b"organization_id", "spend_usd_nanos", b"spend_usd_nanos", "team_alias", b"team_alias", "team_id", b"team_id", "tenant_id", b"tenant_id", "user_email", b"user_email", "user_id", b"user_id", "user_role", b"user_role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
@@ -1579,7 +1595,9 @@ class Key(_message.Message):
     blocked: _builtins.bool
     metadata_json: _builtins.str
     settings_json: _builtins.str
-    """Members of /key/generate that later versions act on, as given."""
+    """Members of /key/generate as given: `enforced_params` and `allowed_cache_controls`, which are acted on, and
+    what later versions act on.
+    """
     organization_id: _builtins.str
     budget_id: _builtins.str
     """A budget whose limits hold where the key has none of its own."""

@@ -139,6 +139,7 @@ class SpendSums(_message.Message):
     CACHE_HITS_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
     TIMED_REQUESTS_FIELD_NUMBER: _builtins.int
+    HIT_COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     spend_usd_nanos: _builtins.int
     saved_usd_nanos: _builtins.int
     """By answers from the cache."""
@@ -157,6 +158,10 @@ class SpendSums(_message.Message):
     duration_us: _builtins.int
     """Of timed_requests together."""
     timed_requests: _builtins.int
+    hit_completion_tokens: _builtins.int
+    """Of completion_tokens, those of answers from the cache. Told in rows by DAY, KEY and MODEL_GROUP together,
+    of a filter by nothing else.
+    """
     def __init__(
         self,
         *,
@@ -173,10 +178,11 @@ class SpendSums(_message.Message):
         cache_hits: _builtins.int = ...,
         duration_us: _builtins.int = ...,
         timed_requests: _builtins.int = ...,
+        hit_completion_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_creation_tokens", b"cache_creation_tokens", "cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "cancelled", b"cancelled", "completion_tokens", b"completion_tokens", "duration_us", b"duration_us", "failures", b"failures", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "saved_usd_nanos", b"saved_usd_nanos", "spend_usd_nanos", b"spend_usd_nanos", "timed_requests", b"timed_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_creation_tokens", b"cache_creation_tokens", "cache_hits", b"cache_hits", "cached_tokens", b"cached_tokens", "cancelled", b"cancelled", "completion_tokens", b"completion_tokens", "duration_us", b"duration_us", "failures", b"failures", "hit_completion_tokens", b"hit_completion_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "saved_usd_nanos", b"saved_usd_nanos", "spend_usd_nanos", b"spend_usd_nanos", "timed_requests", b"timed_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +285,7 @@ class SpendRow(_message.Message):
     TAG_FIELD_NUMBER: _builtins.int
     KEY_ALIAS_FIELD_NUMBER: _builtins.int
     KEY_NAME_FIELD_NUMBER: _builtins.int
+    TEAM_ALIAS_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     key_hash: _builtins.str
     user_id: _builtins.str
@@ -292,6 +299,8 @@ class SpendRow(_message.Message):
     key_alias: _builtins.str
     """Of key_hash, as it is now."""
     key_name: _builtins.str
+    team_alias: _builtins.str
+    """Of team_id, as it is now."""
     @_builtins.property
     def sums(self) -> Global___SpendSums: ...
     def __init__(
@@ -310,10 +319,11 @@ class SpendRow(_message.Message):
         tag: _builtins.str = ...,
         key_alias: _builtins.str = ...,
         key_name: _builtins.str = ...,
+        team_alias: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sums", b"sums"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "end_user", b"end_user", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "model", b"model", "model_group", b"model_group", "organization_id", b"organization_id", "provider", b"provider", "sums", b"sums", "tag", b"tag", "team_id", b"team_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "end_user", b"end_user", "key_alias", b"key_alias", "key_hash", b"key_hash", "key_name", b"key_name", "model", b"model", "model_group", b"model_group", "organization_id", b"organization_id", "provider", b"provider", "sums", b"sums", "tag", b"tag", "team_alias", b"team_alias", "team_id", b"team_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,9 +432,15 @@ class ActivityPart(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     SUMS_FIELD_NUMBER: _builtins.int
     KEY_ALIAS_FIELD_NUMBER: _builtins.int
+    ENTITY_ALIAS_FIELD_NUMBER: _builtins.int
+    KEY_TEAM_ID_FIELD_NUMBER: _builtins.int
     dimension: Global___Dimension.ValueType
     value: _builtins.str
     key_alias: _builtins.str
+    """For KEY."""
+    entity_alias: _builtins.str
+    """For TEAM and ORGANIZATION, as it is now."""
+    key_team_id: _builtins.str
     """For KEY."""
     @_builtins.property
     def sums(self) -> Global___SpendSums: ...
@@ -435,10 +451,12 @@ class ActivityPart(_message.Message):
         value: _builtins.str = ...,
         sums: Global___SpendSums | None = ...,
         key_alias: _builtins.str = ...,
+        entity_alias: _builtins.str = ...,
+        key_team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sums", b"sums"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "key_alias", b"key_alias", "sums", b"sums", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "entity_alias", b"entity_alias", "key_alias", b"key_alias", "key_team_id", b"key_team_id", "sums", b"sums", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,6 +604,7 @@ class Entry(_message.Message):
     RESPONSE_ID_FIELD_NUMBER: _builtins.int
     REQUESTER_IP_ADDRESS_FIELD_NUMBER: _builtins.int
     KEY_ALIAS_FIELD_NUMBER: _builtins.int
+    TEAM_ALIAS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     kind: _builtins.str
     """charge, void, expiry, correction"""
@@ -626,6 +645,8 @@ class Entry(_message.Message):
     response_id: _builtins.str
     requester_ip_address: _builtins.str
     key_alias: _builtins.str
+    team_alias: _builtins.str
+    """As it is now."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -682,10 +703,11 @@ class Entry(_message.Message):
         response_id: _builtins.str = ...,
         requester_ip_address: _builtins.str = ...,
         key_alias: _builtins.str = ...,
+        team_alias: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "first_token_time", b"first_token_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount_usd_nanos", b"amount_usd_nanos", "api_base", b"api_base", "cache_creation_tokens", b"cache_creation_tokens", "cache_creation_usd_nanos", b"cache_creation_usd_nanos", "cache_key", b"cache_key", "cached_input_usd_nanos", b"cached_input_usd_nanos", "cached_tokens", b"cached_tokens", "call_type", b"call_type", "completion_tokens", b"completion_tokens", "create_time", b"create_time", "deployment_id", b"deployment_id", "end_time", b"end_time", "end_user", b"end_user", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "input_usd_nanos", b"input_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "kind", b"kind", "leg", b"leg", "model", b"model", "model_group", b"model_group", "organization_id", b"organization_id", "outcome", b"outcome", "output_usd_nanos", b"output_usd_nanos", "price_json", b"price_json", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "reasoning_usd_nanos", b"reasoning_usd_nanos", "request_id", b"request_id", "requester_ip_address", b"requester_ip_address", "response_id", b"response_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tags", b"tags", "team_id", b"team_id", "upstream_model", b"upstream_model", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount_usd_nanos", b"amount_usd_nanos", "api_base", b"api_base", "cache_creation_tokens", b"cache_creation_tokens", "cache_creation_usd_nanos", b"cache_creation_usd_nanos", "cache_key", b"cache_key", "cached_input_usd_nanos", b"cached_input_usd_nanos", "cached_tokens", b"cached_tokens", "call_type", b"call_type", "completion_tokens", b"completion_tokens", "create_time", b"create_time", "deployment_id", b"deployment_id", "end_time", b"end_time", "end_user", b"end_user", "error_reason", b"error_reason", "estimated", b"estimated", "first_token_time", b"first_token_time", "input_usd_nanos", b"input_usd_nanos", "key_alias", b"key_alias", "key_hash", b"key_hash", "kind", b"kind", "leg", b"leg", "model", b"model", "model_group", b"model_group", "organization_id", b"organization_id", "outcome", b"outcome", "output_usd_nanos", b"output_usd_nanos", "price_json", b"price_json", "prompt_tokens", b"prompt_tokens", "provider", b"provider", "reasoning_tokens", b"reasoning_tokens", "reasoning_usd_nanos", b"reasoning_usd_nanos", "request_id", b"request_id", "requester_ip_address", b"requester_ip_address", "response_id", b"response_id", "saved_usd_nanos", b"saved_usd_nanos", "start_time", b"start_time", "tags", b"tags", "team_alias", b"team_alias", "team_id", b"team_id", "upstream_model", b"upstream_model", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
