@@ -79,6 +79,14 @@ async def test_a_failing_migration_leaves_the_database_as_it_was(empty_dsn: str)
     await connection.close()
 
 
+async def test_replicas_of_the_version_before_go_on(empty_dsn: str) -> None:
+    """In a rolling update they meet the new schema: what they call is still there."""
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection)
+    assert [] == await connection.fetch("SELECT * FROM ledger.close(now(), 'UTC', '{}')")
+    await connection.close()
+
+
 async def test_routes_of_keys_that_were_only_kept_hold_now(empty_dsn: str) -> None:
     """Keys of the version before have them among their settings; those go, all others stay."""
     steps = bundled_migrations()

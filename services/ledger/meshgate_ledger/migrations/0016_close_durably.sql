@@ -1,7 +1,8 @@
 -- Endings in one round trip: what is on the disk is told as it is, without a second question for it, and as
 -- arrays, which cost a fraction of rows.
-
-DROP FUNCTION ledger.close(timestamptz, text, ledger.close_item[]);
+--
+-- ledger.close stays: replicas of the version before call it until they are replaced. A later migration may
+-- drop it.
 
 -- What an item came to that was not simply charged as it was sent. `balance_nanos` NULL: it has no charge.
 CREATE TYPE ledger.closed_item AS (
