@@ -31,6 +31,7 @@ async def test_a_request_is_one_trace() -> None:
     async with otlp_receiver() as receiver, demo_provider() as provider:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
             "LITELLM_MASTER_KEY": "sk-trace-test",
         }
         config = CONFIG.format(url=provider.url)

@@ -82,6 +82,7 @@ def _runtime(service: str, settings: ServiceSettings, config: Any) -> Runtime:
                 protocol="grpc" if settings.otlp_protocol in ("grpc", "otlp_grpc") else "http/protobuf",
                 headers=settings.otlp_headers,
                 sample_ratio=settings.trace_sample_ratio,
+                export_delay_ms=settings.trace_export_delay_ms,
             )
         ),
         registry=registry,

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.telemetry import EXPORT_DELAY_MS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -62,6 +63,9 @@ class ServiceSettings(BaseSettings):
         default_factory=dict, validation_alias=named("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_HEADERS")
     )
     trace_sample_ratio: float = Field(1.0, ge=0, le=1, validation_alias=named("OTEL_TRACES_SAMPLER_ARG"))
+    trace_export_delay_ms: int = Field(
+        EXPORT_DELAY_MS, gt=0, le=60_000, validation_alias=named("OTEL_BSP_SCHEDULE_DELAY")
+    )
     otel_service_name: str | None = Field(None, validation_alias=named("OTEL_SERVICE_NAME"))
 
     @model_validator(mode="before")

@@ -6,35 +6,40 @@ conventions (rpc, http, gen_ai).
 
 A hop has one span, the answering side's: the calling side only passes the context on. What several calls
 share is in the trace of one of them, and the others are linked to it. A trace that is not
-sampled costs a header on each hop and no span anywhere.
+sampled costs a header on each hop and no span anywhere: what is below its first span makes none, not even
+one that records nothing.
 """
 
 import contextvars
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
 QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never waited for
 BATCH_SPANS_MAX = 512
 EXPORT_TIMEOUT_MS = 5_000
-TRACEPARENT = "traceparent"
-NOT_SAMPLED_SUFFIX = "-00"  # W3C Trace Context: trace-flags
+EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as ten spans
 
 AttributeValue = str | int | float | bool | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetryOptions:
-    """`endpoint` None = tracing off. `protocol`: "grpc" or "http/protobuf". `sample_ratio`: of new traces."""
+    """`endpoint` None = tracing off. `protocol`: "grpc" or "http/protobuf". `sample_ratio`: of new traces.
+
+    `export_delay_ms`: how long a span waits for others at most.
+    """
 
     service_name: str
     endpoint: str | None
@@ -42,6 +47,7 @@ class TelemetryOptions:
     headers: Mapping[str, str] | None = None
     sample_ratio: float = 1.0
     insecure: bool = True
+    export_delay_ms: int = EXPORT_DELAY_MS
 
 
 class Telemetry:
@@ -50,24 +56,12 @@ class Telemetry:
     def __init__(self, provider: "TracerProvider | None") -> None:
         self._provider = provider
         self._tracer = trace.NoOpTracer() if provider is None else provider.get_tracer("meshgate")
+        self._propagator = None if provider is None else _propagator()
 
     @property
     def enabled(self) -> bool:
         """False: `span` and `inject` do nothing."""
         return self._provider is not None
-
-    def server_interceptors(self) -> list[Any] | None:
-        """For grpc.aio servers."""
-        if self._provider is None:
-            return None
-        from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
-
-        return [
-            aio_server_interceptor(  # type: ignore[no-untyped-call]
-                tracer_provider=self._provider,
-                filter_=filters.all_of(filters.negate(filters.health_check()), _may_be_sampled),
-            )
-        ]
 
     @contextmanager
     def span(
@@ -88,39 +82,60 @@ class Telemetry:
         if self._provider is None:
             yield trace.INVALID_SPAN
             return
-        parent = _context_of(headers) if headers else None
-        with self._tracer.start_as_current_span(
+        parent = contexts.get_current() if headers is None else self._told(headers)
+        span, context = self._started(name, kind, attributes, parent)
+        token = contexts.attach(context)
+        try:
+            yield span
+        except Exception as error:
+            span.set_status(Status(StatusCode.ERROR))
+            span.set_attribute("error.type", type(error).__name__)
+            raise
+        finally:
+            contexts.detach(token)
+            if end:
+                span.end()
+
+    def begin_call(
+        self, name: str, attributes: Mapping[str, AttributeValue], metadata: Mapping[str, str]
+    ) -> Span:
+        """The span of an incoming RPC, current for the rest of the running task; the caller ends it."""
+        if self._provider is None:
+            return trace.INVALID_SPAN
+        span, context = self._started(name, SpanKind.SERVER, attributes, self._told(metadata))
+        contexts.attach(context)
+        return span
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        """Adds `traceparent` of the current span to outgoing headers."""
+        if self._propagator is not None:
+            self._propagator.inject(headers)
+
+    def _told(self, headers: Mapping[str, str]) -> "Context":
+        """Of the trace that a caller told of; empty when it told of none."""
+        assert self._propagator is not None, "only asked for when tracing is on"
+        return self._propagator.extract(headers, context=contexts.Context())
+
+    def _started(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue] | None,
+        parent: "Context",
+    ) -> "tuple[Span, Context]":
+        """The span and the context it is current in; in a trace that is not sampled, those there are."""
+        around = trace.get_current_span(parent)
+        if _is_left_out(around):
+            return around, parent
+        span = self._tracer.start_span(
             name,
             context=parent,
             kind=kind,
             attributes=attributes,
             record_exception=False,
             set_status_on_exception=False,
-            end_on_exit=end,
-        ) as span:
-            try:
-                yield span
-            except Exception as error:
-                span.set_status(Status(StatusCode.ERROR))
-                span.set_attribute("error.type", type(error).__name__)
-                raise
-
-    def inject(self, headers: MutableMapping[str, str]) -> None:
-        """Adds `traceparent` of the current span to outgoing headers."""
-        if self._provider is not None:
-            from opentelemetry import propagate
-
-            propagate.inject(headers)
-
-    def adopt(self, headers: Mapping[str, str]) -> None:
-        """Continues the trace of an incoming call, unless a span of it is current: for calls that get none,
-        so that what is below them is left out of sampling as well. For the rest of the running task."""
-        if self._provider is None or trace.get_current_span().get_span_context().is_valid:
-            return
-        if TRACEPARENT in headers:
-            from opentelemetry import context
-
-            context.attach(_context_of(headers))
+        )
+        return span, trace.set_span_in_context(span, parent)
 
     def shutdown(self) -> None:
         """Exports what waits, within the export timeout."""
@@ -147,7 +162,7 @@ def build_telemetry(options: TelemetryOptions) -> Telemetry:
             _exporter(options),
             max_queue_size=QUEUE_SPANS_MAX,
             max_export_batch_size=BATCH_SPANS_MAX,
-            schedule_delay_millis=500,
+            schedule_delay_millis=options.export_delay_ms,
             export_timeout_millis=EXPORT_TIMEOUT_MS,
         )
     )
@@ -156,30 +171,28 @@ def build_telemetry(options: TelemetryOptions) -> Telemetry:
 
 def shared_context(spans: Iterable[Span]) -> contextvars.Context:
     """For work that calls with these spans share: nobody's deadline or log members; in the trace of the first
-    that is sampled, to which the spans of the others get a link."""
+    that is sampled, to which the spans of the others get a link; not sampled when none of them is."""
     context = contextvars.Context()
-    sampled = [span for span in spans if span.get_span_context().trace_flags.sampled]
-    if sampled:
-        from opentelemetry.context import attach
-
-        first, *others = sampled
-        context.run(lambda: attach(trace.set_span_in_context(first)))
+    traced = [span for span in spans if span.get_span_context().is_valid]
+    sampled = [span for span in traced if span.get_span_context().trace_flags.sampled]
+    if traced:
+        first, *others = sampled or traced[:1]
+        context.run(contexts.attach, trace.set_span_in_context(first, contexts.Context()))
         for other in others:
             other.add_link(first.get_span_context())
     return context
 
 
-def _context_of(headers: Mapping[str, str]) -> "Context":
-    """Of the trace that a caller told of."""
+def _is_left_out(span: Span) -> bool:
+    """It is of a trace that somebody decided not to sample."""
+    context = span.get_span_context()
+    return context.is_valid and not context.trace_flags.sampled
+
+
+def _propagator() -> "TextMapPropagator":
     from opentelemetry import propagate
 
-    return propagate.extract(dict(headers))
-
-
-def _may_be_sampled(call: Any) -> bool:
-    """False when the caller of an RPC (grpc.HandlerCallDetails) decided that its trace is not sampled."""
-    parents = (value for key, value in call.invocation_metadata or () if key == TRACEPARENT)
-    return not str(next(parents, "")).endswith(NOT_SAMPLED_SUFFIX)
+    return propagate.get_global_textmap()
 
 
 def _exporter(options: TelemetryOptions) -> "SpanExporter":

@@ -1,26 +1,41 @@
 """A trace crosses gRPC, and one that is not sampled leaves no span anywhere; over real gRPC on loopback."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, SamplingResult
+from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry
 
+from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import Identity, Server, ServerOptions, connect
 from meshgate_chassis.rpc.metrics import RpcMetrics
-from meshgate_chassis.telemetry import Telemetry
+from meshgate_chassis.telemetry import Telemetry, shared_context
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 from meshgate_protos.compression.v1.compression_service_mesh import (
     CompressionServiceClient,
     CompressionServiceServicer,
 )
 from meshgate_protos.rpc import Call
+from tests.support.eventually import eventually
 
 SECRET = b"a secret of the mesh, for tests"
+
+
+class CountingSampler(ParentBasedTraceIdRatio):
+    """Asked whenever the SDK begins a span, be it one that records nothing."""
+
+    asked = 0
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        self.asked += 1
+        return super().should_sample(*args, **kwargs)
 
 
 class Spans:
@@ -28,29 +43,37 @@ class Spans:
 
     def __init__(self, ratio: float) -> None:
         self._exporter = InMemorySpanExporter()
-        self._provider = TracerProvider(sampler=ParentBasedTraceIdRatio(ratio))
+        self.sampler = CountingSampler(ratio)
+        self._provider = TracerProvider(sampler=self.sampler)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.telemetry = Telemetry(self._provider)
 
+    def ended(self) -> Sequence[ReadableSpan]:
+        """The spans that ended, in that order."""
+        return self._exporter.get_finished_spans()
+
     def names(self) -> list[str]:
         """Of the spans that ended, in that order."""
-        return [span.name for span in self._exporter.get_finished_spans()]
+        return [span.name for span in self.ended()]
 
     def trace_ids(self) -> set[int]:
         """Of the spans that ended."""
-        return {span.context.trace_id for span in self._exporter.get_finished_spans()}
+        return {span.context.trace_id for span in self.ended()}
 
 
 class Subject(CompressionServiceServicer):
-    """Has a span of its own below each call."""
+    """Has a span of its own below each call, which may fail."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, error: MeshError | None) -> None:
         self._telemetry = telemetry
+        self._error = error
 
     async def compress_prompt(
         self, request: pb.CompressPromptRequest, call: Call
     ) -> pb.CompressPromptResponse:
         with self._telemetry.span("inner"):
+            if self._error is not None:
+                raise self._error
             return pb.CompressPromptResponse()
 
 
@@ -61,16 +84,16 @@ class Pair:
         self._stack, self._target = stack, target
         self.callee = Spans(1.0)
 
-    async def call(self, caller: Spans) -> None:
-        """One call within a span of the caller's."""
+    async def call(self, caller: Spans, error: MeshError | None = None) -> None:
+        """One call within a span of the caller's. `error`: how it ends."""
         options = ServerOptions(self._target, Identity("compression", SECRET), drain_grace_s=0.2)
         server = Server(options, self.callee.telemetry, RpcMetrics(CollectorRegistry()))
-        server.add(Subject(self.callee.telemetry))
+        server.add(Subject(self.callee.telemetry, error))
         await self._stack.enter_async_context(server)
         identity = Identity("edge", SECRET)
         channel = connect(self._target, callee="compression", identity=identity, telemetry=caller.telemetry)
         self._stack.push_async_callback(channel.close)
-        with caller.telemetry.span("outer"):
+        with caller.telemetry.span("outer"), suppress(MeshError):
             await CompressionServiceClient(channel).compress_prompt(pb.CompressPromptRequest(), timeout_s=5)
 
 
@@ -86,15 +109,42 @@ async def test_a_sampled_trace_has_one_span_for_each_hop(pair: Pair) -> None:
     await pair.call(caller)
 
     assert ["outer"] == caller.names()
+    await eventually(lambda: 2 == len(pair.callee.ended()), "both spans of the callee")
     assert "inner" == pair.callee.names()[0]
     assert 2 == len(pair.callee.names()), pair.callee.names()
     assert caller.trace_ids() == pair.callee.trace_ids()
 
 
 async def test_a_trace_that_is_not_sampled_has_no_span_anywhere(pair: Pair) -> None:
-    """The callee follows the caller's decision, for the span of its own as well."""
+    """The callee follows the caller's decision, for the span of its own as well, and begins none in vain."""
     caller = Spans(0.0)
     await pair.call(caller)
 
     assert [] == caller.names()
     assert [] == pair.callee.names()
+    assert (1, 0) == (caller.sampler.asked, pair.callee.sampler.asked)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(Code.INTERNAL, StatusCode.ERROR), (Code.NOT_FOUND, StatusCode.UNSET)]
+)
+async def test_the_span_of_a_failed_call_has_its_code_and_not_its_text(
+    pair: Pair, code: Code, status: StatusCode
+) -> None:
+    """What is the caller's fault is no failure of the callee, by the conventions."""
+    await pair.call(Spans(1.0), MeshError(code, "SOME_REASON", "a quoted prompt"))
+
+    await eventually(lambda: 2 == len(pair.callee.ended()), "both spans of the callee")
+    span = pair.callee.ended()[-1]
+    assert code.value == (span.attributes or {})["rpc.grpc.status_code"]
+    assert status is span.status.status_code
+    assert "quoted" not in span.to_json()
+
+
+def test_what_unsampled_calls_share_is_not_sampled_either() -> None:
+    """Without a context the callee would take it for a new trace, and might sample that."""
+    with Spans(0.0).telemetry.span("outer") as span:
+        told = shared_context([trace.INVALID_SPAN, span]).run(trace.get_current_span)
+
+    assert told is span
+    assert not shared_context([trace.INVALID_SPAN]).run(trace.get_current_span).get_span_context().is_valid

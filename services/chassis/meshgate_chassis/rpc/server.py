@@ -1,6 +1,6 @@
 """The answering side: what surrounds every servicer method.
 
-In this order: deadline, caller, handler, error, metrics. A call without a deadline is refused; an
+In this order: span, metrics, deadline, caller, handler, error. A call without a deadline is refused; an
 unexpected exception is logged here and leaves as INTERNAL without detail.
 """
 
@@ -22,6 +22,7 @@ from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, authenticate, require_private
 from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, to_status
+from meshgate_chassis.rpc.tracing import MethodTracing
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Service, StreamMethod, UnaryMethod
 
@@ -77,7 +78,6 @@ class Server:
         self._telemetry = telemetry
         self._server = grpc.aio.server(
             options=options.SERVER,
-            interceptors=telemetry.server_interceptors(),
             maximum_concurrent_rpcs=options.CONCURRENT_CALLS_MAX,
         )
         self._health = health.aio.HealthServicer()
@@ -145,7 +145,8 @@ class Server:
         *,
         public: bool,
     ) -> "grpc.RpcMethodHandler[Any, Any]":
-        around = _Around(self._settings, self._metrics.method(service, name), self._telemetry, public)
+        tracing = MethodTracing(self._telemetry, service, name)
+        around = _Around(self._settings, self._metrics.method(service, name), tracing, public)
         if isinstance(method, StreamMethod):
             return grpc.unary_stream_rpc_method_handler(
                 around.stream(behaviour),
@@ -162,29 +163,38 @@ class Server:
 class _Around:
     """Wraps the methods of one RPC; see the module."""
 
-    def __init__(self, settings: ServerOptions, metrics: Any, telemetry: Telemetry, public: bool) -> None:
+    def __init__(self, settings: ServerOptions, metrics: Any, tracing: MethodTracing, public: bool) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._telemetry = telemetry
+        self._tracing = tracing
         self._public = public
 
     def unary(self, behaviour: Callable[[Any, ServerCall], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            metadata = _texts(context)
+            span = self._tracing.begin(metadata)
             with self._metrics.observe() as observation:
                 try:
-                    call, timeout_s = self._admit(context)
+                    call, timeout_s = self._admit(context, metadata)
                     with detached_scope(timeout_s):
                         return await behaviour(request, call)
                 except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
                     await self._fail(context, observation, error)
+                except asyncio.CancelledError:
+                    observation.code = "CANCELLED"
+                    raise
+                finally:
+                    self._tracing.end(span, observation.code)
 
         return handle
 
     def stream(self, behaviour: Callable[[Any, ServerCall], AsyncIterator[Any]]) -> Callable[..., Any]:
         async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
+            metadata = _texts(context)
+            span = self._tracing.begin(metadata)
             with self._metrics.observe() as observation:
                 try:
-                    call, timeout_s = self._admit(context)
+                    call, timeout_s = self._admit(context, metadata)
                     set_deadline(timeout_s)
                     responses = behaviour(request, call)
                     try:
@@ -194,15 +204,18 @@ class _Around:
                         await responses.aclose()  # type: ignore[attr-defined] # always a generator
                 except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
                     await self._fail(context, observation, error)
+                except (asyncio.CancelledError, GeneratorExit):
+                    observation.code = "CANCELLED"
+                    raise
+                finally:
+                    self._tracing.end(span, observation.code)
 
         return handle
 
-    def _admit(self, context: "grpc.aio.ServicerContext[Any, Any]") -> tuple[ServerCall, float]:
+    def _admit(
+        self, context: "grpc.aio.ServicerContext[Any, Any]", metadata: Mapping[str, str]
+    ) -> tuple[ServerCall, float]:
         timeout_s = context.time_remaining()
-        metadata = {
-            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-        }
-        self._telemetry.adopt(metadata)
         if self._public:
             limit_s = self._settings.public_deadline_s_max
             call = ServerCall("", metadata, address_of(context.peer()))
@@ -234,6 +247,11 @@ class _Around:
         details = (STATUS_DETAILS_KEY, status.SerializeToString())
         code = next(code for code in grpc.StatusCode if code.value[0] == told.code.value)
         await context.abort(code, status.message, trailing_metadata=(details,))
+
+
+def _texts(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
+    """The metadata of a call, without those that are bytes."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 def _server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:

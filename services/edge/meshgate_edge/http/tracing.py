@@ -25,6 +25,9 @@ class TracingMiddleware:
         with self._telemetry.span(
             f"{method} {path}", kind=SpanKind.SERVER, attributes=attributes, headers=headers
         ) as span:
+            if not span.is_recording():
+                await self._app(scope, receive, send)
+                return
 
             async def send_traced(message: Message) -> None:
                 if message["type"] == "http.response.start":
