@@ -46,7 +46,7 @@ def team_rules(settings_json: str, metadata_json: str) -> TeamRules:
     enforced = _enforced(settings_json, metadata_json)
     written = _members(settings_json, ALIASES).get(ALIASES)
     aliases = written if isinstance(written, dict) else {}
-    aliases = {name: model for name, model in aliases.items() if isinstance(model, str) and model}
+    aliases = {name: model for name, model in aliases.items() if _is_name(name) and _is_name(model)}
     return TeamRules(aliases, enforced) if enforced or aliases else NO_TEAM_RULES
 
 
@@ -77,4 +77,9 @@ def _members(text: str, name: str) -> dict[str, Any]:
 def _names(written: object) -> tuple[str, ...]:
     if not isinstance(written, list):
         return ()
-    return tuple(name for name in written if isinstance(name, str) and name)
+    return tuple(name for name in written if _is_name(name))
+
+
+def _is_name(written: object) -> bool:
+    """Of no half characters either: they are JSON, and can not be sent."""
+    return isinstance(written, str) and written != "" and written.isprintable()

@@ -34,8 +34,8 @@ def test_a_team_has_aliases_and_adds_members() -> None:
         "[]",
         '"enforced_params allowed_cache_controls model_aliases"',
         '{"enforced_params": "user", "allowed_cache_controls": {"a": 1}, "model_aliases": ["a"]}',
-        '{"enforced_params": [1, null, ""], "allowed_cache_controls": null}',
-        '{"model_aliases": {"a": 1, "b": ""}}',
+        '{"enforced_params": [1, null, "", "\\ud800"], "allowed_cache_controls": null}',
+        '{"model_aliases": {"a": 1, "b": "", "c": "\\ud800", "\\u0000": "d"}}',
         "no JSON: enforced_params allowed_cache_controls model_aliases",
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_ledger.migrate import Migration, bundled_migrations, migrate
 from tests.support.postgres import DatabaseServer
+from tests.unit.ledger.reports.subject import Books
 
 ONE = Migration(1, "0001_one.sql", "CREATE TABLE one (a int)")
 TWO = Migration(2, "0002_two.sql", "CREATE TABLE two (a int)")
@@ -113,3 +114,21 @@ async def test_routes_of_keys_that_were_only_kept_hold_now(empty_dsn: str) -> No
         ("d", [], settings["d"]),
         ("e", [], ""),
     ] == [tuple(row) for row in rows]
+
+
+async def test_tokens_of_hits_that_were_posted_before_are_counted(empty_dsn: str) -> None:
+    """Once: the trigger counts what comes after them."""
+    steps = bundled_migrations()
+    number = next(step.version for step in steps if step.name == "0017_hits.sql")
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection, [step for step in steps if step.version < number])
+    ours = Books(connection)
+    for name in ("a", "b"):
+        await ours.post(name, outcome="cache_hit", completion_tokens=7)
+    await ours.post("c", completion_tokens=100)
+    await migrate(connection, steps)
+    await ours.post("d", outcome="cache_hit", completion_tokens=7)
+    tokens = await connection.fetchval("SELECT sum(completion_tokens) FROM ledger.daily_hits")
+    await connection.close()
+
+    assert 21 == tokens

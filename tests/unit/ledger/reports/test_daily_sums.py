@@ -171,6 +171,37 @@ async def test_the_ledger_itself_keeps_the_sums(postgres_dsn: str) -> None:
     assert [("end_user", "eve", 350, 200, 3), ("tag", "x", 350, 200, 3)] == labels
 
 
+async def test_completion_tokens_that_the_cache_gave(postgres_dsn: str) -> None:
+    """By day, key and model group; of answers only, not of what providers generated; verify proves them."""
+    hit = {"outcome": "cache_hit", "completion_tokens": 7}
+    async with open_books(postgres_dsn) as ours:
+        await ours.post_all(
+            [
+                {"request_id": "1", **hit},
+                {"request_id": "2", "completion_tokens": 100},
+                {"request_id": "3", **hit, "model_group": "other"},
+                {"request_id": "4", **hit, "key": 2},
+            ]
+        )
+        await ours.post("5", at=NOON + timedelta(days=1), **hit)
+        await ours.post("6", **hit)
+
+        rows = await ours.connection.fetch(
+            "SELECT day::text, key_hash, model_group, completion_tokens FROM ledger.daily_hits"
+        )
+        assert {
+            ("2026-11-20", key_hash(1), "gpt", 14),
+            ("2026-11-20", key_hash(1), "other", 7),
+            ("2026-11-20", key_hash(2), "gpt", 7),
+            ("2026-11-21", key_hash(1), "gpt", 7),
+        } == {tuple(row) for row in rows}
+        assert [] == await differences(ours)
+        await ours.connection.execute(
+            "UPDATE ledger.daily_hits SET completion_tokens = completion_tokens + 1"
+        )
+        assert {("2026-11-20", 28, 31), ("2026-11-21", 7, 8)} == set(await differences(ours))
+
+
 async def test_a_wrong_sum_is_named(postgres_dsn: str) -> None:
     """verify does not trust the trigger."""
     async with open_books(postgres_dsn) as ours:
