@@ -228,6 +228,52 @@ async def test_teams_and_keys_are_told_by_their_names(subject: Subject) -> None:
     assert {(f"{team}-bot", team) for team in names} == {(key["key_alias"], key["team_id"]) for key in keys}
 
 
+async def test_a_report_by_groups_and_filters(subject: Subject) -> None:
+    """In the shapes that LiteLLM documents; each filter leaves out what others spent."""
+    eve, bob, eve_cost, bob_cost = await spend(subject)
+    hashes = {
+        name: (await report(subject, "/key/info", key))["key"] for name, key in (("eve", eve), ("bob", bob))
+    }
+
+    async def days(**query: str) -> list[Any]:
+        told: list[Any] = await report(subject, "/global/spend/report", **around(), **query)
+        return told
+
+    [day] = await days()
+    assert f"{today()}T00:00:00+00:00" == day["group_by_day"]
+    teams = {each["team_name"]: each for each in day["teams"]}
+    assert {"Unassigned Team": eve_cost, "team-b": bob_cost} == {
+        name: each["total_spend"] for name, each in teams.items()
+    }
+    [part] = teams["team-b"]["metadata"]
+    assert ("demo", bob_cost, hashes["bob"]) == (part["model"], part["spend"], part["api_key"])
+    [day] = await days(group_by="customer")
+    assert [("customer-1", eve_cost)] == [
+        (each["customer"], each["total_spend"]) for each in day["customers"]
+    ]
+    [day] = await days(group_by="tag")
+    both = pytest.approx(eve_cost + bob_cost, abs=1e-12)
+    assert {"alpha": both, "beta": eve_cost} == {each["tag"]: each["total_spend"] for each in day["tags"]}
+
+    keys = {each["api_key"]: each for each in await days(group_by="api_key")}
+    assert {hashes["eve"]: eve_cost, hashes["bob"]: bob_cost} == {
+        key: each["total_cost"] for key, each in keys.items()
+    }
+    for query in ({"api_key": bob}, {"api_key": hashes["bob"]}, {"internal_user_id": "bob"}):
+        assert [keys[hashes["bob"]]] == await days(**query), query
+    [detail] = keys[hashes["bob"]]["model_details"]
+    assert ("demo", bob_cost) == (detail["model"], detail["total_cost"])
+    assert keys[hashes["bob"]]["total_output_tokens"] == detail["total_output_tokens"] > 0
+    for query in ({"team_id": "team-b"}, {"api_key": bob, "group_by": "team"}):
+        [day] = await days(**query)
+        assert ["team-b"] == [each["team_name"] for each in day["teams"]], query
+    [day] = await days(customer_id="customer-1")
+    assert ["Unassigned Team"] == [each["team_name"] for each in day["teams"]]
+    assert [] == await days(team_id="nobody's")
+    own = await report(subject, "/global/spend/report", eve, **around())
+    assert [eve_cost] == [each["total_spend"] for each in own[0]["teams"]]
+
+
 async def test_what_a_call_would_cost(subject: Subject) -> None:
     """A prompt, or an answer by its usage; a model without a price is named."""
     messages = [{"role": "user", "content": "What is the capital of France?"}]

@@ -37,6 +37,7 @@ from meshgate_edge.reports.activity import ActivityEndpoints
 from meshgate_edge.reports.budget_state import BudgetStateEndpoint
 from meshgate_edge.reports.global_spend import GlobalSpendEndpoints
 from meshgate_edge.reports.spend import SpendEndpoints
+from meshgate_edge.reports.spend_report import SpendReportEndpoint
 from meshgate_edge.settings import EdgeSettings
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
 
@@ -142,6 +143,7 @@ def _report_routers(edge: EdgeCore, runtime: Runtime) -> tuple[APIRouter, ...]:
     endpoints = (
         SpendEndpoints(access),
         GlobalSpendEndpoints(access),
+        SpendReportEndpoint(access),
         ActivityEndpoints(access),
         BudgetStateEndpoint(access),
     )

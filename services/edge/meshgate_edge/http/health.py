@@ -205,6 +205,8 @@ class HealthEndpoint:
             "cache_type": status.backend,
             "ping_response": True,
             "set_cache_response": "success",
+            "litellm_cache_params": dumps({"type": status.backend}).decode(),
+            "health_check_cache_params": {},
             "hits": status.hit_count,
             "misses": status.miss_count,
         }

@@ -78,11 +78,23 @@ class BudgetEndpoints:
         return answered(budget_json(before))
 
 
+# LiteLLM's words for how a field is shown; all others are counts.
+_TYPES = {
+    "max_budget": "Float",
+    "soft_budget": "Float",
+    "budget_duration": "String",
+    "budget_limits": "List",
+    "model_max_budget": "Dictionary",
+    "model_rpm_limit": "Dictionary",
+    "model_tpm_limit": "Dictionary",
+}
+
+
 def _setting(name: str, value: Any) -> dict[str, Any]:
     field = BudgetMembers.model_fields[name]
     return {
         "field_name": name,
-        "field_type": str(field.annotation).replace("typing.", ""),
+        "field_type": _TYPES.get(name, "Integer"),
         "field_description": field.description or "",
         "field_value": value,
         "stored_in_db": value is not None,

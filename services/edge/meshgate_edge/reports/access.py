@@ -98,13 +98,18 @@ class ReportAccess:
         limit: int = 1_000,
         *,
         by_day: bool = False,
+        whole: bool = False,
     ) -> list[pb.SpendRow]:
-        """Most spent first, or by day, the oldest first."""
+        """Most spent first, or by day, the oldest first. `whole`: raises RESOURCE_EXHAUSTED/REPORT_TOO_LARGE
+        rather than leave some out."""
         order = pb.SummarizeSpendRequest.ORDER_DAY if by_day else pb.SummarizeSpendRequest.ORDER_SPEND
         answer = await self.reports.summarize_spend(
             pb.SummarizeSpendRequest(filter=wanted, group_by=group_by, limit=limit, order=order),
             timeout_s=REPORT_TIMEOUT_S,
         )
+        if whole and answer.truncated:
+            message = f"The report has more than {limit} rows: ask for a shorter time, or filter it."
+            raise MeshError(Code.RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE", message, domain="gateway.meshgate")
         return list(answer.rows)
 
     async def activity(

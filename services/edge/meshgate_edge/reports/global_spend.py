@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from meshgate_chassis.chat.json import JsonObject
-from meshgate_chassis.errors import invalid_field
 from meshgate_edge.reports.access import REPORT_TIMEOUT_S, ReportAccess
 from meshgate_edge.reports.query import days_asked
 from meshgate_edge.reports.rows import answered, exact_usd
@@ -16,15 +15,6 @@ from meshgate_protos.ledger.v1 import report_service_pb2 as pb
 TOP_DEFAULT = 10
 TOP_MAX = 1_000
 DAILY_ROWS_MAX = 10_000
-GROUPS = {
-    "team": pb.DIMENSION_TEAM,
-    "customer": pb.DIMENSION_END_USER,
-    "api_key": pb.DIMENSION_KEY,
-    "internal_user": pb.DIMENSION_USER,
-    "model": pb.DIMENSION_MODEL,
-    "provider": pb.DIMENSION_PROVIDER,
-    "tag": pb.DIMENSION_TAG,
-}
 
 
 class EndUsersRequest(BaseModel):
@@ -55,7 +45,6 @@ class GlobalSpendEndpoints:
         router.add_api_route("/all_tag_names", self.tag_names, methods=["GET"])
         router.add_api_route("/provider", self.providers, methods=["GET"])
         router.add_api_route("/end_users", self.end_users, methods=["POST"])
-        router.add_api_route("/report", self.report, methods=["GET"])
         router.add_api_route("/reset", self.reset, methods=["POST"])
         return router
 
@@ -168,36 +157,6 @@ class GlobalSpendEndpoints:
             ]
         )
 
-    async def report(
-        self, request: Request, start_date: str = "", end_date: str = "", group_by: str = "team"
-    ) -> Response:
-        """By day and group: team, customer, api_key, internal_user, model, provider or tag."""
-        viewer = await self._access.viewer(request)
-        if group_by not in GROUPS:
-            raise invalid_field("group_by", f"group_by must be one of {', '.join(GROUPS)}")
-        days = days_asked(start_date, end_date, self._access.now_ns(), required=True)
-        dimensions = [pb.DIMENSION_DAY, GROUPS[group_by], pb.DIMENSION_MODEL]
-        rows = await self._access.sums(
-            viewer.filter(days), list(dict.fromkeys(dimensions)), DAILY_ROWS_MAX, by_day=True
-        )
-        told: dict[tuple[str, str], JsonObject] = {}
-        for row in rows:
-            value = _value(row, group_by)
-            one = told.setdefault(
-                (row.day, value),
-                {"group_by_day": row.day, group_by: value, "total_spend": exact_usd(0), "metadata": []},
-            )
-            one["total_spend"] += _usd(row)
-            one["metadata"].append(
-                {
-                    "model": row.model,
-                    "spend": _usd(row),
-                    "total_tokens": row.sums.prompt_tokens + row.sums.completion_tokens,
-                    "requests": row.sums.requests,
-                }
-            )
-        return answered(list(told.values()))
-
     async def reset(self, request: Request) -> Response:
         """Every budget begins anew. What was posted stays, so reports do not change."""
         self._access.admin(request)
@@ -223,20 +182,3 @@ def _usd(row: pb.SpendRow) -> Decimal:
 def _team(row: pb.SpendRow) -> str:
     """What LiteLLM calls it."""
     return row.team_alias or row.team_id or "Unassigned"
-
-
-def _value(row: pb.SpendRow, group_by: str) -> str:
-    name = GROUP_FIELDS[group_by]
-    value: str = getattr(row, name)
-    return value
-
-
-GROUP_FIELDS = {
-    "team": "team_id",
-    "customer": "end_user",
-    "api_key": "key_hash",
-    "internal_user": "user_id",
-    "model": "model",
-    "provider": "provider",
-    "tag": "tag",
-}
