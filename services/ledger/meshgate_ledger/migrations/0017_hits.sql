@@ -8,8 +8,8 @@ CREATE TABLE ledger.daily_hits (
     PRIMARY KEY (day, key_hash, model_group)
 ) WITH (fillfactor = 70);
 
--- The rows of a key are written, in this order, only by who holds the lock of the account that pays for it, as
--- those of ledger.daily_spend.
+-- The rows of a key are written, in this order, only by who holds the lock of the account that pays for it,
+-- as those of ledger.daily_spend.
 CREATE FUNCTION ledger.add_to_hits() RETURNS trigger LANGUAGE plpgsql
 SET jit = off
 SET enable_hashagg = off

@@ -130,8 +130,8 @@ class Entity(_message.Message):
     metadata_json: _builtins.str
     """As given; empty: none."""
     settings_json: _builtins.str
-    """Members of LiteLLM's API as given. Of a TEAM `model_aliases` and `enforced_params` are acted on, the others
-    only have to be given back.
+    """Members of LiteLLM's API as given. Of a TEAM `model_aliases` and `enforced_params` are acted on, the
+    others only have to be given back.
     """
     created_by: _builtins.str
     updated_by: _builtins.str

@@ -376,8 +376,8 @@ class Account(_message.Message):
 
     @_builtins.property
     def allowed_cache_controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of the cache's controls (no-cache, no-store, ttl, s-maxage, namespace, use-cache) those that its calls may
-        use; empty: all.
+        """Of the cache's controls (no-cache, no-store, ttl, s-maxage, namespace, use-cache) those that its calls
+        may use; empty: all.
         """
 
     def __init__(
@@ -1595,8 +1595,8 @@ class Key(_message.Message):
     blocked: _builtins.bool
     metadata_json: _builtins.str
     settings_json: _builtins.str
-    """Members of /key/generate as given: `enforced_params` and `allowed_cache_controls`, which are acted on, and
-    what later versions act on.
+    """Members of /key/generate as given: `enforced_params` and `allowed_cache_controls`, which are acted on,
+    and what later versions act on.
     """
     organization_id: _builtins.str
     budget_id: _builtins.str
