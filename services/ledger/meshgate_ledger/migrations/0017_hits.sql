@@ -8,26 +8,19 @@ CREATE TABLE ledger.daily_hits (
     PRIMARY KEY (day, key_hash, model_group)
 ) WITH (fillfactor = 70);
 
--- The rows of a key are written, in this order, only by who holds the lock of the account that pays for it,
--- as those of ledger.daily_spend.
-CREATE FUNCTION ledger.add_to_hits() RETURNS trigger LANGUAGE plpgsql
-SET jit = off
-SET enable_hashagg = off
-AS $$
+-- By row, so that a posting that is no hit pays nothing for it. The rows of a key are written only by who holds
+-- the lock of the account that pays for it, as those of ledger.daily_spend.
+CREATE FUNCTION ledger.add_to_hits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO ledger.daily_hits AS d
-    SELECT (n.created_at AT TIME ZONE 'UTC')::date, n.key_hash, n.model_group, sum(n.completion_tokens)
-    FROM added n
-    WHERE n.outcome = 'cache_hit' AND n.leg = 0
-    GROUP BY 1, 2, 3
-    ORDER BY 1, 2, 3
+    VALUES ((NEW.created_at AT TIME ZONE 'UTC')::date, NEW.key_hash, NEW.model_group, NEW.completion_tokens)
     ON CONFLICT (day, key_hash, model_group)
     DO UPDATE SET completion_tokens = d.completion_tokens + excluded.completion_tokens;
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER entries_add_to_hits AFTER INSERT ON ledger.entries
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION ledger.add_to_hits();
+    FOR EACH ROW WHEN (NEW.outcome = 'cache_hit' AND NEW.leg = 0) EXECUTE FUNCTION ledger.add_to_hits();
 
 INSERT INTO ledger.daily_hits
 SELECT (created_at AT TIME ZONE 'UTC')::date, key_hash, model_group, sum(completion_tokens)
