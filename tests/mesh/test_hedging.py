@@ -58,3 +58,28 @@ async def test_both_calls_are_in_the_ledger(subject: Subject) -> None:
     assert calls[1]["completion_tokens"] == winner["completion_tokens"]
     assert winner["amount_nanos"] == 1_000 * winner["prompt_tokens"] + 2_000 * winner["completion_tokens"]
     assert loser["amount_nanos"] == 1_000 * loser["prompt_tokens"] > 0
+
+
+@pytest.mark.parametrize(("tokens", "hedged"), [(2_000, True), (100, False)])
+async def test_with_a_budget_only_what_the_hold_pays_for_is_hedged(
+    subject: Subject, tokens: int, hedged: bool
+) -> None:
+    """Two prompts and the first words of both have to fit in what one answer may cost. The hold is raised
+    while that comes."""
+    for number in range(SAMPLES_MIN):
+        assert 200 == (await subject.ask(f"Hello number {number}", model="gpt", stream=True)).status
+    key = await subject.new_key(max_budget=1.0)
+    slow = "demo:fail=hang_before_first_chunk@a" if hedged else "demo:first=0.5"
+    text = f"Tell me a story {slow} demo:tokens=90 demo:delay=0.001"
+    answer = await subject.ask(text, key, model="gpt", stream=True, max_tokens=tokens)
+    calls = 2 if hedged else 1
+
+    async def settled() -> bool:
+        return len(await subject.entries()) == SAMPLES_MIN + calls
+
+    await eventually(settled, "all entries are there")
+    rows = sorted((await subject.entries())[-calls:], key=lambda entry: entry["leg"])
+
+    assert "[DONE]" == answer.events[-1]
+    assert ["", "hedge_lost"][:calls] == [row["leg_reason"] for row in rows]
+    assert sum(row["amount_nanos"] for row in rows) <= rows[0]["held_nanos"]

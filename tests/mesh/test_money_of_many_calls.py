@@ -74,10 +74,15 @@ async def tell(subject: Subject, key: str | None = None, tokens: int = 30, **mem
     )
 
 
-async def test_usage_of_a_continued_answer_is_that_of_the_whole(subject: Subject) -> None:
-    """The prompt is the client's own, the output all that it saw; the ledger has each call for itself."""
+@pytest.mark.parametrize("budget", [None, 5.0])
+async def test_usage_of_a_continued_answer_is_that_of_the_whole(
+    subject: Subject, budget: float | None
+) -> None:
+    """The prompt is the client's own, the output all that it saw; the ledger has each call for itself. With a
+    budget it is the edge that lets another call go on, without one the router."""
     await subject.fail_next("cut_mid_stream:9@a")
-    answer = await tell(subject, stream_options={"include_usage": True})
+    key = await subject.new_key(max_budget=budget) if budget else None
+    answer = await tell(subject, key, stream_options={"include_usage": True})
     main, leg = await entries(subject, 2)
 
     usage = answer.events[-2]["usage"]
@@ -92,13 +97,16 @@ async def test_usage_of_a_continued_answer_is_that_of_the_whole(subject: Subject
     assert (charge(main), charge(leg)) == (main["amount_nanos"], leg["amount_nanos"])
 
 
-async def test_an_answer_that_breaks_twice_is_a_failure_with_costs(subject: Subject) -> None:
+@pytest.mark.parametrize("budget", [None, 5.0])
+async def test_an_answer_that_breaks_again_is_a_failure_with_costs(
+    subject: Subject, budget: float | None
+) -> None:
     """The client gets an error, and all calls are paid for, each at its own price. The last one is the main
     entry, the others its legs."""
     assert 3 == RECOVERIES_MAX
     cuts = [f"cut_mid_stream:{n}@{who}" for n, who in ((9, "a"), (6, "b"), (6, "a"), (6, "b"))]
     await subject.fail_next(*cuts)
-    answer = await tell(subject)
+    answer = await tell(subject, await subject.new_key(max_budget=budget) if budget else None)
     rows = await entries(subject, 1 + RECOVERIES_MAX)
 
     assert "error" in answer.events[-1]
@@ -112,16 +120,20 @@ async def test_an_answer_that_breaks_twice_is_a_failure_with_costs(subject: Subj
     assert [charge(row) for row in rows] == [row["amount_nanos"] for row in rows]
 
 
-async def test_who_leaves_a_continued_answer_pays_for_both_calls(subject: Subject) -> None:
+@pytest.mark.parametrize("budget", [None, 5.0])
+async def test_who_leaves_a_continued_answer_pays_for_both_calls(
+    subject: Subject, budget: float | None
+) -> None:
     """The edge knows of the second call as soon as there is one."""
     await subject.fail_next("cut_mid_stream:9@a")
+    key = await subject.new_key(max_budget=budget) if budget else None
     body = {
         "model": "story",
         "stream": True,
         "messages": [{"role": "user", "content": "A story demo:tokens=400 demo:delay=0.02"}],
     }
     url = f"{subject.mesh.url}/v1/chat/completions"
-    async with subject.session.post(url, json=body, headers=subject.headers()) as answer:
+    async with subject.session.post(url, json=body, headers=subject.headers(key)) as answer:
         for _ in range(60):  # two lines an event: far behind the cut
             assert await answer.content.readline()
         answer.close()
@@ -283,14 +295,49 @@ async def test_a_priced_fallback_goes_on_with_an_answer_that_has_a_budget(subjec
     assert 1_000 * dear["prompt_tokens"] + DEAR * dear["completion_tokens"] == dear["amount_nanos"]
 
 
-async def test_an_answer_is_not_continued_near_the_end_of_its_budget(subject: Subject) -> None:
-    """The other call could not be held for before it is made: the client gets an error, the cap is kept."""
+@pytest.mark.parametrize(("stream", "budget"), [(True, 0.0065), (False, 0.02)])
+async def test_an_answer_is_continued_to_the_end_of_its_budget(
+    subject: Subject, stream: bool, budget: float
+) -> None:
+    """What is left of its hold pays for the other call; also of an answer in one piece, of which nobody knows
+    how long it will be."""
     await subject.fail_next("cut_mid_stream:9@a")
+    key = await subject.new_key(max_budget=budget)
+    limits = {"max_tokens": 400} if stream else {}
+    text = "A story demo:tokens=30 demo:delay=0.005"
+    answer = await subject.ask(text, key, model="story", stream=stream, **limits)
+    main, leg = await entries(subject, 2)
+
+    assert 200 == answer.status
+    assert ["a", "b"] == models(await subject.served())
+    assert (charge(main), charge(leg)) == (main["amount_nanos"], leg["amount_nanos"])
+    assert "stream_broken" == leg["leg_reason"]
+    assert main["amount_nanos"] + leg["amount_nanos"] <= budget * 1e9
+
+
+async def test_an_answer_is_not_continued_beyond_its_budget(subject: Subject) -> None:
+    """The other call is not made: the client gets an error, the cap is kept."""
+    await subject.fail_next("cut_mid_stream:9@cheap")
     key = await subject.new_key(max_budget=0.01)
-    answer = await tell(subject, key, max_tokens=400)
+    text = "A story demo:tokens=30 demo:delay=0.005"
+    answer = await subject.ask(text, key, model="cheap", stream=True, max_tokens=400)
     (entry,) = await entries(subject, 1)
 
     assert "error" in answer.events[-1]
-    assert ["a"] == models(await subject.served())
-    assert ("a", "failure") == (entry["deployment_id"], entry["outcome"])
-    assert charge(entry) == entry["amount_nanos"] < 10_000_000
+    assert ["cheap"] == models(await subject.served())
+    assert ("cheap", "PROVIDER_STREAM_BROKEN") == (entry["model_group"], entry["error_reason"])
+    assert 1_000 * entry["prompt_tokens"] + CHEAP * entry["completion_tokens"] == entry["amount_nanos"]
+
+
+async def test_a_call_that_nobody_goes_on_with_is_paid_for_once(subject: Subject) -> None:
+    """What was sent, and no prompt of those who were asked in vain."""
+    await subject.fail_next("cut_mid_stream:9@a", "500@b")
+    key = await subject.new_key(max_budget=5.0)
+    answer = await tell(subject, key)
+    (entry,) = await entries(subject, 1)
+
+    assert "the connection to the provider broke" in answer.events[-1]["error"]["message"]
+    assert ["a", "b"] == models(await subject.served())
+    assert ("a", "PROVIDER_STREAM_BROKEN") == (entry["deployment_id"], entry["error_reason"])
+    assert charge(entry) == entry["amount_nanos"]
+    assert 0 < entry["completion_tokens"] <= 10

@@ -60,9 +60,9 @@ class CallRun:
     earlier_legs: Sequence[router_pb.Leg] = ()  # those of them that the router will not tell again
     covers_model_only: bool = False  # others are paid for before they are called (money/fallbacks.py)
     covered_models: list[str] = field(default_factory=list)  # those that are
-    priced_fallbacks: Sequence[str] = ()  # may go on with an answer that broke off
     fallbacks_refused: set[str] = field(default_factory=set)
     resume: str = ""  # with which the router goes on
+    broken: router_pb.Leg | None = None  # a call that broke off, until another one goes on with its answer
 
     def served(self, served_by: router_pb.ServedBy) -> None:
         """Notes which deployment answered."""
@@ -77,6 +77,7 @@ class CallRun:
         info.provider_headers = dict(served_by.provider_headers)
         self.family = family_of(served_by.provider, served_by.upstream_model)
         self.legs = [*self.earlier_legs, *served_by.legs] if self.earlier_legs else served_by.legs
+        self.broken = None
 
     def not_served(self, error: MeshError) -> None:
         """Notes calls of which nobody knows whether they were served, as far as the router's error tells of
@@ -85,6 +86,17 @@ class CallRun:
         known = _unanswered(self.legs) - _unanswered(self.earlier_legs)
         if told[known:]:
             self.legs = self.earlier_legs = [*self.legs, *told[known:]]
+
+    def breaks_off(self, leg: router_pb.Leg) -> None:
+        """Another call is asked to go on with the answer: the one until now is a leg."""
+        self.legs = self.earlier_legs = [*self.legs, leg]
+        self.broken = leg
+
+    def stays_broken(self) -> None:
+        """Nobody went on: it is the request's own call again."""
+        if self.broken is not None:
+            self.legs = self.earlier_legs = [leg for leg in self.legs if leg is not self.broken]
+            self.broken = None
 
     def prompt_tokens_as_served(self, counter: TokenCounter) -> int:
         """The prompt, counted for the model group that was asked for, as the model that answers counts it."""
@@ -129,7 +141,6 @@ class CallRun:
         self.held_usd_nanos = answer.held_usd_nanos
         self.prices = answer.prices
         self.covers_model_only = answer.covers_model_only
-        self.priced_fallbacks = answer.priced_fallbacks
         info = self.info
         info.limits = limits_of(answer.limits)
         if answer.HasField("remaining_budget_usd_nanos"):

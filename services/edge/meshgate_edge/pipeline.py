@@ -19,7 +19,9 @@ from meshgate_edge.compression.step import CompressionStep
 from meshgate_edge.money.accounts import Accounts
 from meshgate_edge.money.admission import Admission
 from meshgate_edge.money.bill import add_broken_legs, spend_legs, tokens_of_usage
+from meshgate_edge.money.continuation import told as told_to_router
 from meshgate_edge.money.fallbacks import Fallbacks
+from meshgate_edge.money.hedges import pays_for_hedge
 from meshgate_edge.money.top_up import TopUps
 from meshgate_edge.routed import RoutedStream
 from meshgate_protos.cache.v1 import cache_service_pb2 as cache_pb
@@ -112,7 +114,8 @@ class Pipeline:
         """The whole answer of the model, or of a fallback that is paid for."""
         told: MeshError | None = None
         while True:
-            answer = self._gathered_answer if self._steps.top_ups.is_tight(run) else self._whole_answer
+            gathers = run.broken is not None or self._steps.top_ups.is_tight(run)
+            answer = self._gathered_answer if gathers else self._whole_answer
             try:
                 return await answer(run, request)
             except MeshError as error:
@@ -129,21 +132,24 @@ class Pipeline:
 
     async def _gathered_answer(self, run: CallRun, request: chat_pb.ChatRequest) -> chat_pb.ChatResponse:
         """A whole answer, streamed to here because the budget may end within it."""
-        run.chunks = ChunkAccumulator()
+        if run.broken is None:
+            run.chunks = ChunkAccumulator()
         async with aclosing(self._routed(run, request)) as events:
             async for _ in events:
                 pass
+        assert run.chunks is not None, "what breaks off has begun"
         return run.chunks.response()
 
     def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[Started | Chunks, None]:
         """The router's stream; see RoutedStream.events."""
-        stream = self._steps.router.stream_chat(
-            router_pb.StreamChatRequest(
-                request_id=run.call.call_id, chat=request, options=route_options(run), joined=True
-            )
+        options = route_options(run, streams=True)
+        asked = router_pb.StreamChatRequest(
+            request_id=run.call.call_id, chat=request, options=options, joined=True
         )
+        if run.broken is not None:
+            asked.told.CopyFrom(told_to_router(run, self._accounts.counter))
         routed = RoutedStream(run, self._steps.top_ups, self._accounts.counter, self._clock)
-        return routed.events(stream)
+        return routed.events(self._steps.router.stream_chat(asked))
 
     async def _hit(self, run: CallRun, entry: cache_pb.Entry) -> Completed:
         """A stored answer: costs nothing, and the ledger hears of it."""
@@ -177,7 +183,7 @@ def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
     return Ended(run.info, response.usage, usage_chunk(response))
 
 
-def route_options(run: CallRun) -> router_pb.RouteOptions:
+def route_options(run: CallRun, *, streams: bool = False) -> router_pb.RouteOptions:
     """What the router may and shall do for this call."""
     options = run.call.options
     route = router_pb.RouteOptions(
@@ -191,8 +197,7 @@ def route_options(run: CallRun) -> router_pb.RouteOptions:
         route.covered_only = True
         route.covered_models.extend(run.covered_models)
         route.resume = run.resume
-        route.priced_models.extend(run.priced_fallbacks)
-        route.no_extra_calls = run.is_near_budget_end
+        route.no_extra_calls = not pays_for_hedge(run, streams=streams)
     if run.info.remaining_budget_usd_nanos is not None:
         # What is held already may be spent as well.
         route.remaining_budget_usd_nanos = run.info.remaining_budget_usd_nanos + run.held_usd_nanos

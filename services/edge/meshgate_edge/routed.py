@@ -42,7 +42,7 @@ class RoutedStream:
         async with aclosing(stream):
             async for event in stream:
                 part = self._noted(event)
-                if isinstance(part, pb.Started):
+                if isinstance(part, pb.Started) and self._run.first_token_ns is None:
                     try:
                         yield Started(self._run.info)
                     except GeneratorExit:
@@ -80,7 +80,6 @@ class RoutedStream:
         if event.HasField("continued"):
             run.served(event.continued.served_by)
             run.first_usage = None
-            self._cover = self._top_ups.continued(run, self._counter, self._cover)
         elif event.HasField("finished"):
             self._end(event.finished)
         return None

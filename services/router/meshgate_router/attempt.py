@@ -6,7 +6,7 @@ no pause before a fallback, no group twice.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Generic, TypeVar
 
@@ -111,8 +111,6 @@ class AttemptLoop:
         """Goes on after a stream broke: with the other deployments of its group, then with the fallbacks that
         were not tried. `broken` has failed already. The journey is the same. Raises as `run`."""
         journey = broken.journey
-        if task.covered is not None:
-            task = replace(task, covered={*task.covered, *task.priced})
         attempts = _Attempts(self._parts, task, action, journey)
         earlier = [name if name != broken.group.name else "" for name in journey.groups]
         depth = journey.counts.fallbacks
@@ -121,6 +119,10 @@ class AttemptLoop:
         if served is None:
             raise error_of(broken.group, journey)
         return served
+
+    def note_rest(self, task: RouteTask, broken: Lease) -> None:
+        """Notes in the journey who might go on with a stream that broke, and has to be paid for first."""
+        _Attempts(self._parts, task, _nothing, broken.journey).note_rest(broken)
 
     async def alternative(
         self, task: RouteTask, lease: Lease, without: Collection[Deployment] = (), *, same: bool = False
@@ -216,6 +218,18 @@ class _Attempts(Generic[T]):
     def _note_uncovered(self, target: ModelGroup) -> None:
         if target.name not in self._journey.uncovered:
             self._journey.uncovered.append(target.name)
+
+    def note_rest(self, broken: Lease) -> None:
+        """The group's other deployments, then fallbacks, as `resumed` would ask them."""
+        group, journey, without = broken.group, self._journey, [broken.deployment]
+        journey.uncovered, journey.again = [], None
+        if self._candidates(group, without):
+            self._note_uncovered(group)
+            journey.again = Again(group.name, 0, (), _ids(without))
+        for depth, name in reversed(list(enumerate(journey.groups))):
+            tried = self._parts.catalog.find(name)
+            for target in () if tried is None else self._targets(tried, depth):
+                self._note_uncovered(target)
 
     def _is_paid(self, group: ModelGroup, again: Again) -> bool:
         """Whether another call may be made: where a budget applies, a call that may have been served has used

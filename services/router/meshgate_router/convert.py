@@ -8,8 +8,9 @@ from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_router.attempt import Served, T
 from meshgate_router.catalog import PublicModel
 from meshgate_router.journey import RouteTask
-from meshgate_router.legs import Leg
+from meshgate_router.legs import LEGS_MAX, Leg
 from meshgate_router.prompt_size import estimated_tokens, output_tokens_max
+from meshgate_router.recovery import Told
 from meshgate_router.stream import Continued, Delta, Event, Finished, Opened, Started
 
 NUM_RETRIES_MAX = 10
@@ -33,6 +34,15 @@ def route_task(
     )
 
 
+def told_of(request: pb.StreamChatRequest) -> Told | None:
+    """What the client has of the answer already; None: nothing. Raises `invalid_field`."""
+    if not request.HasField("told"):
+        return None
+    if not request.options.resume or not 0 < request.told.calls <= LEGS_MAX:
+        raise invalid_field("told", f"needs options.resume, and calls of 1 to {LEGS_MAX}")
+    return Told.before(request.told)
+
+
 def options_task(model: str, request_id: str, options: pb.RouteOptions, deadline_s: float) -> RouteTask:
     """What every kind of request may ask of the router. Raises `invalid_field`."""
     if not 0 <= options.num_retries <= NUM_RETRIES_MAX:
@@ -54,7 +64,6 @@ def options_task(model: str, request_id: str, options: pb.RouteOptions, deadline
         request_id=request_id,
         tags=tuple(options.tags),
         covered=frozenset(options.covered_models) if options.covered_only else None,
-        priced=frozenset(options.priced_models),
         resume=options.resume,
         extra_calls=not options.no_extra_calls,
         remaining_budget_usd_nanos=(

@@ -28,9 +28,8 @@ class RouteTask:
     output_tokens_max: int | None = None
     credentials: OwnCredentials = NONE  # the tenant's
     covered: Collection[str] | None = None  # fallbacks that may be called; None: all
-    priced: Collection[str] = ()  # besides: those that may go on with a stream that broke off
     resume: str = ""  # see resume.py
-    extra_calls: bool = True  # hedges, and streams that are continued elsewhere
+    extra_calls: bool = True  # hedges
 
 
 @dataclass(frozen=True, slots=True)

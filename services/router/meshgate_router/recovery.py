@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from meshgate_chassis.chat.json import dumps, loads, loads_object
 from meshgate_protos.chat.v1 import chat_pb2 as pb
+from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 from meshgate_router.open_stream import bears_token
 from meshgate_router.prefill import Prefill
 from meshgate_router.providers.base import ErrorKind, ProviderError
@@ -52,6 +53,16 @@ class Told:
         self._plain = True
         self._silent = (b"", b"")  # no member, and what said nothing last time
         self.first: pb.ChatChunk | None = None
+        self.breaks = 0  # of the answer, until now
+
+    @classmethod
+    def before(cls, said: router_pb.Told) -> "Told":
+        """What the client has of an answer that another RPC began."""
+        told = cls()
+        told.first = pb.ChatChunk(id=said.id, created=said.created, model=said.model)
+        told._pieces, told._characters, told._chunks = [said.text], len(said.text), said.output_tokens
+        told.breaks = said.calls
+        return told
 
     @property
     def recoverable(self) -> bool:

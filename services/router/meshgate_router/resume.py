@@ -2,10 +2,10 @@
 
 The caller pays for fallbacks by name (RouteOptions.covered_only). One that is not covered is not called; the
 error names it, with a token. Asked again with both, the router goes on where it was. The same goes for a
-group that is to be asked once more after a call of which nobody knows whether it was served: that may have
-used up what is held. The token is JSON: [[group, reason or "", whether a provider was called], ...], in the
-order of the groups; of one that is to be asked again also the number of that call, and the ids of deployments
-that failed and that would fail again.
+group that is to be asked once more after a call of which nobody knows whether it was served, which may have
+used up what is held, and for a stream that broke off. The token is JSON: [[group, reason or "", whether a
+provider was called], ...], in the order of the groups; of one that is to be asked again also the number of
+that call, and the ids of deployments that failed and that would fail again.
 """
 
 from collections.abc import Sequence
@@ -80,6 +80,6 @@ def journey_of(token: str, catalog: Catalog) -> Journey:
 
 def _again(group: str, retry: int, spent: Sequence[str], hopeless: Sequence[str]) -> Again:
     """Raises TypeError and ValueError for what `token_of` does not write."""
-    if not 0 < int(retry) <= GROUPS_MAX:
+    if not 0 <= int(retry) <= GROUPS_MAX:
         raise ValueError("no number of a retry")
     return Again(group, int(retry), [str(each) for each in spent], [str(each) for each in hopeless])

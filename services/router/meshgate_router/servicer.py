@@ -60,8 +60,9 @@ class RouterServicer(RouterServiceServicer):
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncIterator[pb.StreamChatResponse]:
         task = self._task(request, call, stream=True)
+        told = convert.told_of(request)
         ready: list[Event] = []  # what leaves in one message
-        async with aclosing(self._parts.streams.events(task, request.chat)) as events:
+        async with aclosing(self._parts.streams.events(task, request.chat, told)) as events:
             async for event in events:
                 ready.append(event)
                 if not (request.joined and follows_at_once(event)):

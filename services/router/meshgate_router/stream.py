@@ -5,7 +5,7 @@ and the first chunks follow Started at once. While the reader is slow, more chun
 themselves. A stream that is not whole raises, and never ends in Finished.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,7 @@ from meshgate_router.recovery import (
     continuation,
     worth_recovering,
 )
-from meshgate_router.resume import with_unanswered
+from meshgate_router.resume import with_unanswered, with_uncovered
 
 DELTA_CHUNKS_MAX: Final = 64
 
@@ -91,17 +91,14 @@ class Streams:
         self._hedger = hedger
         self._recovers = recovers
 
-    async def events(self, task: RouteTask, chat: pb.ChatRequest) -> AsyncGenerator[Event, None]:
-        """Close it to end the provider's call. Raises MeshError, after Started PROVIDER_STREAM_BROKEN."""
-
-        async def first(lease: Lease) -> tuple[Opened, Lease]:
-            return await self._hedger.open(task, lease, lambda one: self._open(task, one, chat), discard)
-
-        served = await self._loop.run(task, first)
-        recovers = self._recovers and task.extra_calls and can_recover(chat)
-        run = _Run(served, Told() if recovers else None)
+    async def events(
+        self, task: RouteTask, chat: pb.ChatRequest, told: Told | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Close it to end the provider's call. `told`: what the client has already, of an answer that broke
+        off in another RPC. Raises MeshError, after Started PROVIDER_STREAM_BROKEN."""
+        run = await (self._first(task, chat) if told is None else self._resumed(task, chat, told))
         try:
-            yield Started(served)
+            yield Started(run.served)
             while True:
                 try:
                     while chunks := await run.next_chunks():
@@ -118,26 +115,34 @@ class Streams:
         finally:
             run.close()
 
+    async def _first(self, task: RouteTask, chat: pb.ChatRequest) -> "_Run":
+        async def first(lease: Lease) -> tuple[Opened, Lease]:
+            return await self._hedger.open(task, lease, lambda one: self._open(task, one, chat), discard)
+
+        served = await self._loop.run(task, first)
+        return _Run(served, Told() if self._recovers and can_recover(chat) else None)
+
+    async def _resumed(self, task: RouteTask, chat: pb.ChatRequest, told: Told) -> "_Run":
+        rest = _Rest(chat, told, lambda lease, asked: self._open(task, lease, asked))
+        served = await self._loop.run(task, rest)
+        return _Run(served, told, rest.splice)
+
     async def _go_on(self, run: "_Run", error: ProviderError, task: RouteTask, chat: pb.ChatRequest) -> None:
-        """Lets another deployment finish the answer. Raises PROVIDER_STREAM_BROKEN when none can."""
+        """Lets another deployment finish the answer. Raises PROVIDER_STREAM_BROKEN when none can, or when it
+        has to be paid for first: that tells how to go on."""
         failure, told, journey = run.broke(error), run.told, run.served.journey
         if told is None or not run.recoverable(error):
             raise _broken(failure, journey) from error
-        asked: list[Continuation] = []
-
-        async def rest(lease: Lease) -> tuple[Opened, Lease]:
-            prefill = prefill_of(lease.deployment)
-            if prefill is None:
-                raise cannot_continue()
-            asked.append(continuation(chat, told, prefill))
-            return await self._open(task, lease, asked[-1].chat), lease
-
+        if task.covered is not None:
+            self._loop.note_rest(task, run.served.lease)
+            raise with_uncovered(_broken(failure, journey), journey) from error
+        rest = _Rest(chat, told, lambda lease, asked: self._open(task, lease, asked))
         try:
             served = await self._loop.resume(task, run.served.lease, rest)
         except MeshError as nobody:
             raise _broken(failure, journey) from nobody
         log.info("stream goes on", model=served.group.name, deployment_id=served.deployment.id)
-        run.goes_on(served, Splice(told, asked[-1]))
+        run.goes_on(served, rest.splice)
 
     async def _open(self, task: RouteTask, lease: Lease, chat: pb.ChatRequest) -> Opened:
         with task.credentials.used_for(lease.deployment) as deployment:
@@ -145,15 +150,41 @@ class Streams:
         raise AssertionError("it swallows nothing")
 
 
-class _Run:
-    """One answer on its way, through as many calls as it takes. `told`: None: it cannot be continued."""
+class _Rest:
+    """Asks a deployment for what is missing of an answer that broke off."""
 
-    def __init__(self, served: Served[Opened], told: Told | None) -> None:
+    def __init__(
+        self, chat: pb.ChatRequest, told: Told, open_: Callable[[Lease, pb.ChatRequest], Awaitable[Opened]]
+    ) -> None:
+        self._chat = chat
+        self._told = told
+        self._open = open_
+        self._asked: Continuation | None = None
+
+    async def __call__(self, lease: Lease) -> tuple[Opened, Lease]:
+        prefill = prefill_of(lease.deployment)
+        if prefill is None:
+            raise cannot_continue()
+        self._asked = continuation(self._chat, self._told, prefill)
+        return await self._open(lease, self._asked.chat), lease
+
+    @property
+    def splice(self) -> Splice:
+        """Of who was asked last, and answered."""
+        assert self._asked is not None, "somebody answered, so somebody was asked"
+        return Splice(self._told, self._asked)
+
+
+class _Run:
+    """One answer on its way, through as many calls as it takes. `told`: None: it cannot be continued.
+    `splice`: this call goes on where another RPC's broke off."""
+
+    def __init__(self, served: Served[Opened], told: Told | None, splice: Splice | None = None) -> None:
         self.served = served
         self.told = told
         self.stream, self._waiting = served.value
-        self._splice: Splice | None = None
-        self._recoveries = 0
+        self._splice = splice
+        self._is_first = True  # of this RPC
 
     async def next_chunks(self) -> Sequence[pb.ChatChunk]:
         """What the client is to see next; nothing at the proper end. Raises ProviderError."""
@@ -167,21 +198,22 @@ class _Run:
         return ()
 
     def finished(self) -> Finished:
-        return Finished(
-            self.stream.usage, self.stream.finish_reason, self.served if self._recoveries else None
-        )
+        return Finished(self.stream.usage, self.stream.finish_reason, None if self._is_first else self.served)
 
     def recoverable(self, error: ProviderError) -> bool:
         """Text alone was under way, and not all attempts are used up."""
         assert self.told is not None, "nobody followed the answer"
-        return self._recoveries < RECOVERIES_MAX and self.told.recoverable and worth_recovering(error)
+        return self.told.breaks <= RECOVERIES_MAX and self.told.recoverable and worth_recovering(error)
 
     def broke(self, error: ProviderError) -> Failure:
         """Ends the call, and tells what it may have cost."""
         failure = self.served.lease.failed(error)
         self.stream.close(error)
         legs, deployment = self.served.journey.legs, self.served.deployment
-        if self.told is not None and len(legs) < LEGS_MAX:
+        if self.told is None:
+            return failure
+        self.told.breaks += 1
+        if len(legs) < LEGS_MAX:
             text = self.told.text if self._splice is None else self._splice.received_text
             usage = self.stream.usage
             legs.append(Leg(deployment, self.served.group.name, LegReason.STREAM_BROKEN, usage, False, text))
@@ -190,7 +222,7 @@ class _Run:
     def goes_on(self, served: Served[Opened], splice: Splice) -> None:
         self.served, self._splice = served, splice
         self.stream, self._waiting = served.value
-        self._recoveries += 1
+        self._is_first = False
 
     def close(self) -> None:
         """Also when the client left in the middle."""

@@ -229,17 +229,6 @@ async def test_an_answer_that_was_whole_needs_no_continuation(provider: DemoProv
     assert result.finished.usage is None
 
 
-async def test_who_cannot_pay_for_two_calls_is_not_continued(provider: DemoProvider) -> None:
-    """The end of a budget is near: the other call could not be held for."""
-    async with pair(provider, "openai", "anthropic") as subject:
-        with pytest.raises(MeshError, match="PROVIDER_STREAM_BROKEN"):
-            await subject.stream(
-                asking(question(12, 1), "demo:fail=cut_mid_stream:5@first-upstream"), extra_calls=False
-            )
-
-    assert 1 == len(await served(provider))
-
-
 async def test_a_stream_tells_where_it_goes_on(provider: DemoProvider) -> None:
     """Before anything of the other call, with what the first one may have cost."""
     async with pair(provider, "openai", "anthropic") as subject:

@@ -106,7 +106,7 @@ async def test_what_is_asked_again_is_another_deployment_first() -> None:
     "row",
     [
         '["a", "", true, 1]',
-        '["a", "", true, 0, [], []]',
+        '["a", "", true, -1, [], []]',
         '["a", "", true, "x", [], []]',
         '["a", "", true, 1, 5, []]',
         '["a", "", true, 99, [], []]',

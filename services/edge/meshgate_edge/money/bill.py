@@ -13,7 +13,7 @@ from meshgate_chassis.price import TOKENS_MAX
 from meshgate_edge.call_run import UNANSWERED, CallRun
 from meshgate_edge.principal import principal_message
 from meshgate_edge.tokens.counter import TokenCounter
-from meshgate_edge.tokens.families import family_of
+from meshgate_edge.tokens.families import Family, family_of
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
@@ -38,6 +38,11 @@ def provider_was_called(run: CallRun, error: BaseException | None) -> bool:
     return error.reason not in NOT_SENT_REASONS and error.metadata.get("upstream_calls") != "0"
 
 
+def may_have_been_sent(error: MeshError) -> bool:
+    """Whether the router leaves it open that a provider was called."""
+    return error.reason in MAYBE_SENT_REASONS and UNANSWERED not in error.metadata
+
+
 def tokens_of_usage(
     usage: chat_pb.Usage | None, run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse
 ) -> tuple[pb.TokenCounts, bool]:
@@ -56,9 +61,7 @@ def tokens_of_broken_call(
         return tokens_of_usage(run.usage, run, counter, chat_pb.ChatResponse())
     response = run.chunks.response() if run.chunks is not None else chat_pb.ChatResponse()
     counted = _counted(run, counter, response)
-    refused = isinstance(error, MeshError) and (
-        error.reason not in MAYBE_SENT_REASONS or UNANSWERED in error.metadata
-    )
+    refused = isinstance(error, MeshError) and not may_have_been_sent(error)
     if refused and counted.completion_tokens == 0 and run.first_token_ns is None:
         return pb.TokenCounts(), False
     told = response.usage if response.HasField("usage") else run.first_usage
@@ -89,6 +92,12 @@ def token_counts(usage: chat_pb.Usage) -> pb.TokenCounts:
 def spend_legs(run: CallRun, counter: TokenCounter) -> list[pb.SpendLeg]:
     """The request's further provider calls; tokens that nobody reported are counted by what was received."""
     return [spend_leg(leg, run, counter) for leg in run.legs[:LEGS_MAX]]
+
+
+def sent_before(run: CallRun, counter: TokenCounter, family: Family) -> int:
+    """Tokens of the answer that others had sent before their streams broke: part of the prompt of who goes
+    on, as that one counts."""
+    return sum(counter.text(leg.received_text, family) for leg in run.legs if leg.reason == STREAM_BROKEN)
 
 
 def add_broken_legs(usage: chat_pb.Usage, legs: Sequence[pb.SpendLeg]) -> None:
@@ -172,11 +181,8 @@ def _audio_tokens(extra_json: bytes) -> int:
 def _counted(run: CallRun, counter: TokenCounter, response: chat_pb.ChatResponse) -> pb.TokenCounts:
     """What was received of the answer, less what others had sent of it before their streams broke: that is
     part of the prompt of who went on."""
-    sent = counter.answer(response, run.family)
-    others = sum(
-        counter.text(leg.received_text, run.family) for leg in run.legs if leg.reason == STREAM_BROKEN
-    )
-    sent = max(0, sent - others)
+    others = sent_before(run, counter, run.family)
+    sent = max(0, counter.answer(response, run.family) - others)
     return pb.TokenCounts(
         prompt_tokens=run.prompt_tokens_as_served(counter) + others,
         completion_tokens=sent,

@@ -53,9 +53,14 @@ def _price_of(prices: Sequence[pb.DeploymentPrice], request: pb.SettleSpendReque
     served_by = (request.deployment_id, request.provider, request.upstream_model)
     for told in prices:
         if (told.deployment_id, told.provider, told.upstream_model) == served_by:
-            tiers = tuple(PriceTier(tier.prompt_tokens_above, _rates(tier.rates)) for tier in told.tiers)
-            return Price(_rates(told.rates), "told", tiers)
+            return price_told(told)
     return None
+
+
+def price_told(told: pb.DeploymentPrice) -> Price:
+    """As the ledger has it."""
+    tiers = tuple(PriceTier(tier.prompt_tokens_above, _rates(tier.rates)) for tier in told.tiers)
+    return Price(_rates(told.rates), "told", tiers)
 
 
 def _rates(told: pb.Rates) -> Rates:

@@ -4,7 +4,8 @@ Where a budget applies, or prices are required, the router may call the models o
 for. When another might help, its error says which (meshgate_router.resume); the ledger raises the hold to the
 dearest price of that model, or refuses; then the router goes on where it was. So no budget is passed by a
 dearer fallback, and no model without a price is called where one is required. The same is done before a model
-is asked once more after a call that may have been served although nobody saw an answer.
+is asked once more after a call that may have been served although nobody saw an answer, and before anybody
+goes on with a stream that broke off.
 """
 
 from dataclasses import replace
@@ -15,12 +16,14 @@ import structlog
 from meshgate_chassis.chat.json import loads
 from meshgate_chassis.errors import MeshError
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.money.bill import spend_legs
+from meshgate_edge.money.bill import may_have_been_sent, sent_before, spend_leg, spend_legs
+from meshgate_edge.money.continuation import broken_leg
 from meshgate_edge.money.denials import denied
 from meshgate_edge.money.offline import AWAY_CODES
 from meshgate_edge.money.top_up import TopUps
 from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
+from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 log = structlog.get_logger("meshgate.edge.fallbacks")
 
@@ -41,18 +44,20 @@ class Fallbacks:
         """Returns the error to tell if nothing else helps; the router is to be asked again. Raises it when
         there is no fallback, or none that is paid for. `earlier`: what this returned before."""
         run.not_served(error)
-        if run.first_token_ns is not None:
-            raise error  # an answer has begun: nothing but its own end is to be told
-        told = error if earlier is None or earlier.metadata.get("upstream_calls") == "0" else earlier
+        told, names = _told(run, error, earlier), _uncovered(error)
+        breaks = run.first_token_ns is not None and run.broken is None and bool(names)
+        leg = broken_leg(run) if breaks else None
         refused: MeshError | None = None
-        for name in _uncovered(error):
+        for name in names:
             if name in run.fallbacks_refused or len(run.covered_models) >= FALLBACKS_MAX:
                 continue
-            refusal = await self._refusal(run, name)
+            refusal = await self._refusal(run, name, leg)
             if refusal is None:
                 if name not in run.covered_models:
                     run.covered_models.append(name)
                 run.resume = error.metadata.get(RESUME, "")
+                if leg is not None:
+                    run.breaks_off(leg)
                 return told
             log.info("fallback not covered", request_id=run.call.call_id, model=name, error=refusal.reason)
             run.fallbacks_refused.add(name)
@@ -62,18 +67,27 @@ class Fallbacks:
         if refused is not None and told.metadata.get("upstream_calls") == "0":
             # Nobody was called at all: the price is what stands in the way.
             raise replace(refused, metadata={**refused.metadata, "upstream_calls": "0"}) from told
+        if not may_have_been_sent(error):
+            run.stays_broken()
         raise told
 
-    async def _refusal(self, run: CallRun, model: str) -> MeshError | None:
-        """Why the model may not be called; None: it is paid for from now on."""
-        limit = run.max_output_tokens
+    async def _refusal(self, run: CallRun, model: str, leg: router_pb.Leg | None) -> MeshError | None:
+        """Why the model may not be called; None: it is paid for from now on. `leg`: the call until now, which
+        broke off."""
+        counter, family, limit = self._counter, self._counter.group(model), run.max_output_tokens
+        legs, sent = spend_legs(run, counter), sent_before(run, counter, family)
+        if leg is not None:
+            legs.append(spend_leg(leg, run, counter))
+            sent += counter.text(leg.received_text, family)
         wanted = run.covered_output_tokens if limit is None else limit * run.choice_count
+        if sent:
+            wanted = max(1 if limit is not None else LEAST_OUTPUT_TOKENS, wanted - sent)
         request = pb.TopUpSpendRequest(
             request_id=run.call.call_id,
             model=model,
-            prompt_tokens=run.prompt_tokens_for(self._counter, self._counter.group(model)),
+            prompt_tokens=run.prompt_tokens_for(counter, family) + sent,
             output_tokens=wanted,
-            legs=spend_legs(run, self._counter),
+            legs=legs,
         )
         try:
             answer = await self._top_ups.ledger.top_up_spend(request, timeout_s=self._top_ups.timeout_s)
@@ -90,8 +104,19 @@ class Fallbacks:
         if answer.denial.reason != pb.Denial.REASON_BUDGET_EXCEEDED:
             return False
         least = min(wanted, LEAST_OUTPUT_TOKENS * run.choice_count)
-        streams = run.call.request.stream or self._top_ups.is_tight(run)
+        begun = run.first_token_ns is not None
+        streams = begun or run.call.request.stream or self._top_ups.is_tight(run)
         return streams and answer.covered_output_tokens >= max(1, least)
+
+
+def _told(run: CallRun, error: MeshError, earlier: MeshError | None) -> MeshError:
+    """Which error the client gets if nothing else helps: the first one of a provider; of an answer that has
+    begun its own end."""
+    if earlier is None:
+        return error
+    if run.first_token_ns is not None:
+        return error if run.broken is None else earlier
+    return error if earlier.metadata.get("upstream_calls") == "0" else earlier
 
 
 def _uncovered(error: MeshError) -> list[str]:

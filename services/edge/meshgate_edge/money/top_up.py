@@ -7,7 +7,7 @@ only when nothing is left. When no more is granted the answer ends at what is co
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -15,8 +15,9 @@ from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
-from meshgate_edge.money.bill import STREAM_BROKEN, spend_legs
+from meshgate_edge.money.bill import sent_before, spend_legs
 from meshgate_edge.money.denials import denied
+from meshgate_edge.money.hedges import FIRST_OUTPUT_TOKENS, was_hedged
 from meshgate_edge.money.offline import AWAY_CODES
 from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -67,57 +68,40 @@ class TopUps:
         if run.info.remaining_budget_usd_nanos is None:
             return None
         as_reserved = run.info.model_group in ("", run.model)
-        allowed = None if run.max_output_tokens is None else run.max_output_tokens * run.choice_count
         if as_reserved and run.held_usd_nanos == 0:
             return None  # it costs nothing
-        if as_reserved and allowed is not None and run.covered_output_tokens >= allowed:
+        sent, allowed = sent_before(run, counter, run.family), run.max_output_tokens
+        if allowed is not None:
+            allowed = max(0, allowed * run.choice_count - sent)
+        covered = run.covered_output_tokens if as_reserved else 0
+        if was_hedged(run):
+            covered = min(covered, FIRST_OUTPUT_TOKENS)  # the rest of the hold pays for the loser
+        elif as_reserved and allowed is not None and covered >= allowed:
             return None
-        return Cover(self, run, counter, allowed, repriced=as_reserved)
+        return Cover(self, run, counter, Span(covered, allowed, sent))
 
-    def continued(self, run: CallRun, counter: TokenCounter, cover: "Cover | None") -> "Cover | None":
-        """Of an answer that another deployment goes on with: the hold has to pay for its prompt as well,
-        which is the first one and what was sent."""
-        if run.info.remaining_budget_usd_nanos is None or run.held_usd_nanos == 0:
-            return cover
-        allowed = None if run.max_output_tokens is None else run.max_output_tokens * run.choice_count
-        after = Cover(self, run, counter, allowed, repriced=False)
-        after.goes_on(cover)
-        return after
+
+class Span(NamedTuple):
+    """Output tokens of a call. `covered`: what the hold pays for; 0: another group answers than it was made
+    for, so its price has to be asked for before anything is sent. `allowed`: beyond which its provider will
+    not go; None: not known. `sent_before`: by calls that broke off; they are part of its prompt."""
+
+    covered: int
+    allowed: int | None
+    sent_before: int = 0
 
 
 class Cover:
-    """What the hold of one stream pays for. `allowed`: tokens beyond which its provider will not go; None:
-    not known. `repriced` False: another group answers than the hold was made for, so its price has to be
-    asked for before anything is sent."""
+    """What the hold of one stream pays for."""
 
-    def __init__(
-        self, top_ups: TopUps, run: CallRun, counter: TokenCounter, allowed: int | None, *, repriced: bool
-    ) -> None:
+    def __init__(self, top_ups: TopUps, run: CallRun, counter: TokenCounter, span: Span) -> None:
         self._top_ups = top_ups
         self._run = run
         self._counter = counter
-        self._allowed = allowed
-        self._covered = run.covered_output_tokens if repriced else 0
+        self._covered, self._allowed, self._sent_before = span
         self._used_permilles = run.family.answer_tokens * run.choice_count * 1_000
-        self._earlier_prompt_tokens = 0  # of calls that broke off
         self._asking: asyncio.Task[None] | None = None
         self._refused: MeshError | None = None  # by the latest answer
-
-    def goes_on(self, before: "Cover | None") -> None:
-        """Of what was sent until now; `before`: what watched it."""
-        run, earlier = self._run, 0
-        if before is not None:
-            self._used_permilles, earlier = before.used
-        elif run.chunks is not None:
-            counted = self._counter.answer(run.chunks.response(), run.family)
-            self._used_permilles = max(self._used_permilles, counted * 1_000)
-        sent = self._used_permilles // 1_000
-        self._earlier_prompt_tokens = earlier + run.prompt_tokens_as_served(self._counter) + sent
-
-    @property
-    def used(self) -> tuple[int, int]:
-        """Thousandths of output tokens, and prompt tokens of calls that broke off."""
-        return self._used_permilles, self._earlier_prompt_tokens
 
     @property
     def refused(self) -> MeshError:
@@ -185,10 +169,9 @@ class Cover:
             deployment_id=info.deployment_id,
             provider=info.provider,
             upstream_model=info.upstream_model,
-            prompt_tokens=run.prompt_tokens_as_served(self._counter) + self._earlier_prompt_tokens,
+            prompt_tokens=run.prompt_tokens_as_served(self._counter) + self._sent_before,
             output_tokens=output_tokens,
-            # What streams that broke had sent is in their prompt tokens already.
-            legs=[leg for leg in spend_legs(run, self._counter) if leg.reason != STREAM_BROKEN],
+            legs=spend_legs(run, self._counter),
         )
         task = self._asking = self._top_ups.tasks.start(self._top_up(request), "top-up")
         return task

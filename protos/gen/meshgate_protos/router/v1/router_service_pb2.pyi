@@ -163,6 +163,7 @@ class StreamChatRequest(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     JOINED_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     joined: _builtins.bool
     """The caller reads `chunks` of Started, and `finished` of Started and Delta: what is there at the same time
@@ -172,6 +173,12 @@ class StreamChatRequest(_message.Message):
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
     def options(self) -> Global___RouteOptions: ...
+    @_builtins.property
+    def told(self) -> Global___Told:
+        """With `options.resume` of a stream that broke off: the answer goes on behind this. Started tells who goes
+        on with it.
+        """
+
     def __init__(
         self,
         *,
@@ -179,14 +186,55 @@ class StreamChatRequest(_message.Message):
         chat: _chat_pb2.ChatRequest | None = ...,
         options: Global___RouteOptions | None = ...,
         joined: _builtins.bool = ...,
+        told: Global___Told | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_told", b"_told", "chat", b"chat", "options", b"options", "told", b"told"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "joined", b"joined", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_told", b"_told", "chat", b"chat", "joined", b"joined", "options", b"options", "request_id", b"request_id", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__told: _TypeAlias = _typing.Literal["told"]  # noqa: Y015
+    _WhichOneofArgType__told: _TypeAlias = _typing.Literal["_told", b"_told"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__told) -> _WhichOneofReturnType__told | None: ...
+
+Global___StreamChatRequest: _TypeAlias = StreamChatRequest  # noqa: Y015
+
+@_typing.final
+class Told(_message.Message):
+    """What a client has of an answer: text alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    created: _builtins.int
+    model: _builtins.str
+    text: _builtins.str
+    output_tokens: _builtins.int
+    """Of the text, as the caller counted them."""
+    calls: _builtins.int
+    """That it took until now: 1 to 32."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        created: _builtins.int = ...,
+        model: _builtins.str = ...,
+        text: _builtins.str = ...,
+        output_tokens: _builtins.int = ...,
+        calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "created", b"created", "id", b"id", "model", b"model", "output_tokens", b"output_tokens", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StreamChatRequest: _TypeAlias = StreamChatRequest  # noqa: Y015
+Global___Told: _TypeAlias = Told  # noqa: Y015
 
 @_typing.final
 class StreamChatResponse(_message.Message):
@@ -398,12 +446,12 @@ class RouteOptions(_message.Message):
     """True: no other fallback may be called, and nobody at all after a call that may have been served
     unnoticed. When nothing else helps, the error tells those that were left out (`uncovered_fallbacks`, a
     JSON list; the group itself when it is to be asked once more), and `resume`: with it the request goes on
-    once one is covered.
+    once one is covered. The same goes for a stream that broke off and might be continued: see `told`.
     """
     resume: _builtins.str
     """As an error gave it: the groups named there have failed already."""
     no_extra_calls: _builtins.bool
-    """The budget is nearly used up: no hedge, and no stream is continued elsewhere."""
+    """No hedge: the caller could not pay for a second call."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """Per provider call."""
@@ -428,7 +476,7 @@ class RouteOptions(_message.Message):
 
     @_builtins.property
     def priced_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With `covered_only`: these may go on with a stream that broke off; the caller pays as they answer."""
+        """Not read any more."""
 
     def __init__(
         self,

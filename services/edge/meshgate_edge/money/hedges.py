@@ -1,0 +1,34 @@
+"""Whether a call may be hedged where a budget applies: only when its hold pays for the second call. Pure.
+
+Nothing more is held, and nobody is asked: the rival's prompt and first words are paid for from what is held
+for the answer. While that comes the hold is raised again, as for any stream (top_up.py); where no more is
+granted the answer ends. So a hedge costs no time, and never passes a budget.
+"""
+
+from typing import Final
+
+from meshgate_chassis.price import highest_cost
+from meshgate_edge.call_run import CallRun
+from meshgate_edge.money.cost import price_told
+
+HEDGE_LOST: Final = "hedge_lost"  # of a leg
+# Of each of the two calls; the router tells no more of the loser (meshgate_router.hedge).
+FIRST_OUTPUT_TOKENS: Final = 64
+
+
+def pays_for_hedge(run: CallRun, *, streams: bool) -> bool:
+    """False: nobody besides may be asked. An answer in one piece cannot end where its hold does; near the end
+    of a budget no more would be granted."""
+    if run.info.remaining_budget_usd_nanos is None:
+        return True
+    if not streams or run.resume or run.is_near_budget_end:
+        return False
+    if not run.held_usd_nanos:
+        return True  # it costs nothing
+    each = [highest_cost(price_told(told), run.prompt_tokens, FIRST_OUTPUT_TOKENS) for told in run.prices]
+    return bool(each) and 2 * max(cost.total for cost in each) <= run.held_usd_nanos
+
+
+def was_hedged(run: CallRun) -> bool:
+    """Whether the loser of a hedge has to be paid."""
+    return any(leg.reason == HEDGE_LOST for leg in run.legs)
