@@ -1,4 +1,4 @@
-"""The other 40 % of what the author of the ninth set wrote: only totals were looked at until the rules stood."""
+"""The other 40 % of what the author of the ninth set wrote: until the rules stood, only totals were read."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Final
 
 from meshgate_cache.semantic import vocabulary as v
-from meshgate_cache.semantic.reading import Facts, stem
+from meshgate_cache.semantic.reading import NO_ENDING, Facts, stem
 from meshgate_cache.semantic.related import FORGOTTEN, LIKENED, OF_KIND, PREDICATES, VERBS_OF_KIND
 
 _VAGUE: Final = frozenset({"open", "how", "yes/no"})
@@ -33,6 +33,7 @@ _COMPARING: Final = frozenset({"and", "between", "from", "vs", "versus"})
 _LINKS: Final = frozenset({"of", "for", "in", "on", "at", "from", "with", "during"})
 _CONTAINERS: Final = frozenset(v.listed("bottle cup glas box bag can jar pot tin bowl mug"))
 _IRREGULAR: Final = frozenset(v.listed("made written wrote sold bought sent paid found built given taken"))
+_THINGS: Final = frozenset(v.listed("shipping booking meaning parking housing training"))
 _CLOSING: Final = frozenset(v.listed("between during without against behind beside than"))
 _OWNERS: Final = frozenset(v.listed("my our your his her their whose"))
 _THIRD_OWNERS: Final = frozenset(v.listed("his her their whose"))
@@ -112,6 +113,8 @@ def _words_left(a: Facts, b: Facts) -> bool:
     told = FORGOTTEN.union(*(OF_KIND.get(kind, frozenset()) for kind in kinds))
     if _compares(a) and _compares(b):
         told |= _COMPARING
+    if a.negation_count and b.negation_count:
+        told |= {"any"}
     if VERBS_OF_KIND & only_a and VERBS_OF_KIND & only_b:
         told -= VERBS_OF_KIND
     return _lonely(only_a, b, only_b, told) or _lonely(only_b, a, only_a, told)
@@ -179,7 +182,9 @@ def _form_explained(a: Facts, at_a: int, b: Facts, at_b: int) -> bool:
     if endings == ("", "ing") and not kinds.isdisjoint(("why", "hour", "day")):
         return not _BEING.isdisjoint(b.surfaces)
     if endings == ("", "ing"):
-        return _before(a, at_a) in _SUBJECTS and (not at_b or _before(b, at_b) in _BEFORE_GERUND)
+        how_to = at_b > 1 and b.surfaces[at_b - 2 : at_b] == ("how", "to")  # of "the process of applying"
+        before = _before(b, at_b)
+        return _before(a, at_a) in _SUBJECTS and (not at_b or how_to or before in _BEFORE_GERUND)
     if endings == ("", "ed"):
         return not _BEING.isdisjoint(b.surfaces) or "did" in a.surfaces or _before(b, at_b) == "to"
     if endings == ("ing", "s"):
@@ -204,6 +209,8 @@ def _is_form(word: str, other: str, ending: str) -> bool:
 def _ending(word: str) -> str:
     if word in _IRREGULAR:
         return "ed"
+    if word in NO_ENDING or word in _THINGS:
+        return ""
     for ending in ("ing", "ed", "ly"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return ending
@@ -230,6 +237,8 @@ def _number_explained(one: Facts, at_one: int, many: Facts, at_many: int) -> boo
     if asks and (_is_asked_for(one, at_one) or _is_asked_for(many, at_many)):
         return False
     before = _determiner(one, at_one)
+    if before in ("my", "our") and "how" in kinds and before == _determiner(many, at_many):
+        return True
     return (before in _GENERIC or (not before and "yes/no" in kinds)) and not _determiner(many, at_many)
 
 

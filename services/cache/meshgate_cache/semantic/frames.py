@@ -14,7 +14,66 @@ _DOING_IT: Final = r"[,.?!]? (?:but |and |so )?how(?: to| (?:can|do|should|must|
 
 _MADE: Final = "written|painted|invented|discovered|composed|founded|directed|built|designed|created"
 
+# What a business does to things: are they accepted, do you accept them.
+_SERVICES: Final = {
+    "accepted": "accept", "allowed": "allow", "supported": "support", "encrypted": "encrypt",
+    "stored": "store", "shared": "share", "sold": "sell", "repaired": "repair", "delivered": "deliver",
+    "refunded": "refund", "recycled": "recycle",
+}  # fmt: skip
+_DO_SERVICES: Final = "|".join(_SERVICES.values())
+
 _FRAMES: Final[Mapping[str, str]] = {
+    # what to do if
+    r"(.+?)[,.!;]+ (?:and |so )?what(?: (?:should|do|can|must) (?:i|we) perform)?(?: now)?":
+    r"what should i do if \1",
+    r"what should i do if ((?:my|the|an?|our) [\w' -]+?) (?:was|has been|had been|gets|got) (\w+)":
+    r"what should i do if \1 is \2",
+    r"what should i do if (i|we) (?:have |had )?(forg|l)(?:et|ot|otten|ose|ost) (.+)":
+    r"what should i do if \1 \2ot \3",
+    # the capital of X, your policy on X
+    r"(the [\w-]+(?: [\w-]+)? of [\w' -]+|(?:the|your|our) [\w -]*policy)": r"what is \1",
+    r"(?:can|could|would) you (?:explain|describe) ((?:the|your|our) [\w -]*policy)": r"what is \1",
+    r"(?:explain|describe) ((?:the|your|our) [\w -]*policy)": r"what is \1",
+    r"(?:calculate|compute) (the .+)": r"what is \1",
+    r"what (?:is the full form of|does the abbreviation) ([\w -]+?)(?: stand for| mean)?":
+    r"what does \1 stand for",
+    r"what is ([\w-]+) (?:short|an abbreviation|an acronym) for": r"what does \1 stand for",
+    # how two things differ
+    r"(?:how (?:do|does) (.+?) differ|how (?:is|are) (.+?) different|what distinguishes (.+?)) from (.+)":
+    r"what is the difference between \1\2\3 and \4",
+    r"how (?:do|does|is|are) ([\w' -]+?) and ([\w' -]+?) (?:differ|different)"
+    r"(?: from (?:each other|one another))?":
+    r"what is the difference between \1 and \2",
+    r"how far (?:is|are) (?!it |from )(.+?) (?:away )?from (.+)": r"how far is between \1 and \2",
+    # how many there are
+    r"how many ([\w' -]+?) (?:are there|exist) in (.+)": r"how many \1 are in \2",
+    r"how many ([\w' -]+?) (?:does|do) (.+?) have": r"how many \1 are in \2",
+    r"what is the number of ([\w' -]+?) in (.+)": r"how many \1 are in \2",
+    r"how many ([\w' -]+?) exist": r"how many \1 are there",
+    # money and language of a country
+    r"(?:what|which) currency (?:is used in|do (?:they|people) (?:use|have) in|does) ([\w' -]+?)"
+    r"(?: use| have)?":
+    r"what is the currency of \1",
+    r"(?:what|which) (languages?) (?:is|are) spoken in (.+)": r"what \1 is spoken in \2",
+    r"(?:what|which) (languages?) (?:do|does) (?:people|they) speak in (.+)": r"what \1 is spoken in \2",
+    # what a business does
+    r"where (?:is|are) ([\w' -]+?) stored": r"where do you store \1",
+    r"(?:what|which) ([\w' -]+?) (?:is|are) (?:accepted|supported)(?: here)?": r"which \1 do you accept",
+    r"(?:what|which) ([\w' -]+?) (?:do|can) you (?:accept|support|take)(?: here)?":
+    r"which \1 do you accept",
+    **{
+        rf"(?:is|are) (?!there |it |this |that )([\w' -]+?) {done}": rf"do you {do} \1"
+        for done, do in _SERVICES.items()
+    },
+    rf"(?:can|could) you ({_DO_SERVICES}|ship|send|offer|install) (.+)": r"do you \1 \2",
+    r"do you (?:sell|carry) (?!my |our |the |your )(.+)": r"do you have \1",
+    r"(?:do|does) (.+?) open on ((?:mon|tues|wednes|thurs|fri|satur|sun|holi)days?|weekends?)":
+    r"is \1 open on \2",
+    r"(?:does|do) (the|this|your) ([\w -]+?) have (?:any |an? )?(.+)": r"is there \3 in \1 \2",
+    r"(?:does|do) the (?:room |ticket )?(?:price|rate) include (.+)": r"is \1 included",
+    r"(?:is|are) ([\w' -]+?) included in the (?:room |ticket )?(?:price|rate)": r"is \1 included",
+    r"what (?:is|are) the treatments? (?:for|of) (.+)": r"how to treat \1",
+    r"what (?:is|are) the (?:fees?|costs?|charges?|prices?) (?:of|for) (.+)": r"how much is \1",
     # what is X
     rf"(?:explain|describe)(?: to me)?(?: what)? {_THING}(?: to me| is| are| means?)?": r"what is \1",
     rf"(?:can|could|would) you (?:explain|describe)(?: to me)?(?: what)? {_THING}(?: is| are| means?)?":
@@ -45,7 +104,9 @@ _FRAMES: Final[Mapping[str, str]] = {
     # whether there is X
     r"do you (?:have|offer|provide) (?:any |a |an |some )?(.+)": r"is there \1",
     r"(?:is|are) there (?:any |a |an |some )?(.+)": r"is there \1",
-    r"is there (student|military|senior|group|family) discounts?": r"is there discount for \1s",
+    r"is there (.+?) at (the|this|your) (\w+)": r"is there \1 in \2 \3",
+    r"is there ((?!an?\b|any\b|no\b|more\b|other\b|further\b|the\b|this\b|that\b)[a-z-]{4,}) discounts?":
+    r"is there discount for \1s",
     r"is there discounts for (.+)": r"is there discount for \1",
     r"(?:is|are) (?!there )(?:any |a |an )?([\w' -]+?) available": r"is there \1",
     r"do (students|members|children|seniors) get (?:any |a |an )?([\w-]+)": r"is there \2 for \1",
@@ -85,6 +146,7 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"(?:do|can|will) you (?:ship|deliver|send) to (.+)": r"do you ship to \1",
     r"is (?:shipping|delivery) to (.+?) (?:possible|available)": r"do you ship to \1",
     r"is (\w+ing)( .+?)? possible": r"can i \1\2",
+    r"is (?!it |this |that )([\w' -]+?) possible": r"can i get \1",
     # what it includes; what may be done
     r"(?:what|which \w+) (?:is|are) included (?:in|with) (.+)": r"what does \1 include",
     r"(?:is|are) ([\w' -]+?) included in (.+)": r"does \2 include \1",

@@ -9,6 +9,22 @@ from typing import Final
 
 _PHRASES: Final[Mapping[str, str]] = {
     r"capital city": "capital",
+    r"((?:what|how|why|where|when|who)(?: (?:is|are|do|does|can))?) exactly": r"\1",
+    r"(what|who|which) (is|are) the current(?= (?!of|in|through)[a-z])": r"\1 \2 the",
+    r"(is|are) considered(?: to be)?": r"\1",
+    r"(?<!invest )in stock(?=(?: again)?\s*[?.!]*$)": "available",
+    r"(returns|refunds) policy": "return policy",
+    r"(csv|pdf|json|xml|excel|word|zip) files?": r"\1",
+    r"(add|create|open|register|setup) (?:a|an|my) new": r"\1 a",
+    r"(minimum \w+) (?:required|needed)(?! to| for)": r"\1",
+    r"(?:do|does) ((?:[\w']+ ){1,3})get (\w+ed)": r"is \1\2",
+    r"did ((?:[\w']+ ){1,3})get (\w+ed)": r"was \1\2",
+    r"(?:obtain|receive|request|order) a copy of": "get a copy of",
+    r"(?:what|which) ([\w' -]{2,30}?) (?:do|will) (?:i|we|you) need (to|for)": r"what \1 is required \2",
+    r"what happens (?:after|once|when)(?=.* (?:ends?|expires?|is over|runs out)\b)": "what happens if",
+    r"what (?:should|can|do|must|could) (?:i|we|one) do (?:if|when|in case)": "what should i do if",
+    r"what to do (?:if|when|in case)": "what should i do if",
+    r"how (often|long|frequently) (?:do|must) (?:i|we) (?:have|need) to": r"how \1 should i",
     r"what steps (?:do|should|must|can) (?:i|we|you) (?:must )?(?:take|follow|perform) to": "how to",
     r"(?:walk|guide) me through (?:how to|the (?:steps|process|procedure) (?:to|of|for)|the)?": "how to",
     r"(?<!the )(?:steps|instructions) (?:to|for|on how to)": "how to",
@@ -51,7 +67,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"what makes": "why",
     r"what is the cause of": "what causes",
     r"what are the causes of": "what causes",
-    r"what is the distance (?:from|between)": "how far is from",
+    r"what is the distance between": "how far is between",
+    r"what is the distance from": "how far is from",
     r"how far is it": "how far is",
     r"what is meant by": "what is",
     r"define(?= [\w-]+(?: [\w-]+)?\W*$)": "what is",
@@ -89,6 +106,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"what amount of": "how much",
     r"united states of america|united states|u\.s\.a?\.?": "usa",
     r"united kingdom|great britain|u\.k\.": "uk",
+    r"(symbol|formula|price|cost|fee|rate|limit|deadline|capital|cause|reason|abbreviation|recipe|schedule"
+    r"|treatment) for": r"\1 of",
 }
 
 PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, form in _PHRASES.items())

@@ -17,6 +17,7 @@ from meshgate_cache.semantic import vocabulary as v
 from meshgate_cache.semantic.frames import framed
 from meshgate_cache.semantic.language import is_foreign
 from meshgate_cache.semantic.phrases import PHRASES, POLITENESS
+from meshgate_cache.semantic.verbs import one_verb
 from meshgate_cache.semantic.word_pairs import SYNONYMS
 
 CHARACTERS_MAX: Final = 600  # about 100 words; the vector of a longer one takes longer than a lookup may
@@ -37,6 +38,9 @@ _SYMBOLS = re.compile(
 _TOKEN = re.compile(r"[$€£¥₹]|\d+(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+|%|°[cCfF]|[^\W\d_]+(?:\+\+|#)?")
 _SENTENCE_END = re.compile(r"[.!?:]\s+|\n+")
 _NEGATIVE = re.compile(r"\b(could|would|should|do|does|did|is|are|was|were|has|have|had|must|ai|wo)n'?t\b")
+_NOT_I = re.compile(
+    r"\b(can|could|would|should|do|does|did|is|are|was|were|has|have|had) not (i|you|we|they|he|she|it)\b"
+)
 _CAN_NOT = re.compile(r"\bcan'?t\b|\bcannot\b")
 _CONTRACTED = (
     (re.compile(r"\b(what|where|when|who|how|why|it|that|there|here)'s\b"), r"\1 is"),
@@ -56,7 +60,7 @@ _PERFECT = re.compile(
     r"|grown|driven|eaten|fallen|forgotten|broken|chosen|spoken|stolen|worn|won|sold|told|paid|sent|spent"
     r"|left|lost|met|kept|held|bought|brought|caught|found|built|heard|led|made|said|become|begun)\b"
 )
-_NO_ENDING = frozenset(  # what looks like an ending belongs to the word
+NO_ENDING: Final = frozenset(  # what looks like an ending belongs to the word
     v.listed(
         """
         apply reply supply family early italy july multiply assembly speed bleed breed exceed proceed succeed
@@ -70,6 +74,8 @@ _SPELLINGS = (
     (re.compile(r"\b([Ee])-(?=mails?\b)"), r"\1"),
     (re.compile(r"\b2FA\b|\b2fa\b"), "two-factor authentication"),
     (re.compile(r"\b[Mm]acOS\b|\bmac ?os\b"), "Mac"),
+    (re.compile(r"\bUnited States(?: of America)?\b|\bU\.S\.(?:A\.)?|(?<=\b[Tt]he )US\b"), "USA"),
+    (re.compile(r"\bUnited Kingdom\b|\bGreat Britain\b|\bU\.K\."), "UK"),
 )
 _CODE_SIGN = re.compile(r"\w[(\[{]|[\[\]{}<>=*\\|^~]|[-+/]{2}|[-+*/%&|]=")
 _SIGN = re.compile(r"[^\w\s]")
@@ -178,7 +184,7 @@ def stem(word: str) -> str:
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
         word = word[:-1]
     for ending in ("ing", "ed", "ly"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and word not in _NO_ENDING:
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and word not in NO_ENDING:
             word = word[: -len(ending)]
             if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
                 word = word[:-1]
@@ -222,12 +228,13 @@ def _take(pattern: re.Pattern[str], text: str) -> tuple[list[str], str]:
 def _rewrite(text: str) -> str:
     """Lower case, contractions written out, politeness gone, phrases in one form."""
     text = _CAN_NOT.sub("can not", _NEGATIVE.sub(r"\1 not", text.lower()))
+    text = _NOT_I.sub(r"\1 \2 not", text)  # don't I: do I not
     for pattern, instead in _CONTRACTED:
         text = pattern.sub(instead, text)
     text = POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
     for pattern, instead in PHRASES:
         text = pattern.sub(instead, text)
-    return framed(" ".join(text.split()))
+    return framed(one_verb(" ".join(text.split())))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, int]]:

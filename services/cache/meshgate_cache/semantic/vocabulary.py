@@ -251,7 +251,7 @@ KINDS: Final = frozenset(
     amsterdam vienna lisbon facebook google twitter instagram whatsapp youtube amazon microsoft
     apple netflix uber quora linkedin gmail yahoo piano guitar violin drums flute docker kubernetes
     terraform ansible tea coffee beer wine milk water juice physics chemistry biology mathematics
-    history geography
+    history geography europe africa asia
     """
     )
 )
@@ -288,5 +288,11 @@ COUNTRY_OF: Final = table(
     switzerland: swiss
     pakistan: pakistani
     ireland: irish
+    europe: european
+    africa: african
+    asia: asian
+    belgium: belgian
+    vietnam: vietnamese
+    thailand: thai
     """
 )
