@@ -25,6 +25,13 @@ async def seen(subject: Subject) -> tuple[Any, ...]:
     return health["status"], health["redis"], gauge, ping, (await subject.ask("What is it?")).status
 
 
+async def test_memory_has_no_redis_to_ask(subject: Subject) -> None:
+    """A 400 that says so, for administrators."""
+    answer = await subject.get("/cache/redis/info")
+    assert (400, True) == (answer.status, "memory" in answer.json["error"]["message"])
+    assert 401 == (await subject.get("/cache/redis/info", await subject.new_key())).status
+
+
 async def test_a_redis_that_went_away_is_told(postgres_dsn: str, own_redis_server: RedisServer) -> None:
     """Degraded, not unhealthy: nobody restarts what answers. And told again when it is back."""
     config = CONFIG.replace("type: local,", f"type: redis, url: '{own_redis_server.url}',")

@@ -116,6 +116,18 @@ async def test_answers_are_deleted_by_their_names_in_redis(two: Two) -> None:
     assert ["HIT", "HIT"] == [status(each) for each in await asked_again(two, CAPITAL)]
 
 
+async def test_redis_tells_of_itself(two: Two) -> None:
+    """Its INFO and who is connected, for administrators."""
+    key = await two[0].new_key()
+    for each in two:
+        answer = await each.get("/cache/redis/info")
+        assert 200 == answer.status, answer.body
+        told = answer.json
+        assert "redis_version" in told["info"]
+        assert told["num_clients"] >= 1 and told["clients"][0]["addr"]
+        assert 401 == (await each.get("/cache/redis/info", key)).status
+
+
 async def test_both_replicas_answer_for_themselves(two: Two) -> None:
     """Ping is open to all; statistics are of the replica that answers, by namespace, for administrators."""
     key = await two[0].new_key()

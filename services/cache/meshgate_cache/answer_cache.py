@@ -18,7 +18,7 @@ from meshgate_cache.entry import CacheEntry
 from meshgate_cache.flights import Flights, Landing
 from meshgate_cache.policy import Refusal
 from meshgate_cache.semantic.question import Question, is_context_of, question_of
-from meshgate_cache.store import Put, Store
+from meshgate_cache.store import Put, ServerState, Store
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import MeshError, invalid_field
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -298,6 +298,10 @@ class AnswerCache:
     async def reachable(self, remaining_s: float) -> bool:
         """Whether the store answers."""
         return await self._store.reachable(remaining_s)
+
+    async def servers(self, remaining_s: float) -> Sequence[ServerState]:
+        """See `Store.servers`. Raises UNAVAILABLE/STORE_UNAVAILABLE."""
+        return await self._store.servers(remaining_s)
 
     def namespace(self, namespace: str) -> str:
         """The namespace in force."""

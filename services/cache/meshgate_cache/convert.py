@@ -11,6 +11,8 @@ from meshgate_cache.flights import Landing, Role
 from meshgate_cache.metrics import NamespaceCounts
 from meshgate_cache.semantic.question import Question
 from meshgate_cache.semantic.reading import CHARACTERS_MAX
+from meshgate_cache.store import ServerState
+from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.errors import invalid_field
 from meshgate_protos.cache.v1 import cache_service_pb2 as pb
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -77,6 +79,12 @@ def namespace_status(namespace: str, counts: NamespaceCounts, question_count: in
         saved_tokens=counts.saved_tokens,
         question_count=question_count,
     )
+
+
+def redis_server(server: ServerState) -> pb.RedisServer:
+    """What a server told, as JSON."""
+    clients = "" if server.clients is None else dumps([dict(client) for client in server.clients]).decode()
+    return pb.RedisServer(info_json=dumps(dict(server.info)).decode(), clients_json=clients)
 
 
 def entry_from_proto(proto: pb.Entry, now_ns: int) -> CacheEntry:

@@ -25,8 +25,14 @@ from meshgate_cache.circuit import Circuit, unavailable
 from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry, begins_entry, decode, encode
 from meshgate_cache.keys import KEY_DIGITS, is_store_key_under, namespace_of
-from meshgate_cache.redis_commands import UNLINK_KEYS_MAX, RedisCommands, Words, is_unknown_option
-from meshgate_cache.store import Put
+from meshgate_cache.redis_commands import (
+    UNLINK_KEYS_MAX,
+    Command,
+    RedisCommands,
+    Words,
+    is_unknown_option,
+)
+from meshgate_cache.store import Put, ServerState
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.tasks import TaskOwner
 
@@ -35,6 +41,7 @@ log = structlog.get_logger("meshgate.cache.redis")
 TRANSACTIONS_MAX: Final = 50  # at a time
 SCAN_COUNT: Final = 1_000  # keys looked at by one step: Redis serves others in between
 ANY_KEY: Final = "*:" + "?" * KEY_DIGITS
+CLIENTS_MAX: Final = 1_000  # of one server that are told
 MAGIC_BYTES: Final = 4  # that every value of ours begins with
 GLOB_SPECIAL: Final = re.compile(r"([*?\[\]\\^])")
 
@@ -48,6 +55,7 @@ class RedisLimits:
     store_s: float = 0.5
     delete_s: float = 30.0
     count_s: float = 2.0
+    describe_s: float = 10.0
     probe_s: float = 1.0
 
 
@@ -172,6 +180,23 @@ class RedisStore:
 
     async def reachable(self, remaining_s: float) -> bool:
         return await self._answers(remaining_s)
+
+    async def servers(self, remaining_s: float) -> Sequence[ServerState]:
+        end_s = self._clock.monotonic_s() + min(remaining_s, self._limits.describe_s)
+        found = []
+        for ask in await self._done("INFO", self._client.scans, end_s):
+            info = await self._done("INFO", partial(ask, "INFO"), end_s)
+            found.append(ServerState(info, await self._clients(ask, end_s)))
+        return found
+
+    async def _clients(self, ask: Command, end_s: float) -> Sequence[Mapping[str, Any]] | None:
+        """Of one server; managed ones often do not tell."""
+        left_s = end_s - self._clock.monotonic_s()
+        try:
+            found = await self._within(partial(ask, "CLIENT LIST"), limit_s=left_s, remaining_s=left_s)
+        except _RefusedError:
+            return None
+        return list(found[:CLIENTS_MAX])
 
     async def _held(self, claims: Sequence[Claim], remaining_s: float) -> list[Claim]:
         """Those that are still held by who claimed."""

@@ -249,6 +249,9 @@ class CacheServicer(CacheServiceServicer):
             response.semantic.question_count = len(semantic.directory)
             response.semantic.similarity_threshold = semantic.similarity_min
             response.semantic.score_threshold = semantic.threshold.value
+        if request.describe_servers:
+            servers = await self._cache.servers(call.remaining_s())
+            response.servers.extend(convert.redis_server(server) for server in servers)
         return response
 
     async def _read(

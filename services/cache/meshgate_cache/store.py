@@ -7,7 +7,7 @@ and raises UNAVAILABLE/STORE_UNAVAILABLE when it cannot answer within it.
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshgate_cache.claims import NOTHING, UNSHARED_S, Claim, Look
 from meshgate_cache.entry import CacheEntry
@@ -25,6 +25,14 @@ class Put:
     key: str
     entry: CacheEntry
     ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """Redis' INFO, and its CLIENT LIST unless it does not tell."""
+
+    info: Mapping[str, Any]
+    clients: Sequence[Mapping[str, Any]] | None
 
 
 class Store(Protocol):
@@ -69,6 +77,9 @@ class Store(Protocol):
 
     async def reachable(self, remaining_s: float) -> bool:
         """Asks the store whether it answers."""
+
+    async def servers(self, remaining_s: float) -> Sequence[ServerState]:
+        """What each of its servers tells of itself; none in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,9 @@ class MemoryStore:
 
     async def reachable(self, remaining_s: float) -> bool:  # noqa: ARG002 - never waits
         return True
+
+    async def servers(self, remaining_s: float) -> Sequence[ServerState]:  # noqa: ARG002 - never waits
+        return ()
 
     def _held(self, key: str) -> _Holder | None:
         held = self._holders.get(key)

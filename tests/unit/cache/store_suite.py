@@ -171,3 +171,11 @@ class StoreSuite:
     async def test_it_says_that_it_answers(self, store: Store) -> None:
         """When it does."""
         assert await store.reachable(LONG_S)
+
+    async def test_its_servers_tell_of_themselves(self, store: Store) -> None:
+        """What INFO and CLIENT LIST say; memory has no server."""
+        servers = await store.servers(LONG_S)
+        assert (store.backend == "redis") == bool(servers)
+        for server in servers:
+            assert server.info["connected_clients"] >= 1
+            assert server.clients and server.clients[0]["addr"]

@@ -263,3 +263,15 @@ def test_a_url_that_is_none_is_refused_at_start(url: str) -> None:
 
     assert "SETTINGS_INVALID" == caught.value.reason
     assert "hush" not in str(caught.value)
+
+
+@ALL
+async def test_a_server_that_hides_its_clients_tells_of_itself(redis_url: str) -> None:
+    """As managed ones do."""
+    async with redis_store(redis_url) as (_, admin):
+        await admin.execute_command("ACL", "SETUSER", "shy", "on", ">secret", "~*", "&*", "+@all", "-client")
+        shy = redis_url.replace("redis://", "redis://shy:secret@")
+        async with redis_store(shy) as (store, _):
+            [server] = await store.servers(LONG_S)
+            assert server.clients is None and "redis_version" in server.info
+        await admin.execute_command("ACL", "DELUSER", "shy")

@@ -1,4 +1,4 @@
-"""Management of the cache over HTTP: /cache/delete, /cache/flushall, /cache/stats, /cache/feedback.
+"""Management of the cache over HTTP: /cache/delete, /flushall, /stats, /feedback and /redis/info.
 
 Who holds the master key manages, as with keys: an answer may belong to any tenant. /cache/ping is with the
 health endpoints.
@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from meshgate_chassis.chat.json import JsonObject
-from meshgate_chassis.errors import invalid_field
+from meshgate_chassis.chat.json import JsonObject, loads, loads_object
+from meshgate_chassis.errors import Code, MeshError, invalid_field
 from meshgate_edge.http.authentication import Authenticator
 from meshgate_edge.http.call_headers import usd
 from meshgate_edge.http.messages import headers_of
@@ -67,6 +67,7 @@ class CacheEndpoints:
         router.add_api_route("/cache/flushall", self.flush, methods=["POST"])
         router.add_api_route("/cache/feedback", self.feedback, methods=["POST"])
         router.add_api_route("/cache/stats", self.stats, methods=["GET"])
+        router.add_api_route("/cache/redis/info", self.redis_info, methods=["GET"])
         return router
 
     async def delete(self, request: Request, body: DeleteAnswersRequest) -> JsonObject:
@@ -100,6 +101,28 @@ class CacheEndpoints:
         )
         await self.cache.report_hit(wrong, timeout_s=CACHE_TIMEOUT_S)
         return {"status": "success"}
+
+    async def redis_info(self, request: Request) -> JsonObject:
+        """What Redis tells of itself and of who is connected to it; of a cluster, of each of its servers.
+
+        Raises FAILED_PRECONDITION/CACHE_NOT_REDIS.
+        """
+        self.authenticator.require_admin(headers_of(request.scope))
+        wanted = pb.GetStatusRequest(describe_servers=True)
+        servers = (await self.cache.get_status(wanted, timeout_s=CACHE_TIMEOUT_S)).servers
+        if not servers:
+            message = "answers are kept in the cache service's memory: there is no Redis to ask"
+            raise MeshError(Code.FAILED_PRECONDITION, "CACHE_NOT_REDIS", message, domain="gateway.meshgate")
+        infos = [loads_object(each.info_json) for each in servers]
+        clients: list[Any] = []
+        for each in servers:
+            clients += loads(each.clients_json) if each.clients_json else []
+        told: JsonObject = {
+            "num_clients": sum(info.get("connected_clients", 0) for info in infos),
+            "clients": clients,
+            "info": infos[0],
+        }
+        return told if len(infos) == 1 else told | {"servers": infos}
 
     async def stats(self, request: Request) -> JsonObject:
         """Of the cache replica that answers, since its start; entries: what the store holds now."""

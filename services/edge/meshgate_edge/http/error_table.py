@@ -91,6 +91,7 @@ BY_REASON: Final[Mapping[str, ErrorRow]] = {
     "SPOOL_FULL": OVERLOADED,
     "SPOOL_FAILED": NOT_REACHED,
     "CREDENTIALS_KEY_MISSING": ErrorRow(400, INVALID, "BadRequestError"),
+    "CACHE_NOT_REDIS": BAD_REQUEST,
     "CREDENTIAL_EXISTS": ErrorRow(409, INVALID, "BadRequestError", "credential_name", retried=False),
     "CREDENTIAL_UNKNOWN": ErrorRow(404, INVALID, "NotFoundError", "credential_name"),
     "CREDENTIAL_UNREADABLE": INTERNAL,

@@ -1099,16 +1099,20 @@ class GetStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNT_ENTRIES_FIELD_NUMBER: _builtins.int
+    DESCRIBE_SERVERS_FIELD_NUMBER: _builtins.int
     count_entries: _builtins.bool
     """Also what the store holds now, by namespace: it looks at each key."""
+    describe_servers: _builtins.bool
+    """Also what Redis tells of itself. Error: UNAVAILABLE/STORE_UNAVAILABLE."""
     def __init__(
         self,
         *,
         count_entries: _builtins.bool = ...,
+        describe_servers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_entries", b"count_entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_entries", b"count_entries", "describe_servers", b"describe_servers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1126,6 +1130,7 @@ class GetStatusResponse(_message.Message):
     SEMANTIC_FIELD_NUMBER: _builtins.int
     NAMESPACES_FIELD_NUMBER: _builtins.int
     ENTRIES_COUNTED_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
     backend: _builtins.str
     """memory or redis."""
     reachable: _builtins.bool
@@ -1142,6 +1147,10 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def namespaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespaceStatus]: ...
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RedisServer]:
+        """As asked; of a cluster all that have keys. None: not Redis."""
+
     def __init__(
         self,
         *,
@@ -1153,16 +1162,43 @@ class GetStatusResponse(_message.Message):
         semantic: Global___SemanticStatus | None = ...,
         namespaces: _abc.Iterable[Global___NamespaceStatus] | None = ...,
         entries_counted: _builtins.bool = ...,
+        servers: _abc.Iterable[Global___RedisServer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "semantic", b"semantic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "backend", b"backend", "enabled", b"enabled", "entries_counted", b"entries_counted", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespaces", b"namespaces", "reachable", b"reachable", "semantic", b"semantic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_semantic", b"_semantic", "backend", b"backend", "enabled", b"enabled", "entries_counted", b"entries_counted", "hit_count", b"hit_count", "miss_count", b"miss_count", "namespaces", b"namespaces", "reachable", b"reachable", "semantic", b"semantic", "servers", b"servers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__semantic: _TypeAlias = _typing.Literal["semantic"]  # noqa: Y015
     _WhichOneofArgType__semantic: _TypeAlias = _typing.Literal["_semantic", b"_semantic"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__semantic) -> _WhichOneofReturnType__semantic | None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class RedisServer(_message.Message):
+    """A server of the store, in its own words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_JSON_FIELD_NUMBER: _builtins.int
+    CLIENTS_JSON_FIELD_NUMBER: _builtins.int
+    info_json: _builtins.str
+    """INFO, as an object."""
+    clients_json: _builtins.str
+    """CLIENT LIST, 1,000 at most, as an array of objects; empty: it does not tell."""
+    def __init__(
+        self,
+        *,
+        info_json: _builtins.str = ...,
+        clients_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients_json", b"clients_json", "info_json", b"info_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedisServer: _TypeAlias = RedisServer  # noqa: Y015
 
 @_typing.final
 class SemanticStatus(_message.Message):
