@@ -6,11 +6,12 @@ conventions (rpc, http, gen_ai).
 
 A hop has one span, the answering side's: the calling side only passes the context on. What several calls
 share is in the trace of one of them, and the others are linked to it. A trace that is not
-sampled costs a header on each hop and no span anywhere: what is below its first span makes none, not even
-one that records nothing.
+sampled costs a header on each hop and no span anywhere: its headers are handed on as they came, and below
+its first span none is made, not even one that records nothing.
 """
 
 import contextvars
+import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never wai
 BATCH_SPANS_MAX = 512
 EXPORT_TIMEOUT_MS = 5_000
 EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as ten spans
+
+# W3C Trace Context, of a trace that is not sampled. The flag may stand beside others: OpenTelemetry says -02.
+NOT_SAMPLED = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][02468ace]")
+_HANDED_ON = contexts.create_key("meshgate-handed-on")  # headers of such a trace, for whoever is called
 
 AttributeValue = str | int | float | bool | Sequence[str]
 
@@ -57,6 +62,7 @@ class Telemetry:
         self._provider = provider
         self._tracer = trace.NoOpTracer() if provider is None else provider.get_tracer("meshgate")
         self._propagator = None if provider is None else _propagator()
+        self._fields = frozenset() if self._propagator is None else frozenset(self._propagator.fields)
 
     @property
     def enabled(self) -> bool:
@@ -79,7 +85,7 @@ class Telemetry:
         text is not recorded, because it may quote a prompt. `end` False: the span is current in the block,
         and whoever has it ends it later, in any task.
         """
-        if self._provider is None:
+        if self._provider is None or (headers is None and contexts.get_value(_HANDED_ON) is not None):
             yield trace.INVALID_SPAN
             return
         parent = contexts.get_current() if headers is None else self._told(headers)
@@ -100,7 +106,11 @@ class Telemetry:
         self, name: str, attributes: Mapping[str, AttributeValue], metadata: Mapping[str, str]
     ) -> Span:
         """The span of an incoming RPC, current for the rest of the running task; the caller ends it."""
-        if self._provider is None:
+        if self._propagator is None:
+            return trace.INVALID_SPAN
+        if NOT_SAMPLED.fullmatch(metadata.get("traceparent", "")):
+            headers = {name: metadata[name] for name in self._fields if name in metadata}
+            contexts.attach(contexts.set_value(_HANDED_ON, headers, contexts.Context()))
             return trace.INVALID_SPAN
         span, context = self._started(name, SpanKind.SERVER, attributes, self._told(metadata))
         contexts.attach(context)
@@ -108,7 +118,12 @@ class Telemetry:
 
     def inject(self, headers: MutableMapping[str, str]) -> None:
         """Adds `traceparent` of the current span to outgoing headers."""
-        if self._propagator is not None:
+        if self._propagator is None:
+            return
+        handed_on = contexts.get_value(_HANDED_ON)
+        if isinstance(handed_on, dict):
+            headers.update(handed_on)
+        else:
             self._propagator.inject(headers)
 
     def _told(self, headers: Mapping[str, str]) -> "Context":
@@ -123,10 +138,8 @@ class Telemetry:
         attributes: Mapping[str, AttributeValue] | None,
         parent: "Context",
     ) -> "tuple[Span, Context]":
-        """The span and the context it is current in; in a trace that is not sampled, those there are."""
-        around = trace.get_current_span(parent)
-        if _is_left_out(around):
-            return around, parent
+        """The span and the context it is current in."""
+        assert self._propagator is not None, "only asked for when tracing is on"
         span = self._tracer.start_span(
             name,
             context=parent,
@@ -135,7 +148,12 @@ class Telemetry:
             record_exception=False,
             set_status_on_exception=False,
         )
-        return span, trace.set_span_in_context(span, parent)
+        context = trace.set_span_in_context(span, parent)
+        if not span.get_span_context().trace_flags.sampled:
+            headers: dict[str, str] = {}
+            self._propagator.inject(headers, context)
+            context = contexts.set_value(_HANDED_ON, headers, context)
+        return span, context
 
     def shutdown(self) -> None:
         """Exports what waits, within the export timeout."""
@@ -181,12 +199,6 @@ def shared_context(spans: Iterable[Span]) -> contextvars.Context:
         for other in others:
             other.add_link(first.get_span_context())
     return context
-
-
-def _is_left_out(span: Span) -> bool:
-    """It is of a trace that somebody decided not to sample."""
-    context = span.get_span_context()
-    return context.is_valid and not context.trace_flags.sampled
 
 
 def _propagator() -> "TextMapPropagator":

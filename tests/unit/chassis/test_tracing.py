@@ -1,6 +1,6 @@
 """A trace crosses gRPC, and one that is not sampled leaves no span anywhere; over real gRPC on loopback."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -67,11 +67,13 @@ class Subject(CompressionServiceServicer):
     def __init__(self, telemetry: Telemetry, error: MeshError | None) -> None:
         self._telemetry = telemetry
         self._error = error
+        self.told: dict[str, str] = {}  # what it tells whomever it calls
 
     async def compress_prompt(
         self, request: pb.CompressPromptRequest, call: Call
     ) -> pb.CompressPromptResponse:
         with self._telemetry.span("inner"):
+            self._telemetry.inject(self.told)
             if self._error is not None:
                 raise self._error
             return pb.CompressPromptResponse()
@@ -84,17 +86,24 @@ class Pair:
         self._stack, self._target = stack, target
         self.callee = Spans(1.0)
 
-    async def call(self, caller: Spans, error: MeshError | None = None) -> None:
-        """One call within a span of the caller's. `error`: how it ends."""
+    async def call(
+        self,
+        caller: Spans,
+        error: MeshError | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        """One call within a span of the caller's; what the callee would tell others. `error`: how it ends."""
         options = ServerOptions(self._target, Identity("compression", SECRET), drain_grace_s=0.2)
         server = Server(options, self.callee.telemetry, RpcMetrics(CollectorRegistry()))
-        server.add(Subject(self.callee.telemetry, error))
+        subject = Subject(self.callee.telemetry, error)
+        server.add(subject)
         await self._stack.enter_async_context(server)
         identity = Identity("edge", SECRET)
         channel = connect(self._target, callee="compression", identity=identity, telemetry=caller.telemetry)
         self._stack.push_async_callback(channel.close)
-        with caller.telemetry.span("outer"), suppress(MeshError):
+        with caller.telemetry.span("outer", headers=headers), suppress(MeshError):
             await CompressionServiceClient(channel).compress_prompt(pb.CompressPromptRequest(), timeout_s=5)
+        return subject.told
 
 
 @pytest.fixture
@@ -123,6 +132,23 @@ async def test_a_trace_that_is_not_sampled_has_no_span_anywhere(pair: Pair) -> N
     assert [] == caller.names()
     assert [] == pair.callee.names()
     assert (1, 0) == (caller.sampler.asked, pair.callee.sampler.asked)
+
+
+@pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
+async def test_every_hop_tells_the_next_of_the_trace(pair: Pair, flags: str) -> None:
+    """Its id, its decision, and what else the client sent along; the flag for random ids stands beside it."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {
+        "traceparent": f"00-{trace_id}-00f067aa0ba902b7-{flags}",
+        "tracestate": "a=b",
+        "baggage": "c=d",
+    }
+    told = await pair.call(Spans(1.0), headers=headers)
+
+    assert [trace_id, flags] == told["traceparent"].split("-")[1::2]
+    assert ("a=b", "c=d") == (told["tracestate"], told["baggage"])
+    if flags in ("00", "02"):
+        assert 0 == pair.callee.sampler.asked
 
 
 @pytest.mark.parametrize(
