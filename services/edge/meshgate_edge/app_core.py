@@ -126,7 +126,7 @@ class EdgeCore:
             top_ups=top_ups,
             fallbacks=fallbacks,
         )
-        self.pipeline = Pipeline(steps, accounts, runtime.clock)
+        self.pipeline = Pipeline(steps, accounts, runtime.clock, hedges=config.router.hedging.enabled)
         self.catalog = Catalog(clients, limits)
 
     def _cache_step(self, settings: EdgeSettings, runtime: Runtime, limits: HopLimits) -> CacheStep:

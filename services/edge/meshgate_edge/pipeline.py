@@ -46,10 +46,11 @@ class Steps:
 class Pipeline:
     """Orchestrates one call over the mesh; the only place that knows all services."""
 
-    def __init__(self, steps: Steps, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, steps: Steps, accounts: Accounts, clock: Clock, *, hedges: bool) -> None:
         self._steps = steps
         self._accounts = accounts
         self._clock = clock
+        self._hedges = hedges  # the configuration wants it
 
     async def create(self, call: ChatCall) -> Completed:
         """The whole answer. Raises MeshError."""
@@ -142,7 +143,7 @@ class Pipeline:
 
     def _routed(self, run: CallRun, request: chat_pb.ChatRequest) -> AsyncGenerator[Started | Chunks, None]:
         """The router's stream; see RoutedStream.events."""
-        options = route_options(run, streams=True)
+        options = route_options(run, may_hedge=self._hedges)
         asked = router_pb.StreamChatRequest(
             request_id=run.call.call_id, chat=request, options=options, joined=True
         )
@@ -183,8 +184,9 @@ def _ended(run: CallRun, response: chat_pb.ChatResponse) -> Ended:
     return Ended(run.info, response.usage, usage_chunk(response))
 
 
-def route_options(run: CallRun, *, streams: bool = False) -> router_pb.RouteOptions:
-    """What the router may and shall do for this call."""
+def route_options(run: CallRun, *, may_hedge: bool = False) -> router_pb.RouteOptions:
+    """What the router may and shall do for this call. `may_hedge`: also where a budget applies, if that pays
+    for it: never an answer in one piece, which cannot end where its hold does."""
     options = run.call.options
     route = router_pb.RouteOptions(
         fallbacks=options.fallbacks, tags=options.tags, prompt_tokens=run.prompt_tokens
@@ -197,7 +199,7 @@ def route_options(run: CallRun, *, streams: bool = False) -> router_pb.RouteOpti
         route.covered_only = True
         route.covered_models.extend(run.covered_models)
         route.resume = run.resume
-        route.no_extra_calls = not pays_for_hedge(run, streams=streams)
+        route.no_extra_calls = not pays_for_hedge(run, may_hedge=may_hedge)
     if run.info.remaining_budget_usd_nanos is not None:
         # What is held already may be spent as well.
         route.remaining_budget_usd_nanos = run.info.remaining_budget_usd_nanos + run.held_usd_nanos

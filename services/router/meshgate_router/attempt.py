@@ -120,9 +120,9 @@ class AttemptLoop:
             raise error_of(broken.group, journey)
         return served
 
-    def note_rest(self, task: RouteTask, broken: Lease) -> None:
-        """Notes in the journey who might go on with a stream that broke, and has to be paid for first."""
-        _Attempts(self._parts, task, _nothing, broken.journey).note_rest(broken)
+    def note_rest(self, task: RouteTask, broken: Lease, can: Callable[[Deployment], bool]) -> None:
+        """Notes in the journey who `can` go on with a stream that broke, and has to be paid for first."""
+        _Attempts(self._parts, task, _nothing, broken.journey).note_rest(broken, can)
 
     async def alternative(
         self, task: RouteTask, lease: Lease, without: Collection[Deployment] = (), *, same: bool = False
@@ -219,17 +219,17 @@ class _Attempts(Generic[T]):
         if target.name not in self._journey.uncovered:
             self._journey.uncovered.append(target.name)
 
-    def note_rest(self, broken: Lease) -> None:
+    def note_rest(self, broken: Lease, can: Callable[[Deployment], bool]) -> None:
         """The group's other deployments, then fallbacks, as `resumed` would ask them."""
         group, journey, without = broken.group, self._journey, [broken.deployment]
         journey.uncovered, journey.again = [], None
-        if self._candidates(group, without):
+        if any(map(can, self._candidates(group, without))):
             self._note_uncovered(group)
             journey.again = Again(group.name, 0, (), _ids(without))
         for depth, name in reversed(list(enumerate(journey.groups))):
             tried = self._parts.catalog.find(name)
-            for target in () if tried is None else self._targets(tried, depth):
-                self._note_uncovered(target)
+            targets = () if tried is None else self._targets(tried, depth)
+            journey.uncovered += [each.name for each in targets if any(map(can, each.deployments))]
 
     def _is_paid(self, group: ModelGroup, again: Again) -> bool:
         """Whether another call may be made: where a budget applies, a call that may have been served has used

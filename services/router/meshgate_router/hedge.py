@@ -46,7 +46,7 @@ class Received:
     text: str = ""
 
 
-def _held_for(discard: Callable[[T], Received]) -> Callable[[T], Received]:
+def held_for(discard: Callable[[T], Received]) -> Callable[[T], Received]:
     """Of a loser no more than its caller holds for: one that answered at the same instant as the winner, and
     brought more than its first words, is told as estimated."""
 
@@ -105,7 +105,7 @@ class Hedger:
         if not wanted or not (task.stream or self._config.whole_answers):
             return await call(lease), lease
         if task.covered is not None:
-            discard = _held_for(discard)
+            discard = held_for(discard)
         rate, start_s = self._rate(lease, stream=task.stream), self._clock.monotonic_s()
         delay_s = rate.called(start_s)
         if delay_s is None or self._tasks.count > TASKS_MAX - TASKS_OF_A_RACE:

@@ -134,7 +134,7 @@ class Streams:
         if told is None or not run.recoverable(error):
             raise _broken(failure, journey) from error
         if task.covered is not None:
-            self._loop.note_rest(task, run.served.lease)
+            self._loop.note_rest(task, run.served.lease, lambda each: prefill_of(each) is not None)
             raise with_uncovered(_broken(failure, journey), journey) from error
         rest = _Rest(chat, told, lambda lease, asked: self._open(task, lease, asked))
         try:

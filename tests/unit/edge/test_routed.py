@@ -8,6 +8,7 @@ import pytest
 from meshgate_chassis.chat.accumulate import ChunkAccumulator
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import Chunks, Started
+from meshgate_edge.money.continuation import broken_leg
 from meshgate_edge.money.top_up import TopUps
 from meshgate_edge.routed import RoutedStream
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -36,6 +37,14 @@ def routed(stream: Stream, *messages: pb.StreamChatResponse) -> AsyncGenerator[S
             yield message
 
     return RoutedStream(stream.run, top_ups, COUNTER, stream.clock).events(of_router())
+
+
+def broken_leg_of(stream: Stream, text: str) -> pb.Leg:
+    """The call until now, after it sent `text`."""
+    stream.run.chunks = ChunkAccumulator()
+    delta = chat_pb.ChoiceDelta(delta=chat_pb.MessageDelta(content=text))
+    stream.run.chunks.add(chat_pb.ChatChunk(choices=[delta]))
+    return broken_leg(stream.run)
 
 
 def received(stream: Stream) -> int:
@@ -84,6 +93,26 @@ async def test_no_end_is_believed_beyond_what_is_paid_for() -> None:
     assert (Code.RESOURCE_EXHAUSTED, "BUDGET_EXCEEDED") == (caught.value.code, caught.value.reason)
     assert 0 < received(stream) == len(shown.chunks) < 9
     assert stream.run.usage is None
+
+
+async def test_an_answer_that_goes_on_starts_once() -> None:
+    """Another call went on with it; the hold is raised for its prompt, which has what was sent."""
+    stream = Stream(covered=5, max_tokens=20)
+    leg = broken_leg_of(stream, " word word word")
+    stream.run.first_token_ns = 1
+    stream.run.breaks_off(leg)
+    events = [event async for event in routed(stream, whole_answer(9))]
+    await stream.tasks.drain(1.0)
+    (request, *_) = stream.ledger.top_ups
+
+    assert [Chunks] == [type(event) for event in events]
+    assert stream.run.broken is None
+    assert [leg] == list(stream.run.legs)
+    assert (13, 17, 3) == (
+        request.prompt_tokens,
+        request.output_tokens,
+        request.legs[0].tokens.completion_tokens,
+    )
 
 
 async def test_without_its_end_an_answer_is_broken() -> None:

@@ -139,6 +139,19 @@ async def test_without_a_budget_it_is_the_router_that_goes_on() -> None:
     assert any(isinstance(event, Continued) for event in events)
 
 
+async def test_who_cannot_go_on_with_an_answer_is_not_named() -> None:
+    """Nobody is to be paid for who is not asked."""
+    async with demo_provider() as provider:
+        base, cannot = f"{provider.url}/v1", {"supports_assistant_prefill": False}
+        names = ("first", "second")
+        deployments = [deployment(name, api_base=base, model_info=cannot) for name in names]
+        async with router(deployments, config=CONFIG) as subject:
+            directives = "demo:fail=cut_mid_stream:5@first-upstream"
+            error = await Client(subject, asking(question(12, 1), directives)).breaks()
+
+    assert ("PROVIDER_STREAM_BROKEN", []) == (error.reason, named(error))
+
+
 @pytest.mark.parametrize(("resume", "calls"), [("", 1), ("[]", 0), ("[]", 33)])
 def test_what_nobody_told(resume: str, calls: int) -> None:
     """Is refused."""

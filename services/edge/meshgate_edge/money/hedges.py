@@ -16,12 +16,12 @@ HEDGE_LOST: Final = "hedge_lost"  # of a leg
 FIRST_OUTPUT_TOKENS: Final = 64
 
 
-def pays_for_hedge(run: CallRun, *, streams: bool) -> bool:
-    """False: nobody besides may be asked. An answer in one piece cannot end where its hold does; near the end
-    of a budget no more would be granted."""
+def pays_for_hedge(run: CallRun, *, may_hedge: bool) -> bool:
+    """False: nobody besides may be asked. Near the end of a budget no more would be granted, and what is
+    resumed may have used some of its hold."""
     if run.info.remaining_budget_usd_nanos is None:
         return True
-    if not streams or run.resume or run.is_near_budget_end:
+    if not may_hedge or run.resume or run.is_near_budget_end:
         return False
     if not run.held_usd_nanos:
         return True  # it costs nothing
