@@ -191,6 +191,30 @@ async def test_what_every_call_over_grpc_has_to_say(configured: Configured) -> N
         assert answer.response.choices[0].message.text
 
 
+async def test_what_a_key_wants_of_calls_over_grpc(subject: Subject) -> None:
+    """Its members and its cache's controls, as over HTTP."""
+    key = await subject.new_key(enforced_params=["user", "metadata.scenario"], allowed_cache_controls=["ttl"])
+    headers = (("authorization", f"Bearer {key}"),)
+    message = chat_pb2.Message(role="user", text="hello")
+    said = b'{"metadata": {"scenario": "s"}}'
+    async with grpc.aio.insecure_channel(subject.mesh.gateway) as channel:
+        stub = gateway_service_pb2_grpc.GatewayServiceStub(channel)
+        for user, extra, no_cache, code in (
+            (None, said, False, grpc.StatusCode.INVALID_ARGUMENT),
+            ("u", b"", False, grpc.StatusCode.INVALID_ARGUMENT),
+            ("u", said, True, grpc.StatusCode.PERMISSION_DENIED),
+        ):
+            chat = chat_pb2.ChatRequest(model="demo", messages=[message], user=user, extra_json=extra)
+            asked = pb.CreateChatRequest(chat=chat, options=pb.GatewayOptions(no_cache=no_cache))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.CreateChat(asked, metadata=headers, timeout=30)
+            assert code == caught.value.code()
+        chat = chat_pb2.ChatRequest(model="demo", messages=[message], user="u", extra_json=said)
+        answer = await stub.CreateChat(pb.CreateChatRequest(chat=chat), metadata=headers, timeout=30)
+        assert answer.response.choices[0].message.text
+    assert 1 == len(await subject.served())
+
+
 @pytest.mark.parametrize(
     ("more", "forwarded", "status"),
     [

@@ -91,6 +91,29 @@ async def test_with_allow_unknown_keys_are_told_that_nothing_can_be_decided(
         own_postgres_server.start()
 
 
+async def test_with_allow_a_keys_rules_of_calls_hold(own_postgres_server: DatabaseServer) -> None:
+    """Members that it wants and controls that it may not use; what was refused is not billed later."""
+    async with mesh_with(own_postgres_server, allow=True) as subject:
+        key = await subject.new_key(enforced_params=["user"], allowed_cache_controls=["ttl"])
+        assert 200 == (await subject.ask("before", key, user="u")).status
+        await entries_of(subject, 1)
+        own_postgres_server.stop()
+        assert 400 == (await subject.ask("during", key)).status
+        assert 403 == (await subject.ask("during", key, user="u", cache={"no-cache": True})).status
+        assert 200 == (await subject.ask("during", key, user="u")).status
+        own_postgres_server.start()
+        served = sorted(request["request_id"] for request in await subject.served())
+
+        assert 2 == len(served)
+
+        async def billed() -> bool:
+            entries = await subject.entries()
+            paid = [str(entry["request_id"]) for entry in entries if entry["amount_nanos"]]
+            return (await _spool(subject))["items"] == 0.0 and served == sorted(paid)
+
+        await eventually(billed, "what was served is billed, and nothing else")
+
+
 async def test_with_allow_a_key_that_was_deleted_before_stays_out(
     own_postgres_server: DatabaseServer,
 ) -> None:
