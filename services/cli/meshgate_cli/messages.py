@@ -8,7 +8,11 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshgate_cli.ports import PortProblem, another_port
+from meshgate_cli.reach import Store
+
 NAME_WIDTH = 14
+PROGRAM = ".venv/bin/meshgate"  # where `make` installs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +71,34 @@ def start_failed(name: str, reason: str, log: Path, tail: str) -> str:
     return f"meshgate: {name} did not start: {reason}.\n{quoted}  log: {log}"
 
 
-def port_taken(host: str, port: int, reason: str) -> str:
-    return (
-        f"meshgate: cannot listen on {host}:{port}: {reason}.\n"
-        f"  Choose another: make run PORT={port + 10}, or meshgate up --port {port + 10}"
-    )
+def port_taken(host: str, port: int, problem: PortProblem) -> str:
+    said = f"meshgate: cannot listen on {host}:{port}: {problem.reason}.\n"
+    if not problem.of_port:
+        return said + "  Choose an address of this machine: make run HOST=127.0.0.1, or --host 127.0.0.1"
+    other = another_port(port)
+    return said + f"  Choose another: make run PORT={other}, or {PROGRAM} up --port {other}"
+
+
+def configuration_errors(file: Path | None, text: str) -> str:
+    said = f"meshgate: the configuration has errors.\n{text}"
+    return said if file is None else f"{said}\n  With warnings and hints: {PROGRAM} check {file}"
+
+
+def configuration_warnings(file: Path, count: int) -> str:
+    noun = "warning" if count == 1 else "warnings"
+    return f"meshgate: {file}: {count} {noun}; {PROGRAM} check {file}"
+
+
+def store_away(kind: str, store: Store, reason: str, meanwhile: str) -> str:
+    return f"meshgate: {kind} at {store} does not answer ({reason}): {meanwhile}"
 
 
 def already_running(folder: Path, process_id: int, address: str) -> str:
     return (
         f"meshgate: already running in {folder}: process {process_id}, {address or 'still starting'}.\n"
         f"  Stop it with Ctrl-C there, or: kill {process_id}\n"
-        "  For a second mesh give it a folder and a port: meshgate up --state-dir OTHER --port PORT"
+        "  For a second mesh give it a folder and a port: "
+        f"{PROGRAM} up --state-dir .meshgate-2 --port PORT"
     )
 
 

@@ -1,6 +1,11 @@
 """Which TCP ports can be had."""
 
+import errno
 import socket
+from dataclasses import dataclass
+
+PORT_OF_EVERYBODY_MIN = 1_024
+PORT_MAX = 65_535
 
 
 def free_port(host: str) -> int:
@@ -10,13 +15,28 @@ def free_port(host: str) -> int:
     return port
 
 
-def port_problem(host: str, port: int) -> str | None:
+@dataclass(frozen=True, slots=True)
+class PortProblem:
+    """`of_port`: another port would do; else the host is none of this machine's."""
+
+    reason: str
+    of_port: bool
+
+
+def port_problem(host: str, port: int) -> PortProblem | None:
     """Why nobody can listen there; None: one can."""
     try:
         _bound(host, port).close()
     except OSError as error:
-        return error.strerror or str(error)
+        return PortProblem(error.strerror or str(error), error.errno in (errno.EADDRINUSE, errno.EACCES))
     return None
+
+
+def another_port(port: int) -> int:
+    """One to propose: near, and allowed to everybody."""
+    if port < PORT_OF_EVERYBODY_MIN:
+        return port + 8_000
+    return port + 10 if port + 10 <= PORT_MAX else port - 10
 
 
 def _bound(host: str, port: int) -> socket.socket:

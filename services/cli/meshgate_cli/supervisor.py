@@ -4,9 +4,11 @@ PostgreSQL is needed by the ledger alone, so everything else starts beside it.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,10 +43,12 @@ class Supervisor:
         self._began_s = asyncio.get_running_loop().time()
         self._stop_wanted = asyncio.Event()
         self._failure: StartError | None = None
+        self._ready: set[str] = set()
 
     async def run(self) -> int:
         """Until a signal; returns the exit code. A second signal ends everything at once."""
         loop = asyncio.get_running_loop()
+        _watch_children_without_threads()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
         async with asyncio.TaskGroup() as group:
@@ -89,6 +93,7 @@ class Supervisor:
 
     async def _start(self, guardian: Guardian) -> None:
         await guardian.start()
+        self._ready.add(guardian.name)
         self._say(messages.ready_line(guardian.name, self._elapsed_s()))
 
     def _elapsed_s(self) -> float:
@@ -147,8 +152,24 @@ class Supervisor:
         self._stop_wanted.set()
 
     def _explained(self, failure: StartError) -> str:
-        log = self._keeper.log if failure.name == POSTGRES else self._guardians[failure.name].log
-        return messages.start_failed(failure.name, failure.reason, log.path, log.tail())
+        """Of an edge that was not ready in time: the service that it waited for, if there is one."""
+        name = failure.name
+        if name == "edge" and failure.is_late:
+            name = next((each for each in self._guardians if each not in self._ready), name)
+        log = self._keeper.log if name == POSTGRES else self._guardians[name].log
+        return messages.start_failed(name, failure.reason, log.path, log.tail())
+
+
+def _watch_children_without_threads() -> None:
+    """Before 3.12, asyncio waits for each child in a thread of its own. When this process is killed its
+    threads end one after the other, and the system tells the children of each (child.py): to them that is a
+    second signal, which ends them in the middle of a stream."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # an old kernel
+            os.close(os.pidfd_open(os.getpid()))
+            watcher = asyncio.PidfdChildWatcher()
+            watcher.attach_loop(asyncio.get_running_loop())
+            asyncio.set_child_watcher(watcher)
 
 
 def _first(errors: BaseExceptionGroup[StartError]) -> StartError:

@@ -10,7 +10,8 @@ from meshgate_cli.guardian import Guardian
 from meshgate_cli.keeper_guardian import NAME as POSTGRES
 from meshgate_cli.keeper_guardian import KeeperGuardian, Lifeline
 from meshgate_cli.log_files import LogFile
-from meshgate_cli.mesh import Mesh, UpError, UpOptions, decide
+from meshgate_cli.mesh import Mesh, UpError, UpOptions, decide, given_config
+from meshgate_cli.notices import notices
 from meshgate_cli.plan import plan_processes, shared_environment
 from meshgate_cli.state_folder import StateFolder
 from meshgate_cli.state_lock import FolderBusyError, PreviousRunEndingError, StateLock
@@ -30,12 +31,14 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> int:
         lock.describe("")
         state.processes_file.unlink(missing_ok=True)  # of a run that was killed
         mesh = decide(options, environ, state)
+        for line in notices(mesh, environ):
+            say(line)
         lock.describe(mesh.addresses.url)
         return asyncio.run(_run(mesh, state, lock))
     except UpError as error:
         say(str(error))
     except ConfigError as error:
-        say(f"meshgate: the configuration has errors.\n{error}")
+        say(messages.configuration_errors(given_config(options.config), str(error)))
     except OSError as error:
         say(f"meshgate: {error}")
     finally:

@@ -54,6 +54,44 @@ def test_keys_are_named_and_never_shown(
     assert "planted" not in said
 
 
+def test_a_configuration_says_what_is_used(tmp_path: Path) -> None:
+    """Its models and stores, not those that a start without one would have."""
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: mine\n    litellm_params: {model: openai/m, api_key: x}\n"
+        "general_settings: {database_url: 'postgresql://u:planted@127.0.0.1:1/x'}\n"
+        "litellm_settings: {cache: true, cache_params: {type: redis, host: 127.0.0.1, port: 1}}\n"
+    )
+    options = DoctorOptions(config, "127.0.0.1", 0, tmp_path / "state")
+    found = {one.subject: one for one in findings(options, {"OPENAI_API_KEY": "x"})}
+
+    assert "PostgreSQL at 127.0.0.1:1" in found["database"].text
+    assert "Redis at 127.0.0.1:1" in found["cache"].text
+    assert found["models"].text == "mine"
+
+
+@pytest.mark.parametrize(
+    ("environ", "subject"),
+    [
+        ({"DATABASE_URL": "postgresql://u:planted@h:port/x"}, "database"),
+        ({"DATABASE_URL": "planted"}, "database"),
+        ({"REDIS_HOST": "r", "REDIS_PORT": "planted"}, "cache"),
+        ({"REDIS_URL": "planted:6379"}, "cache"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], subject: str
+) -> None:
+    """And not the end of the report; what it was is not shown."""
+    monkeypatch.chdir(tmp_path)
+    options = DoctorOptions(None, "127.0.0.1", 0, tmp_path / "state")
+    found = {one.subject: one for one in findings(options, environ)}
+
+    assert found[subject].level == "problem"
+    assert "planted" not in found[subject].text
+    assert "models" in found
+
+
 def test_a_running_mesh_is_no_problem(tmp_path: Path) -> None:
     """Its port is taken, by itself."""
     lock = StateLock(tmp_path / "lock")

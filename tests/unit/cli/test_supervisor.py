@@ -93,6 +93,12 @@ async def test_a_crashed_process_is_started_again(supervised: Supervised) -> Non
     assert after["ledger"] == before["ledger"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what children are told is Linux's")
+async def test_it_has_no_threads(supervised: Supervised) -> None:
+    """Each thread that ends with a killed supervisor would be one more signal to its children."""
+    assert len(list(Path(f"/proc/{supervised.process.pid}/task").iterdir())) == 1
+
+
 async def test_a_killed_supervisor_leaves_nothing(supervised: Supervised) -> None:
     """Its processes end by themselves, and the keeper cleans up after the last of them."""
     processes = supervised.processes()

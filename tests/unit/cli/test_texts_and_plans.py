@@ -11,11 +11,14 @@ from meshgate_chassis.config.model import ConfigProblem
 from meshgate_cli import messages, restart
 from meshgate_cli.__main__ import main
 from meshgate_cli.check import report
+from meshgate_cli.mesh import Mesh, UpError, UpOptions, decide
 from meshgate_cli.messages import Welcome
+from meshgate_cli.notices import notices
 from meshgate_cli.plan import STOP_ORDER, Addresses, plan_processes, shared_environment
-from meshgate_cli.ports import free_port, port_problem
+from meshgate_cli.ports import another_port, free_port, port_problem
 from meshgate_cli.reach import Store, postgres_in, problem_reaching, redis_in
 from meshgate_cli.restart import RestartPolicy
+from meshgate_cli.state_folder import StateFolder
 
 ADDRESSES = Addresses("0.0.0.0", 4000, "127.0.0.1:4001", Path("/s"), "127.0.0.1:4010", 4020)
 
@@ -97,13 +100,116 @@ def test_a_taken_port_names_the_way_out(capsys: pytest.CaptureFixture[str], tmp_
     assert "PORT=" in said
 
 
+def test_an_address_of_another_machine_names_the_way_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No port would help."""
+    code = main(["up", "--host", "192.0.2.1", "--port", "65530", "--state-dir", str(tmp_path / "s")])
+
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "HOST=127.0.0.1" in said
+    assert "PORT=" not in said
+
+
 def test_ports() -> None:
     """A free one can be had, a taken one cannot."""
     port = free_port("127.0.0.1")
 
     assert port_problem("127.0.0.1", port) is None
     with socket.create_server(("127.0.0.1", port)):
-        assert port_problem("127.0.0.1", port)
+        problem = port_problem("127.0.0.1", port)
+    assert problem is not None
+    assert problem.of_port
+
+
+@pytest.mark.parametrize(("port", "other"), [(4000, 4010), (65_530, 65_520), (80, 8_080), (443, 8_443)])
+def test_another_port_can_be_had(port: int, other: int) -> None:
+    """It exists, and everybody may have it."""
+    assert another_port(port) == other
+
+
+def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what each does."""
+    assert main([]) == 2
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("up", "check", "doctor", "ledger", "import", "what is wrong with"))
+
+
+def test_ctrl_c_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No trace of where it was."""
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meshgate_cli.check.check", interrupted)
+    assert main(["check", "config.yaml"]) == 130
+
+
+def test_errors_of_a_configuration_lead_to_the_whole_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whose warnings may be the cause: a misspelt key."""
+    config = tmp_path / "c.yaml"
+    config.write_text("model_list:\n  - model_nme: a\n    litellm_params: {model: openai/a}\n")
+    port = str(free_port("127.0.0.1"))
+    code = main(["up", "--port", port, "--config", str(config), "--state-dir", str(tmp_path / "s")])
+
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "has no model_name" in said
+    assert f"check {config}" in said
+    main(["check", str(config)])
+    assert "did you mean" in capsys.readouterr().out
+
+
+def test_what_is_said_before_a_start(tmp_path: Path) -> None:
+    """Warnings of the configuration are counted, stores that do not answer are named, without passwords."""
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: a\n    litellm_params: {model: openai/a, api_key: os.environ/NOT_SET}\n"
+        "litellm_settings: {cache: true, cache_params: {type: redis}}\n"
+    )
+    port = free_port("127.0.0.1")
+    environ = {
+        "DATABASE_URL": f"postgresql://u:planted@127.0.0.1:{port}/x",
+        "REDIS_URL": f"redis://:planted@127.0.0.1:{port}",
+    }
+    said = list(notices(decided(tmp_path, config, environ), environ))
+
+    assert [True, True, True] == [
+        text in line
+        for text, line in zip(
+            ("1 warning;", f"PostgreSQL at 127.0.0.1:{port} does not answer", f"Redis at 127.0.0.1:{port}"),
+            said,
+            strict=True,
+        )
+    ]
+    assert "planted" not in "".join(said)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"DATABASE_URL": "hello-planted"},
+        {"DATABASE_URL": "mysql://u:planted@h/x"},
+        {"DATABASE_URL": "postgresql://u:planted@h:port/x"},
+        {"REDIS_URL": "127.0.0.1:6379/planted"},
+    ],
+)
+def test_an_address_that_cannot_be_meant_stops_the_start(tmp_path: Path, environ: dict[str, str]) -> None:
+    """At once, by the name of what gave it; nobody waits for it."""
+    mesh = decided(tmp_path, None, environ)
+    with pytest.raises(UpError, match=r"DATABASE_URL|Redis") as caught:
+        list(notices(mesh, environ))
+    assert "planted" not in str(caught.value)
+
+
+def decided(folder: Path, config: Path | None, environ: dict[str, str]) -> Mesh:
+    """What a start in a folder of its own would use."""
+    state = StateFolder(folder / "state")
+    state.prepare()
+    return decide(UpOptions(config, "127.0.0.1", free_port("127.0.0.1"), None, state.root), environ, state)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +220,8 @@ def test_ports() -> None:
         ({"DATABASE_URL": "postgresql://u:p@/x?host=%2Ftmp%2Fpg"}, Store("/tmp/pg", 5432), None),
         ({"REDIS_URL": "rediss://:p@r:7000/0"}, None, Store("r", 7000)),
         ({"REDIS_HOST": "r"}, None, Store("r", 6379)),
+        ({"REDIS_URL": "unix:///run/redis.sock"}, None, Store("/run/redis.sock", 0)),
+        ({"DATABASE_URL": "postgresql+asyncpg://u:p@a:1,b:2/x"}, Store("a", 1), None),
     ],
 )
 def test_stores_of_the_environment(

@@ -212,8 +212,11 @@ async def test_an_upgrade_is_not_taken(rim: Rim) -> None:
     [("GET", CHAT, 405), ("POST", "/nowhere", 404), ("DELETE", "/v1/models", 405), ("GET", "/../etc", 404)],
 )
 async def test_framework_errors_keep_their_format(rim: Rim, method: str, path: str, status: int) -> None:
-    """As LiteLLM's do."""
+    """As LiteLLM's do; and OpenAI's, whose clients show what stands there."""
     answer = await rim.ask(method, path)
 
     assert status == answer.status
-    assert ["detail"] == list(answer.json())
+    told = answer.json()
+    assert {405: "Method Not Allowed", 404: "Not Found"}[status] == told["detail"]
+    assert f"There is no {method} {path} here" in told["error"]["message"]
+    assert ("not_found_error", str(status)) == (told["error"]["type"], told["error"]["code"])

@@ -1,5 +1,6 @@
 """Every error has a look that a client can act on, and tells nothing that is not for clients."""
 
+import json
 import re
 from pathlib import Path
 
@@ -164,6 +165,22 @@ def test_a_failure_of_all_fallbacks_says_so() -> None:
     assert message.startswith("litellm.InternalServerError: ")
     tried = "gpt (openai): PROVIDER_UNAVAILABLE, claude (anthropic): PROVIDER_TIMEOUT"
     assert message.endswith(f"All models failed: {tried}")
+
+
+def test_what_was_tried_again_is_told_once() -> None:
+    """With how often; and a full stop between the two sentences."""
+    tried = [{"group": name, "provider": "openai", "reason": "R"} for name in ("a", "a", "a", "b", "a")]
+    metadata = {
+        "http_status": "500",
+        "provider": "openai",
+        "attempted_fallbacks": "1",
+        "attempts": json.dumps(tried),
+    }
+    message = message_of(render_error(MeshError(Code.UNAVAILABLE, "PROVIDER_ERROR", "text", metadata)))
+
+    assert message.endswith(
+        " - text. All models failed: a (openai): R (3 times), b (openai): R, a (openai): R"
+    )
 
 
 def test_what_the_provider_called_it_is_kept() -> None:

@@ -1,7 +1,7 @@
 """The HTTP application: hot routes as plain ASGI, management and documentation by FastAPI.
 
-Framework errors (404, 405) keep FastAPI's {"detail": ...}, as LiteLLM's do; failed validation of management
-bodies (422) has it beside OpenAI's format, in which everything else is.
+Framework errors (404, 405) and failed validation of management bodies (422) have FastAPI's {"detail": ...},
+as LiteLLM's do, beside OpenAI's format, in which everything else is.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -57,6 +58,7 @@ EMBEDDING_PATHS = (
     "/openai/deployments/{model:path}/embeddings",
 )
 PREFLIGHT_S = 600
+PATH_CHARACTERS_TOLD_MAX = 100
 INVALID_STATUS = 422  # what LiteLLM's clients know for a wrong type
 MANAGEMENT_BYTES_MAX = 1024 * 1024
 EXPOSED_HEADERS = (
@@ -114,6 +116,7 @@ def build_http_app(parts: HttpParts) -> ASGIApp:
         },  # ours instead
         exception_handlers={
             MeshError: _answer_error,
+            HTTPException: _answer_no_route,
             RequestValidationError: _answer_invalid,
             Exception: _answer_defect,
         },
@@ -231,6 +234,20 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
     headers = {name.decode(): value.decode() for name, value in rendered.headers}
     return Response(
         dumps(rendered.body), status_code=rendered.status, headers=headers, media_type="application/json"
+    )
+
+
+async def _answer_no_route(request: Request, error: Exception) -> Response:
+    """There is no such path, or no such method of it: in OpenAI's format, and as FastAPI tells it."""
+    assert isinstance(error, HTTPException), "registered for it"
+    asked = f"{request.method} {request.url.path[:PATH_CHARACTERS_TOLD_MAX]}"
+    message = f"There is no {asked} here ({error.detail}); GET /docs shows what there is."
+    told = {"message": message, "type": "not_found_error", "param": None, "code": str(error.status_code)}
+    return Response(
+        dumps({"error": told, "detail": error.detail}),
+        status_code=error.status_code,
+        headers=dict(error.headers or {}),
+        media_type="application/json",
     )
 
 

@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from meshgate_chassis.chat.json import loads
@@ -83,7 +84,7 @@ def _authentication(error: MeshError) -> str:
 
 def _unknown_model(error: MeshError) -> str:
     return (
-        f"/chat/completions: Invalid model name passed in model={error.metadata.get('model', '')}. "
+        f"Invalid model name passed in model={error.metadata.get('model', '')}. "
         "Model not found. Call `/v1/models` to view available models for your key."
     )
 
@@ -139,14 +140,16 @@ def _provider_message(error: MeshError, row: ErrorRow) -> str:
     text = metadata.get("provider_message") or error.message
     told = f"litellm.{row.exception}: {row.exception}: {name}Exception - {text}"
     if metadata.get("attempted_fallbacks", "0") not in ("", "0"):
-        told += f" All models failed: {_attempts(metadata.get('attempts', ''))}"
+        told = f"{told.rstrip('.')}. All models failed: {_attempts(metadata.get('attempts', ''))}"
     return told
 
 
 def _attempts(text: str) -> str:
-    """The router's list of what it tried: which group, where, and why not."""
+    """The router's list of what it tried: which group, where, and why not; what it repeated, once."""
     tried = loads(text) if text else []
-    return ", ".join(f"{each['group']} ({each['provider']}): {each['reason']}" for each in tried)
+    lines = (f"{each['group']} ({each['provider']}): {each['reason']}" for each in tried)
+    counted = ((line, len(list(same))) for line, same in groupby(lines))
+    return ", ".join(line if times == 1 else f"{line} ({times} times)" for line, times in counted)
 
 
 def _provider_fields(error: MeshError) -> dict[str, str]:
