@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
 
-QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never waited for
-BATCH_SPANS_MAX = 512
-EXPORT_TIMEOUT_MS = 5_000
 EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as ten spans
 
 # W3C Trace Context, of a trace that is not sampled. The flag may stand beside others: OpenTelemetry says -02.
@@ -165,26 +161,9 @@ def build_telemetry(options: TelemetryOptions) -> Telemetry:
     """Telemetry that exports over OTLP, or that does nothing without an endpoint."""
     if options.endpoint is None:
         return Telemetry(None)
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+    from meshgate_chassis.span_export import exporting_provider
 
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": options.service_name}),
-        sampler=ParentBasedTraceIdRatio(options.sample_ratio),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            _exporter(options),
-            max_queue_size=QUEUE_SPANS_MAX,
-            max_export_batch_size=BATCH_SPANS_MAX,
-            schedule_delay_millis=options.export_delay_ms,
-            export_timeout_millis=EXPORT_TIMEOUT_MS,
-        )
-    )
-    return Telemetry(provider)
+    return Telemetry(exporting_provider(options))
 
 
 def shared_context(spans: Iterable[Span]) -> contextvars.Context:
@@ -205,27 +184,3 @@ def _propagator() -> "TextMapPropagator":
     from opentelemetry import propagate
 
     return propagate.get_global_textmap()
-
-
-def _exporter(options: TelemetryOptions) -> "SpanExporter":
-    # Imported here: each exporter costs 0.1 s of start-up, and one of them at most is needed.
-    headers = dict(options.headers or {})
-    assert options.endpoint is not None
-    if options.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-            OTLPSpanExporter as OverGrpc,
-        )
-
-        return OverGrpc(
-            endpoint=options.endpoint,
-            insecure=options.endpoint.startswith("http://") or options.insecure,
-            headers=headers,
-            timeout=EXPORT_TIMEOUT_MS / 1_000,
-        )
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
-
-    return OverHttp(
-        endpoint=f"{options.endpoint.rstrip('/')}/v1/traces",
-        headers=headers,
-        timeout=EXPORT_TIMEOUT_MS / 1_000,
-    )
