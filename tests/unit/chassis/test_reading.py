@@ -1,8 +1,10 @@
 """A caller who leaves costs no memory, loses no message, ends what costs money; real gRPC on loopback."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,20 @@ async def test_a_short_call_is_left_alone_a_long_one_cancelled(
     told = peer.cancelled if cancelled else peer.answered
     await eventually(told.is_set, "the server has ended it")
     assert cancelled == peer.cancelled.is_set()
+
+
+async def test_an_answered_call_is_gone_without_a_collection(peer: Peer, channel: grpc.aio.Channel) -> None:
+    """With its request and its answer."""
+    peer.go.set()
+    call = channel.unary_unary("/test.Peer/answer")(b"", timeout=60, wait_for_ready=True)
+    gc.disable()
+    try:
+        assert await answer_of(call, 60) == b"ok"
+        known = weakref.ref(call)
+        del call
+        await eventually(lambda: known() is None, "nothing holds the call")
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its memory from /proc")

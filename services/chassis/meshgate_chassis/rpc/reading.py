@@ -80,10 +80,8 @@ class StreamReader:
 async def answer_of(call: Any, timeout_s: float) -> Any:
     """A unary call's answer. Whoever is cancelled here leaves a short call alone until its deadline; a long
     one, which may cost money, is cancelled. Raises AioRpcError."""
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    call.add_done_callback(lambda _: _wake(ended))
     try:
-        await ended
+        await call.code()  # a done callback would hold the call, and the call it, until a collection
     except asyncio.CancelledError:
         if timeout_s > LEFT_ALONE_S_MAX:
             call.cancel()

@@ -40,6 +40,7 @@ class UntilDisconnect:
         traceback: TracebackType | None,
     ) -> bool:
         self._watcher.cancel()
+        del self._watcher  # its traceback leads back here: the request would stay until a collection
         if not self.disconnected:
             return False
         # The cancellation was ours: undo it, unless the server cancelled the request as well.
