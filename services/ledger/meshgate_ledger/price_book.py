@@ -3,6 +3,7 @@
 Unknown is None, never zero: who asks must decide what an unknown price means.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +39,11 @@ class PriceBook:
             for deployment in deployments
             if deployment.price is not None
         }
+        self._written: dict[tuple[str, str], list[Price]] = {}  # by provider and its model
+        for each in deployments:
+            if each.id in self._configured:
+                key = (each.provider, each.upstream_model)
+                self._written.setdefault(key, []).append(self._configured[each.id])
         self._library = library
         self._models: dict[str, ModelPrices] = {}
         self._models_at: tuple[int, ...] = ()  # the minute for which they are remembered
@@ -71,12 +77,15 @@ class PriceBook:
         return [(deployment, price) for deployment, price in found if price is not None]
 
     def of_call(self, deployment_id: str, provider: str, upstream_model: str, at: datetime) -> Price | None:
-        """The price of a call that was made. The deployment may be gone from the configuration. When nobody
-        can say who served it, `upstream_model` is the public name that was asked for: the dearest of it."""
+        """The price of a call that was made. The deployment may be gone from the configuration, or have
+        another id since its entry was changed: then the dearest price that is written for the same model
+        there. When nobody can say who served it, `upstream_model` is the public name that was asked for: the
+        dearest of it."""
         if not deployment_id and not provider:
-            prices = self.of_model(upstream_model, at).prices
-            return max(prices, key=lambda price: highest_cost(price, 1_000, 1_000).total, default=None)
-        return self._price(self._deployments.get(deployment_id), provider, upstream_model, at)
+            return _dearest(self.of_model(upstream_model, at).prices)
+        deployment = self._deployments.get(deployment_id)
+        written = [] if deployment is not None else self._written.get((provider, upstream_model), [])
+        return _dearest(written) or self._price(deployment, provider, upstream_model, at)
 
     def _price(self, deployment: Deployment | None, provider: str, model: str, at: datetime) -> Price | None:
         if deployment is not None and deployment.id in self._configured:
@@ -88,6 +97,10 @@ class PriceBook:
             head, slash, rest = base_model.partition("/")
             return self._library.price(head, rest, at) if slash else self._library.price(provider, head, at)
         return self._library.price(provider, model, at)
+
+
+def _dearest(prices: Sequence[Price]) -> Price | None:
+    return max(prices, key=lambda price: highest_cost(price, 1_000, 1_000).total, default=None)
 
 
 def price_from_config(price: DeploymentPrice) -> Price:

@@ -39,6 +39,25 @@ def test_where_prices_come_from() -> None:
     assert book.of_call("mixed-2", "openai", "nobody", NOW) is None
 
 
+def test_a_deployment_whose_entry_was_changed() -> None:
+    """Its calls that are posted later cost what is written for the same model now, the dearest of it: a
+    model of one's own is in no library, and would be free."""
+    dearer = DeploymentPrice(3_000_000, 30_000_000)
+    deployments = (
+        *DEPLOYMENTS,
+        deployment("other", provider="openai", upstream_model="my-own", price=dearer),
+    )
+    book = PriceBook(PublicNames(grouped(deployments), {}), deployments, LIBRARY)
+
+    late = book.of_call("id of before", "openai", "my-own", NOW)
+    assert late is not None
+    assert ("config", 3_000_000) == (late.source, late.rates.input)
+    assert book.of_call("id of before", "azure", "my-own", NOW) is None
+    still_there = book.of_call("gpt-2", "openai", "my-own", NOW)
+    assert still_there is not None
+    assert 1_000_000 == still_there.rates.input
+
+
 def test_nobody_knows_who_served_it() -> None:
     """A call that was lost with its edge is charged at the dearest price behind its public name."""
     book = PriceBook(NAMES, DEPLOYMENTS, LIBRARY)
