@@ -27,6 +27,9 @@ async def provider() -> AsyncIterator[DemoProvider]:
         yield running
 
 
+PATIENT_S = 600.0  # 20,000 chunks take their time on a busy machine
+
+
 @contextlib.asynccontextmanager
 async def pair(provider: DemoProvider, shape: str, **options: Any) -> AsyncIterator[RouterUnderTest]:
     """Two groups at the demo provider, the second one the first one's fallback."""
@@ -161,8 +164,8 @@ async def test_broken_streams_never_look_whole(provider: DemoProvider, shape: st
 async def test_slow_drips_and_huge_answers_arrive(provider: DemoProvider, shape: str) -> None:
     """Events in halves, and thousands of them, are an ordinary answer."""
     async with pair(provider, shape) as subject:
-        drip = await subject.stream(failing("slow_drip:0.01"))
-        huge = await subject.stream(failing("huge_answer:20000"))
+        drip = await subject.stream(failing("slow_drip:0.01"), deadline_s=PATIENT_S)
+        huge = await subject.stream(failing("huge_answer:20000"), deadline_s=PATIENT_S)
     sizes = [len(event.chunks) for event in huge.events if isinstance(event, Delta)]
 
     assert drip.finished is not None
