@@ -145,7 +145,7 @@ help: ## list the targets
 	@touch $@
 
 .venv/.run: .venv/.made $(addprefix requirements/,uv.txt build.txt run.txt install.sh) $(PROJECTS)
-	@echo "installing what the mesh needs into .venv"
+	@echo "installing what the mesh needs into .venv (530 MB; a minute or two the first time)"
 	@requirements/install.sh build run
 	@requirements/install-ours.sh
 	@touch $@
