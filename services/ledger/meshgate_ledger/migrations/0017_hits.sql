@@ -8,8 +8,8 @@ CREATE TABLE ledger.daily_hits (
     PRIMARY KEY (day, key_hash, model_group)
 ) WITH (fillfactor = 70);
 
--- By row, so that a posting that is no hit pays nothing for it. The rows of a key are written only by who holds
--- the lock of the account that pays for it, as those of ledger.daily_spend.
+-- By row, so that a posting that is no hit pays nothing for it. The rows of a key are written only by who
+-- holds the lock of the account that pays for it, as those of ledger.daily_spend.
 CREATE FUNCTION ledger.add_to_hits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO ledger.daily_hits AS d

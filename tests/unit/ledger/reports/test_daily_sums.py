@@ -202,6 +202,21 @@ async def test_completion_tokens_that_the_cache_gave(postgres_dsn: str) -> None:
         assert {("2026-11-20", 28, 31), ("2026-11-21", 7, 8)} == set(await differences(ours))
 
 
+async def test_hits_that_move_to_their_months_partition_count_once(postgres_dsn: str) -> None:
+    """And those that are posted there after it was made count as well."""
+    hit = {"outcome": "cache_hit", "completion_tokens": 7, "at": NOON + timedelta(days=4_000)}
+    async with open_books(postgres_dsn) as ours:
+        await ours.post("1", **hit)
+        waiting = "SELECT count(*) FROM ledger.entries_default"
+        assert 1 == await ours.connection.fetchval(waiting)
+        await ours.connection.execute("SELECT ledger.add_entries_partitions($1, 0)", NOON)
+        assert 0 == await ours.connection.fetchval(waiting)
+        await ours.post("2", **hit)
+
+        assert 14 == await ours.connection.fetchval("SELECT sum(completion_tokens) FROM ledger.daily_hits")
+        assert [] == await differences(ours)
+
+
 async def test_a_wrong_sum_is_named(postgres_dsn: str) -> None:
     """verify does not trust the trigger."""
     async with open_books(postgres_dsn) as ours:
