@@ -163,6 +163,23 @@ async def test_an_answered_call_is_gone_without_a_collection(peer: Peer, channel
         gc.enable()
 
 
+async def test_a_stream_that_was_left_is_gone_without_a_collection(
+    peer: Peer, channel: grpc.aio.Channel
+) -> None:
+    """With its messages."""
+    gc.disable()
+    try:
+        reader, reading = started(channel, 1)
+        await reader.next()
+        reader.end()
+        await reading
+        known = weakref.ref(reader)
+        del reader, reading
+        await eventually(lambda: known() is None, "nothing holds the reader")
+    finally:
+        gc.enable()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its memory from /proc")
 def test_callers_who_leave_cost_no_memory() -> None:
     """6,000 streams that are left while messages come, in a process of their own."""

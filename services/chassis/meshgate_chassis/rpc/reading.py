@@ -44,7 +44,9 @@ class StreamReader:
                     await self._wait_for_room()
             self._error = None
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-            self._error = error
+            self._error = error.with_traceback(
+                None
+            )  # it leads back here: nothing of the stream would be freed
         finally:
             self._put(_END)
 
