@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
 
-EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as ten spans
+EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as 15 spans
 
 # W3C Trace Context, of a trace that is not sampled. The flag may stand beside others: OpenTelemetry says -02.
 NOT_SAMPLED = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][02468ace]")

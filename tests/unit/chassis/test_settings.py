@@ -34,10 +34,12 @@ def test_own_and_shared_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHGATE_SAMPLE_WORKERS_MAX", "9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b,c=d=e")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "250")
     monkeypatch.setenv("LITELLM_LOG", "DEBUG")
 
     settings = load_settings(SampleSettings)
 
+    assert 250 == settings.trace_export_delay_ms
     assert (9, "DEBUG") == (settings.workers_max, settings.log_level)
     assert "http://collector:4317" == settings.otlp_endpoint
     assert {"a": "b", "c": "d=e"} == settings.otlp_headers

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import Identity, Server, ServerOptions, connect
 from meshgate_chassis.rpc.metrics import RpcMetrics
+from meshgate_chassis.span_export import Origin
 from meshgate_chassis.telemetry import Telemetry, shared_context
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
 from meshgate_protos.compression.v1.compression_service_mesh import (
@@ -165,6 +167,14 @@ async def test_the_span_of_a_failed_call_has_its_code_and_not_its_text(
     assert code.value == (span.attributes or {})["rpc.grpc.status_code"]
     assert status is span.status.status_code
     assert "quoted" not in span.to_json()
+
+
+def test_where_spans_are_from_is_hashed_once_and_like_any_other() -> None:
+    """The exporter puts spans of equal resources together."""
+    resource = Resource.create({"service.name": "meshgate-edge"})
+
+    assert resource == Origin(resource)
+    assert hash(resource) == hash(Origin(resource))
 
 
 def test_what_unsampled_calls_share_is_not_sampled_either() -> None:
