@@ -44,9 +44,7 @@ class StreamReader:
                     await self._wait_for_room()
             self._error = None
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-            self._error = error.with_traceback(
-                None
-            )  # it leads back here: nothing of the stream would be freed
+            self._error = error.with_traceback(None)  # which leads back here: a cycle would hold the stream
         finally:
             self._put(_END)
 
