@@ -113,6 +113,8 @@ _PLAIN: Final[Mapping[str, frozenset[str]]] = (
     | {"whose": frozenset({"who"}), "whom": frozenset({"who"})}
 )
 _VAGUE: Final = frozenset({"what", "how", "yes/no", "open"})
+_ASKED: Final = frozenset({"who", "whom", "what", "which"})
+_DOING: Final = frozenset({"do", "does", "did"})
 _OFTEN_HOW: Final = frozenset({"can", "could", "do"})
 # Where one does these is how one does them, at a desk or on a site.
 _DONE_ANYHOW: Final = frozenset(listed("find see check view download track change update redeem report"))
@@ -135,16 +137,22 @@ def alike(a: frozenset[str], b: frozenset[str]) -> bool:
 
 
 def asks_for_the_doer(text: str) -> bool | None:
-    """True for "who calls her", False for "who does she call" and "who is called by her", else None."""
+    """True for "who calls her", False for "who does she call" and "who is called by her", else None.
+
+    So, too, "which card accepts you" and "which card do you accept".
+    """
     words = re.findall(r"[a-z]+", text)
     if _PASSIVE.search(text):
         return False
-    after = next(
-        (words[at + 1] for at, word in enumerate(words[:-1]) if word in ("who", "whom", "what")), None
-    )
-    if after in ("do", "does", "did"):
+    at = next((at for at, word in enumerate(words[:-1]) if word in _ASKED), None)
+    if at is None:
+        return None
+    after = words[at + 1]
+    thing = words[at] in ("what", "which") and after not in _AUXILIARIES
+    if after in _DOING or (thing and not _DOING.isdisjoint(words[at + 2 : at + 4])):
         return False
-    return None if after is None or after in _ENDS_PHRASE else True
+    led = thing and at > 0 and words[at - 1] in _ENDS_PHRASE  # at what time
+    return None if led or (words[at] == "which" and not thing) or after in _ENDS_PHRASE else True
 
 
 def excluded(a: frozenset[str], b: frozenset[str]) -> bool:

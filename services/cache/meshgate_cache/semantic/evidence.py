@@ -186,7 +186,9 @@ def _form_explained(a: Facts, at_a: int, b: Facts, at_b: int) -> bool:
         before = _before(b, at_b)
         return _before(a, at_a) in _SUBJECTS and (not at_b or how_to or before in _BEFORE_GERUND)
     if endings == ("", "ed"):
-        return not _BEING.isdisjoint(b.surfaces) or "did" in a.surfaces or _before(b, at_b) == "to"
+        can_i = at_b > 1 and b.surfaces[at_b - 2 : at_b] == ("can", "i")  # of "can it be cured"
+        being = not _BEING.isdisjoint(b.surfaces)
+        return being or can_i or "did" in a.surfaces or _before(b, at_b) == "to"
     if endings == ("ing", "s"):
         return "why" in kinds
     return endings == ("", "ly") and (synonyms or a.words != b.words)

@@ -4,9 +4,10 @@ As `phrases`, but a frame holds a sentence from its first word to its last. A ye
 the other: "is it free" is no frame of "does it cost anything".
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
+
+from meshgate_cache.semantic.rewriting import rewritings
 
 _THING: Final = r"((?!the |this |that |my |your |it |how |why |when |where |if )[\w'-]+(?: [\w'-]+){0,3})"
 _BUSINESS_HOURS: Final = r"(?:opening|business|office|store|shop) (?:hours|times)"
@@ -30,11 +31,16 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"what should i do if \1 is \2",
     r"what should i do if (i|we) (?:have |had )?(forg|l)(?:et|ot|otten|ose|ost) (.+)":
     r"what should i do if \1 \2ot \3",
+    # indirect questions
+    r"(?:if|whether) (i|we|you|it|they|there) (can|could|should|may|must|do|is|are) (.+)": r"\2 \1 \3",
+    r"(what|where|who|when|how (?:much|old|tall|long|far|big|deep)) "
+    r"(?!is |are |was |were |do |does |did |can |will |time )(.+?) (is|are|was|were)": r"\1 \3 \2",
     # the capital of X, your policy on X
-    r"(the [\w-]+(?: [\w-]+)? of [\w' -]+|(?:the|your|our) [\w -]*policy)": r"what is \1",
+    r"(?:about )?(the [\w-]+(?: [\w-]+)? of [\w' -]+|(?:the|your|our) [\w -]*policy)": r"what is \1",
     r"(?:can|could|would) you (?:explain|describe) ((?:the|your|our) [\w -]*policy)": r"what is \1",
     r"(?:explain|describe) ((?:the|your|our) [\w -]*policy)": r"what is \1",
     r"(?:calculate|compute) (the .+)": r"what is \1",
+    r"(?:list|name) the (\w+s (?:of|in) .+)": r"what are the \1",
     r"what (?:is the full form of|does the abbreviation) ([\w -]+?)(?: stand for| mean)?":
     r"what does \1 stand for",
     r"what is ([\w-]+) (?:short|an abbreviation|an acronym) for": r"what does \1 stand for",
@@ -85,6 +91,9 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"(?:name|tell me|give me) the ((?:capital|currency|author|inventor|president|population) .+)":
     r"what is the \1",
     # how to do X
+    r"(?:i|we) (?:want|wish|would like|like) to "
+    r"((?:cancel|change|reset|update|close|return|track|upgrade|downgrade|activate|exchange|renew) [\w' -]+)":
+    r"how to \1",
     rf"(?:i|we) (?:(?:want|wish|like|would like|am trying|try|need) to|must) (.+?){_DOING_IT}"
     r"(?: do)?(?: (?:perform|that|this|it|so))*":
     r"how to \1",
@@ -115,7 +124,7 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"what (?:is|are) the ([\w' -]+?) (?:costs?|price|fees?)": r"how much is \1",
     r"what (?:does|do|is) (.+?) cost": r"how much is \1",
     # when it is open, how long it takes
-    rf"what (?:are|is) (?:your|the) {_BUSINESS_HOURS}": "when are you open",
+    rf"what (?:are|is) (?:your|the) (?:{_BUSINESS_HOURS}|hours(?: of operation)?)": "when are you open",
     rf"what (?:are|is) the {_BUSINESS_HOURS} (?:of|for) (.+)": r"when is \1 open",
     rf"what (?:are|is) (the [\w -]+?) {_BUSINESS_HOURS}": r"when is \1 open",
     # why X
@@ -129,6 +138,9 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"what is the minimum age (?:for|to) (.+)": r"what is the minimum age to \1",
     r"(?:at )?what temperature (?:does|do) (.+?) (boil|melt)(?: at)?": r"what is the \2ing point of \1",
     r"(?:at )?what temperature (?:does|do) (.+?) freeze(?: at)?": r"what is the freezing point of \1",
+    # what can be done
+    r"can ([\w' -]+?) be (\w+ed)": r"can i \2 \1",
+    r"how (?:can|should|must) ([\w' -]+?) be (\w+ed)": r"how to \2 \1",
     # what effects X has
     r"(?:what|which) (side effects|symptoms|benefits|advantages|disadvantages|drawbacks|health benefits) "
     r"(?:does|do|can|may|might|could) (.+?) (?:have|cause|offer|bring)":
@@ -145,7 +157,8 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"do you ship abroad",
     r"(?:do|can|will) you (?:ship|deliver|send) to (.+)": r"do you ship to \1",
     r"is (?:shipping|delivery) to (.+?) (?:possible|available)": r"do you ship to \1",
-    r"is (\w+ing)( .+?)? possible": r"can i \1\2",
+    r"what is the location of (.+)": r"where is \1",
+    r"is (\w+ing)( .+?)? (?:possible|allowed|permitted)( .+)?": r"can i \1\2\3",
     r"is (?!it |this |that )([\w' -]+?) possible": r"can i get \1",
     # what it includes; what may be done
     r"(?:what|which \w+) (?:is|are) included (?:in|with) (.+)": r"what does \1 include",
@@ -173,18 +186,17 @@ _FRAMES: Final[Mapping[str, str]] = {
     r"who \2 \1",
 }  # fmt: skip
 
-_END: Final = r"\s*[?.!]*\s*$"
-_ANY: Final = re.compile("|".join(f"(?:{frame}{_END})" for frame in _FRAMES))
-_EACH: Final = tuple((re.compile(frame + _END), form) for frame, form in _FRAMES.items())
+FRAMES: Final = rewritings(_FRAMES, "", r"\s*[?.!]*\s*$")
 CHARACTERS_MAX: Final = 160  # a longer text is no one sentence of these
 
 
 def framed(text: str) -> str:
     """`text` in the form that stands for it; what is no frame as it is."""
-    if len(text) > CHARACTERS_MAX or not _ANY.match(text):
+    if len(text) > CHARACTERS_MAX:
         return text
-    for pattern, form in _EACH:
-        match = pattern.match(text)
-        if match:
-            text = match.expand(form)
+    for frame in FRAMES:
+        if frame.literal in text:
+            match = frame.pattern.match(text)
+            if match:
+                text = match.expand(frame.form)
     return text

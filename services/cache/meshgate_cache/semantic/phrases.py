@@ -7,9 +7,21 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from meshgate_cache.semantic.rewriting import rewritings
+
 _PHRASES: Final[Mapping[str, str]] = {
     r"capital city": "capital",
     r"((?:what|how|why|where|when|who)(?: (?:is|are|do|does|can))?) exactly": r"\1",
+    r"((?:what|how|where|when|who)\b[^0-9]*) exactly(?=\s*[?.!]*$)": r"\1",
+    r" (?:right now|at the moment|currently)(?=\s*[?.!]*$)": "",
+    r"in order to": "to",
+    r"(why|when) (?:has|have) ((?:[\w']+ ){1,3})been (\w+ed)": r"\1 was \2\3",
+    r"what is the (weather|climate) like": r"what is the \1",
+    r"the (?:city|country|continent) of(?= (?!origin|birth|residence|the)[a-z])": "",
+    r"(?:who|whom) (?:do|can|should|must) (i|we) (contact|ask|talk to|speak to|call)": r"who should \1 \2",
+    r"e-?mail address": "email",
+    r"(the|your|our|a) shop": r"\1 store",
+    r"(?:cell|cellular|mobile) phones?": "mobile",
     r"(what|who|which) (is|are) the current(?= (?!of|in|through)[a-z])": r"\1 \2 the",
     r"(is|are) considered(?: to be)?": r"\1",
     r"(?<!invest )in stock(?=(?: again)?\s*[?.!]*$)": "available",
@@ -106,16 +118,19 @@ _PHRASES: Final[Mapping[str, str]] = {
     r"what amount of": "how much",
     r"united states of america|united states|u\.s\.a?\.?": "usa",
     r"united kingdom|great britain|u\.k\.": "uk",
+    r"how (?:i|we|one) (?:can|could|should|may|must|might)": "how to",
+    r"(what|where|when|why) (i|we|you) (can|could|should|must|may)": r"\1 \3 \2",
     r"(symbol|formula|price|cost|fee|rate|limit|deadline|capital|cause|reason|abbreviation|recipe|schedule"
     r"|treatment) for": r"\1 of",
 }
 
-PHRASES: Final = tuple((re.compile(rf"\b(?:{phrase})(?!\w)"), form) for phrase, form in _PHRASES.items())
+PHRASES: Final = rewritings(_PHRASES, r"\b", r"(?!\w)")
 
 POLITENESS: Final = re.compile(
     r"\b(?:(?:hi|hello|hey|thanks|thank you|please|kindly)\b[,!. ]*"
     r"|(?:can|could|would|will) (?:you|anyone|someone) (?:please )?(?:tell|explain to|help|show|give) me\b"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?explain (?:to me )?(?=wh|how)"
     r"|(?:can|could|would) (?:you|anyone) (?:please )?(?=explain|describe|list|define|translate|summari[sz]e)"
+    r"|i (?:was|am) (?:just )?(?:wondering|curious)|just wondering|quick question:?"
     r"|(?:i (?:want|need|wish|would like) to know|i am wondering|i wonder|do you know|tell me|let me know)\b)"
 )

@@ -232,8 +232,9 @@ def _rewrite(text: str) -> str:
     for pattern, instead in _CONTRACTED:
         text = pattern.sub(instead, text)
     text = POLITENESS.sub(" ", _OR_NOT.sub(" ", text))
-    for pattern, instead in PHRASES:
-        text = pattern.sub(instead, text)
+    for phrase in PHRASES:
+        if phrase.literal in text:
+            text = phrase.pattern.sub(phrase.form, text)
     return framed(one_verb(" ".join(text.split())))
 
 

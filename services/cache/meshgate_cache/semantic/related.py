@@ -21,6 +21,7 @@ _GROUPS: Final = """
     contact reach call
     accept use take
     sell sold buy
+    become turn get
     cause people get reason make why
     live people inhabitant population many
     offer provide exist get sell
@@ -59,8 +60,8 @@ _TELLING: Final[Mapping[str, str]] = {
     "how fast": "fast speed velocity travel go move",
     "how hot": "hot temperature get reach",
     "how often": "often frequent",
-    "hour": "time hour",
-    "day": "day date",
+    "hour": "time hour soon",
+    "day": "day date soon",
     "month": "month",
     "year": "year",
     "how": "way step",

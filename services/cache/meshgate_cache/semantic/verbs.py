@@ -29,6 +29,10 @@ _VERBS: Final = """
     collect: pick_up | order parcel package
     dispute: contest challenge | charge transaction payment
     take: make | screenshot
+    create: open setup register | account profile
+    submit: send hand_in turn_in | form application document report
+    reschedule: move change | appointment
+    return: send_back |
     """
 _OWNED: Final = "(?: (?:my|our|the|an?)(?: [\\w'-]+){0,2}?)"
 

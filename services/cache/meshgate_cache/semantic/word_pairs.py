@@ -10,6 +10,12 @@ from meshgate_cache.semantic.vocabulary import listed, table
 SYNONYMS: Final = table(
     """
     begin: start starting commence
+    information: info
+    television: tv
+    refrigerator: fridge
+    administrator: admin
+    warranty: guarantee
+    colleague: coworker
     buy: purchase acquire
     large: big huge
     reduce: decrease lessen

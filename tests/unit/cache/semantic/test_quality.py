@@ -18,6 +18,7 @@ from tools.semantic_pairs import (
     blind_9,
     blind_10,
     blind_11,
+    blind_12,
     blind_languages,
     fit,
     held_out,
@@ -65,7 +66,7 @@ def test_no_held_out_trap_hits(model: OnnxModel) -> None:
 
 
 def test_no_blind_trap_hits_any_more(model: OnnxModel) -> None:
-    """Forty-six of 2,148 did when they were first measured; what they had in common is a rule now."""
+    """Forty-seven of 2,228 did when they were first measured; what they had in common is a rule now."""
     sources = (
         blind,
         blind_2,
@@ -78,8 +79,9 @@ def test_no_blind_trap_hits_any_more(model: OnnxModel) -> None:
         blind_9,
         blind_10,
         blind_11,
+        blind_12,
     )
-    sources += (blind_languages,)
+    sources += (blind_12, blind_languages)
     assert [] == hits([pair for source in sources for pair in source.traps()], model)
 
 
@@ -111,5 +113,5 @@ def test_the_example_of_the_reference_deployment(model: OnnxModel) -> None:
     assert [same] == hits([same, other], model)
 
 
-HITS_MIN = 0.5
-FREE_HITS_MIN = 0.3
+HITS_MIN = 0.55
+FREE_HITS_MIN = 0.33
