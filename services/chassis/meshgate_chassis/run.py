@@ -26,7 +26,8 @@ from meshgate_chassis.logs import configure_logs
 from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.runtime import Runtime, identity_of
 from meshgate_chassis.settings import ServiceSettings, Settings, environment, load_settings
-from meshgate_chassis.telemetry import TelemetryOptions, build_telemetry
+from meshgate_chassis.telemetry import build_telemetry
+from meshgate_chassis.telemetry_options import TelemetryOptions
 
 CompositionRoot = Callable[[Settings, Runtime], AbstractAsyncContextManager[None]]
 

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_chassis.telemetry import EXPORT_DELAY_MS
+from meshgate_chassis.telemetry_options import EXPORT_DELAY_MS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

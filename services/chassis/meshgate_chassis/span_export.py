@@ -5,7 +5,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from meshgate_chassis.telemetry import TelemetryOptions
+from meshgate_chassis.telemetry_options import TelemetryOptions
 
 QUEUE_SPANS_MAX = 8_192  # spans waiting for export; more are dropped, never waited for
 BATCH_SPANS_MAX = 512

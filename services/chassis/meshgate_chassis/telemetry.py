@@ -14,41 +14,24 @@ import contextvars
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from meshgate_chassis.telemetry_options import TelemetryOptions
+
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
-
-EXPORT_DELAY_MS = 5_000  # OpenTelemetry's default: an export costs as much as 15 spans
 
 # W3C Trace Context, of a trace that is not sampled. The flag may stand beside others: OpenTelemetry says -02.
 NOT_SAMPLED = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][02468ace]")
 _HANDED_ON = contexts.create_key("meshgate-handed-on")  # headers of such a trace, for whoever is called
 
 AttributeValue = str | int | float | bool | Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class TelemetryOptions:
-    """`endpoint` None = tracing off. `protocol`: "grpc" or "http/protobuf". `sample_ratio`: of new traces.
-
-    `export_delay_ms`: how long a span waits for others at most.
-    """
-
-    service_name: str
-    endpoint: str | None
-    protocol: str = "grpc"
-    headers: Mapping[str, str] | None = None
-    sample_ratio: float = 1.0
-    insecure: bool = True
-    export_delay_ms: int = EXPORT_DELAY_MS
 
 
 class Telemetry:
