@@ -14,7 +14,7 @@ import contextvars
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
 
+TRACEPARENT = "traceparent"
 # W3C Trace Context, of a trace that is not sampled. The flag may stand beside others: OpenTelemetry says -02.
 NOT_SAMPLED = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][02468ace]")
 _HANDED_ON = contexts.create_key("meshgate-handed-on")  # headers of such a trace, for whoever is called
@@ -81,19 +82,25 @@ class Telemetry:
             if end:
                 span.end()
 
-    def begin_call(
-        self, name: str, attributes: Mapping[str, AttributeValue], metadata: Mapping[str, str]
-    ) -> Span:
-        """The span of an incoming RPC, current for the rest of the running task; the caller ends it."""
-        if self._propagator is None:
-            return trace.INVALID_SPAN
-        if NOT_SAMPLED.fullmatch(metadata.get("traceparent", "")):
+    def server_interceptors(self) -> list[Any] | None:
+        """For grpc.aio servers: the span of each call but those of traces that are not sampled."""
+        if self._provider is None:
+            return None
+        from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+
+        return [
+            aio_server_interceptor(  # type: ignore[no-untyped-call]
+                tracer_provider=self._provider,
+                filter_=filters.all_of(filters.negate(filters.health_check()), _may_be_sampled),
+            )
+        ]
+
+    def adopt(self, metadata: Mapping[str, str]) -> None:
+        """Continues the trace of an incoming RPC if it is not sampled: what is below it is not, either. For
+        the rest of the running task."""
+        if self._propagator is not None and NOT_SAMPLED.fullmatch(metadata.get(TRACEPARENT, "")):
             headers = {name: metadata[name] for name in self._fields if name in metadata}
             contexts.attach(contexts.set_value(_HANDED_ON, headers, contexts.Context()))
-            return trace.INVALID_SPAN
-        span, context = self._started(name, SpanKind.SERVER, attributes, self._told(metadata))
-        contexts.attach(context)
-        return span
 
     def inject(self, headers: MutableMapping[str, str]) -> None:
         """Adds `traceparent` of the current span to outgoing headers."""
@@ -161,6 +168,12 @@ def shared_context(spans: Iterable[Span]) -> contextvars.Context:
         for other in others:
             other.add_link(first.get_span_context())
     return context
+
+
+def _may_be_sampled(call: Any) -> bool:
+    """False when the caller of an RPC (grpc.HandlerCallDetails) decided that its trace is not sampled."""
+    parents = (value for key, value in call.invocation_metadata or () if key == TRACEPARENT)
+    return not NOT_SAMPLED.fullmatch(str(next(parents, "")))
 
 
 def _propagator() -> "TextMapPropagator":

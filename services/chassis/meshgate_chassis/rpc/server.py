@@ -1,7 +1,7 @@
 """The answering side: what surrounds every servicer method.
 
-In this order: span, metrics, deadline, caller, handler, error. A call without a deadline is refused; an
-unexpected exception is logged here and leaves as INTERNAL without detail.
+In this order: span (telemetry.py), metrics, deadline, caller, handler, error. A call without a deadline is
+refused; an unexpected exception is logged here and leaves as INTERNAL without detail.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, authenticate, require_private
 from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, to_status
-from meshgate_chassis.rpc.tracing import MethodTracing
+from meshgate_chassis.rpc.tracing import tell_end, without_span
 from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Service, StreamMethod, UnaryMethod
 
@@ -78,6 +78,7 @@ class Server:
         self._telemetry = telemetry
         self._server = grpc.aio.server(
             options=options.SERVER,
+            interceptors=telemetry.server_interceptors(),
             maximum_concurrent_rpcs=options.CONCURRENT_CALLS_MAX,
         )
         self._health = health.aio.HealthServicer()
@@ -145,8 +146,7 @@ class Server:
         *,
         public: bool,
     ) -> "grpc.RpcMethodHandler[Any, Any]":
-        tracing = MethodTracing(self._telemetry, service, name)
-        around = _Around(self._settings, self._metrics.method(service, name), tracing, public)
+        around = _Around(self._settings, self._metrics.method(service, name), self._telemetry, public)
         if isinstance(method, StreamMethod):
             return grpc.unary_stream_rpc_method_handler(
                 around.stream(behaviour),
@@ -163,35 +163,39 @@ class Server:
 class _Around:
     """Wraps the methods of one RPC; see the module."""
 
-    def __init__(self, settings: ServerOptions, metrics: Any, tracing: MethodTracing, public: bool) -> None:
+    def __init__(self, settings: ServerOptions, metrics: Any, telemetry: Telemetry, public: bool) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._tracing = tracing
+        self._telemetry = telemetry
         self._public = public
 
     def unary(self, behaviour: Callable[[Any, ServerCall], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
             metadata = _texts(context)
-            span = self._tracing.begin(metadata)
+            self._telemetry.adopt(metadata)
             with self._metrics.observe() as observation:
                 try:
                     call, timeout_s = self._admit(context, metadata)
                     with detached_scope(timeout_s):
                         return await behaviour(request, call)
                 except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
-                    await self._fail(context, observation, error)
+                    failure = error
                 except asyncio.CancelledError:
-                    observation.code = "CANCELLED"
+                    tell_end(Code.CANCELLED)
                     raise
+                # Behind the except: the span of what is raised here is not to tell the error's text.
+                try:
+                    return await self._fail(context, observation, failure)
                 finally:
-                    self._tracing.end(span, observation.code)
+                    del failure  # it leads back to this frame
 
         return handle
 
     def stream(self, behaviour: Callable[[Any, ServerCall], AsyncIterator[Any]]) -> Callable[..., Any]:
         async def handle(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
             metadata = _texts(context)
-            span = self._tracing.begin(metadata)
+            self._telemetry.adopt(metadata)
+            failure: Exception | None = None
             with self._metrics.observe() as observation:
                 try:
                     call, timeout_s = self._admit(context, metadata)
@@ -203,12 +207,15 @@ class _Around:
                     finally:
                         await responses.aclose()  # type: ignore[attr-defined] # always a generator
                 except Exception as error:  # noqa: BLE001 - the border where a defect becomes an answer
-                    await self._fail(context, observation, error)
+                    failure = error
                 except (asyncio.CancelledError, GeneratorExit):
-                    observation.code = "CANCELLED"
+                    tell_end(Code.CANCELLED)
                     raise
+                try:
+                    if failure is not None:
+                        await self._fail(context, observation, failure)
                 finally:
-                    self._tracing.end(span, observation.code)
+                    del failure  # it leads back to this frame
 
         return handle
 
@@ -246,7 +253,9 @@ class _Around:
         status = to_status(told, f"{self._settings.identity.name}.meshgate")
         details = (STATUS_DETAILS_KEY, status.SerializeToString())
         code = next(code for code in grpc.StatusCode if code.value[0] == told.code.value)
-        await context.abort(code, status.message, trailing_metadata=(details,))
+        tell_end(told.code)
+        await without_span(context).abort(code, status.message, trailing_metadata=(details,))
+        raise AssertionError("abort raises")
 
 
 def _texts(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:

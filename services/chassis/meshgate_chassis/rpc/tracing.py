@@ -1,16 +1,14 @@
-"""The span of an RPC at its answering side, by OpenTelemetry's conventions for gRPC.
+"""How an RPC ended, told to its span, which OpenTelemetry's interceptor began: by the conventions for gRPC.
 
-Not OpenTelemetry's interceptor: with it, grpc.aio takes a longer way for every RPC, sampled or not, and one
-that fails has a stack trace of ours in its span, whose text may quote a prompt.
+Its code alone. The interceptor itself would add the error's text, which may quote a prompt.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
 
 from meshgate_chassis.errors import Code
-from meshgate_chassis.telemetry import AttributeValue, Telemetry
 
 STATUS_CODE: Final = "rpc.grpc.status_code"
 # What the answering side is to blame for, by those conventions; anything else is the caller's affair.
@@ -26,28 +24,16 @@ FAULTS: Final = frozenset(
 )
 
 
-class MethodTracing:
-    """Traces the calls of one method."""
+def tell_end(code: Code) -> None:
+    """Of the call that the running task answers; never OK, which a span says from its beginning."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attribute(STATUS_CODE, code.value)
+        if code in FAULTS:
+            span.set_status(Status(StatusCode.ERROR, code.name))
 
-    def __init__(self, telemetry: Telemetry, service: str, name: str) -> None:
-        self._telemetry = telemetry
-        self._name = f"/{service}/{name}"
-        self._attributes: Mapping[str, AttributeValue] = {
-            "rpc.system": "grpc",
-            "rpc.service": service,
-            "rpc.method": name,
-            STATUS_CODE: 0,
-        }
 
-    def begin(self, metadata: Mapping[str, str]) -> Span:
-        """Current for the rest of the running task; give it to `end`."""
-        return self._telemetry.begin_call(self._name, self._attributes, metadata)
-
-    def end(self, span: Span, code: str) -> None:
-        """`code`: a name of gRPC's, "OK" included."""
-        if code != "OK" and span.is_recording():
-            failed = Code[code]
-            span.set_attribute(STATUS_CODE, failed.value)
-            if failed in FAULTS:
-                span.set_status(Status(StatusCode.ERROR, code))
-        span.end()
+def without_span(context: Any) -> Any:
+    """The servicer context below the interceptor's proxy (of wrapt), which would put an abort's text into the
+    span."""
+    return getattr(context, "__wrapped__", context)
