@@ -24,9 +24,6 @@ from meshgate_router.transport import CancelledBeforeSentError, late
 
 TASKS_MAX: Final = 30_000
 TASKS_OF_A_RACE: Final = 3
-# Of a loser's output, where its price is held for (RouteOptions.covered_only); the edge holds for 64 tokens.
-LOSER_TOKENS_MAX: Final = 32
-LOSER_CHARACTERS_MAX: Final = 16  # no character has more than 4 tokens
 RATES_MAX: Final = 10_000  # groups remembered; wildcards can name any number of models
 
 NOT_SENT: Final = late("the rival was faster than the connection", sent=False)
@@ -44,23 +41,6 @@ class Received:
     usage: pb.Usage | None = None
     whole: bool = False
     text: str = ""
-
-
-def held_for(discard: Callable[[T], Received]) -> Callable[[T], Received]:
-    """Of a loser no more than its caller holds for: one that answered at the same instant as the winner, and
-    brought more than its first words, is told as estimated."""
-
-    def discarded(value: T) -> Received:
-        received = discard(value)
-        if received.usage is None:
-            return Received(text=received.text[:LOSER_CHARACTERS_MAX])
-        usage = pb.Usage()
-        usage.CopyFrom(received.usage)
-        usage.completion_tokens = min(usage.completion_tokens, LOSER_TOKENS_MAX)
-        usage.ClearField("completion_tokens_details")
-        return Received(usage, text=received.text[:LOSER_CHARACTERS_MAX])
-
-    return discarded
 
 
 class Alternatives(Protocol):
@@ -104,8 +84,6 @@ class Hedger:
         wanted = self._config.enabled and task.extra_calls
         if not wanted or not (task.stream or self._config.whole_answers):
             return await call(lease), lease
-        if task.covered is not None:
-            discard = held_for(discard)
         rate, start_s = self._rate(lease, stream=task.stream), self._clock.monotonic_s()
         delay_s = rate.called(start_s)
         if delay_s is None or self._tasks.count > TASKS_MAX - TASKS_OF_A_RACE:

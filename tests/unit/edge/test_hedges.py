@@ -68,6 +68,20 @@ async def test_the_hold_is_raised_while_the_answer_comes() -> None:
     ]
 
 
+async def test_a_loser_that_brought_more_is_held_for_before_anything_is_sent() -> None:
+    """It is billed as its provider told, all of it; only then comes the winner."""
+    hedged, lost = stream(LEAST), router_pb.Leg()
+    lost.CopyFrom(LEG)
+    lost.usage.prompt_tokens, lost.usage.completion_tokens = 10, FIRST_OUTPUT_TOKENS + 1
+    hedged.run.legs = [lost]
+    first = await hedged.needed_cover().paid(chunks(10))
+
+    assert 10 == len(first)
+    assert [FIRST_OUTPUT_TOKENS + 1] == [
+        leg.tokens.completion_tokens for leg in hedged.ledger.top_ups[0].legs
+    ]
+
+
 async def test_a_short_answer_asks_for_nothing() -> None:
     """Its first words are all of it."""
     hedged = stream(LEAST)

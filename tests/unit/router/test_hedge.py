@@ -12,10 +12,8 @@ import pytest
 
 from meshgate_chassis.config.model import HedgingConfig, RouterConfig
 from meshgate_chassis.errors import MeshError
-from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_router.attempt import Served
 from meshgate_router.convert import served_by
-from meshgate_router.hedge import LOSER_CHARACTERS_MAX, LOSER_TOKENS_MAX, Received, held_for
 from meshgate_router.hedge_rate import SAMPLES_MIN
 from meshgate_router.legs import LegReason
 from meshgate_router.stream import Started
@@ -96,24 +94,6 @@ async def test_a_rival_answers_for_a_call_that_hangs(provider: DemoProvider, rec
     )
     assert [] == served.journey.failures
     assert 0 == subject.hedges.count
-
-
-def test_a_loser_is_told_as_far_as_it_is_held_for() -> None:
-    """Where a budget applies, one that answered at the same instant cost its prompt and its first words."""
-    usage = chat_pb.Usage(prompt_tokens=7, completion_tokens=900)
-    usage.completion_tokens_details.reasoning_tokens = 800
-    whole = held_for(lambda text: Received(usage, whole=True, text=text))("word " * 900)
-    unknown = held_for(lambda text: Received(text=text))("word " * 900)
-
-    assert whole.usage is not None
-    assert (7, LOSER_TOKENS_MAX, False) == (
-        whole.usage.prompt_tokens,
-        whole.usage.completion_tokens,
-        whole.usage.HasField("completion_tokens_details"),
-    )
-    assert (False, False, None) == (whole.whole, unknown.whole, unknown.usage)
-    assert ("word " * 900)[:LOSER_CHARACTERS_MAX] == whole.text == unknown.text
-    assert 900 == usage.completion_tokens, "the provider's own words are left alone"
 
 
 async def test_the_first_call_may_still_win(provider: DemoProvider) -> None:

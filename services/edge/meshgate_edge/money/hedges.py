@@ -9,10 +9,12 @@ from typing import Final
 
 from meshgate_chassis.price import highest_cost
 from meshgate_edge.call_run import CallRun
+from meshgate_edge.money.bill import spend_leg
 from meshgate_edge.money.cost import price_told
+from meshgate_edge.tokens.counter import TokenCounter
 
 HEDGE_LOST: Final = "hedge_lost"  # of a leg
-# Of each of the two calls; the router tells no more of the loser (meshgate_router.hedge).
+# Of each of the two calls.
 FIRST_OUTPUT_TOKENS: Final = 64
 
 
@@ -29,6 +31,12 @@ def pays_for_hedge(run: CallRun, *, may_hedge: bool) -> bool:
     return bool(each) and 2 * max(cost.total for cost in each) <= run.held_usd_nanos
 
 
-def was_hedged(run: CallRun) -> bool:
-    """Whether the loser of a hedge has to be paid."""
-    return any(leg.reason == HEDGE_LOST for leg in run.legs)
+def covered_beside_loser(run: CallRun, counter: TokenCounter) -> int | None:
+    """Output tokens of a hedge's winner that the hold pays for besides the loser. None: there is no loser.
+    0: it brought more than its first words before it was given up, so the ledger is asked before anything is
+    sent."""
+    lost = [spend_leg(leg, run, counter) for leg in run.legs if leg.reason == HEDGE_LOST]
+    if not lost:
+        return None
+    most = max(leg.tokens.completion_tokens for leg in lost)
+    return FIRST_OUTPUT_TOKENS if most <= FIRST_OUTPUT_TOKENS else 0

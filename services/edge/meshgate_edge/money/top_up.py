@@ -17,7 +17,7 @@ from meshgate_chassis.tasks import TaskOwner
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.money.bill import sent_before, spend_legs
 from meshgate_edge.money.denials import denied
-from meshgate_edge.money.hedges import FIRST_OUTPUT_TOKENS, was_hedged
+from meshgate_edge.money.hedges import covered_beside_loser
 from meshgate_edge.money.offline import AWAY_CODES
 from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
@@ -74,8 +74,9 @@ class TopUps:
         if allowed is not None:
             allowed = max(0, allowed * run.choice_count - sent)
         covered = run.covered_output_tokens if as_reserved else 0
-        if was_hedged(run):
-            covered = min(covered, FIRST_OUTPUT_TOKENS)  # the rest of the hold pays for the loser
+        beside_loser = covered_beside_loser(run, counter)
+        if beside_loser is not None:
+            covered = min(covered, beside_loser)
         elif as_reserved and allowed is not None and covered >= allowed:
             return None
         return Cover(self, run, counter, Span(covered, allowed, sent))
