@@ -1,4 +1,6 @@
-"""Hedges and streams that go on elsewhere, many at a time near a cap: what is settled never passes it."""
+"""Hedges, streams that go on elsewhere, and answers that are longer than thought, many at a time near a cap:
+what is settled never passes it.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,6 +24,7 @@ model_list:
   - model_name: story
     litellm_params: {{<<: *first, model: openai/b, weight: 0}}
     model_info: {{id: b}}
+general_settings: {{default_output_tokens: 20}}
 router_settings:
   num_retries: 0
   allowed_fails: 1000000
@@ -97,3 +100,15 @@ async def test_hedges(subject: Subject, words: tuple[int, int], seed: int) -> No
     for number in range(SAMPLES_MIN):
         await subject.ask(f"Hello number {number}", model="story", stream=True)
     assert await spend(subject, seed, words, (180, 240), "demo:first=0.4") <= 1.0
+
+
+async def test_answers_in_one_piece_that_are_longer_than_thought(subject: Subject) -> None:
+    """Nobody limits them, and each is three times what is held for it."""
+    text = "Hello demo:tokens=60"
+    held = INPUT * 20 + OUTPUT * 20
+    key = await subject.new_key(max_budget=CALLS * held / 1e9)
+    answers = await asyncio.gather(*(subject.ask(text, key, model="story") for _ in range(CALLS + 20)))
+    rows = [row for row in await closed_entries(subject) if row["account_id"].startswith("key:")]
+
+    assert 429 in {answer.status for answer in answers} <= {200, 429}
+    assert CALLS * held >= sum(row["amount_nanos"] for row in rows) > 0

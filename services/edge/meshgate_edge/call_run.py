@@ -22,6 +22,8 @@ from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 CHOICES_MAX = 1_000
 UNANSWERED = "unanswered"  # a call that went out; nobody knows whether it was served
 TIGHT = 16  # less than so many holds are left of the budget
+# The same, for answers whose length nobody limits: many at once may be longer than they are as a rule.
+TIGHT_UNLIMITED = 128
 
 
 @dataclass(slots=True)
@@ -163,8 +165,12 @@ class CallRun:
     @property
     def is_near_budget_end(self) -> bool:
         """Whether a few more calls like this one use the budget up."""
+        return self.has_less_than(TIGHT)
+
+    def has_less_than(self, holds: int) -> bool:
+        """Whether less than so many holds like its own are left of a budget."""
         left = self.info.remaining_budget_usd_nanos
-        return left is not None and self.held_usd_nanos > 0 and left < TIGHT * self.held_usd_nanos
+        return left is not None and self.held_usd_nanos > 0 and left < holds * self.held_usd_nanos
 
     @property
     def has_room(self) -> bool:

@@ -14,7 +14,7 @@ import structlog
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.tasks import TaskOwner
-from meshgate_edge.call_run import CallRun
+from meshgate_edge.call_run import TIGHT_UNLIMITED, CallRun
 from meshgate_edge.money.bill import sent_before, spend_legs
 from meshgate_edge.money.denials import denied
 from meshgate_edge.money.hedges import covered_beside_loser
@@ -58,10 +58,10 @@ class TopUps:
     def is_tight(self, run: CallRun) -> bool:
         """True when a budget may end within the answer of a call that is not streamed. It is then streamed
         as far as the edge: only so can it end in time."""
-        if not run.is_near_budget_end:
-            return False
         most = run.max_output_tokens
-        return most is None or run.covered_output_tokens < most * run.choice_count
+        if most is None:
+            return run.has_less_than(TIGHT_UNLIMITED)
+        return run.is_near_budget_end and run.covered_output_tokens < most * run.choice_count
 
     def cover(self, run: CallRun, counter: TokenCounter) -> "Cover | None":
         """Of an answer that begins; None when nothing has to be watched."""
