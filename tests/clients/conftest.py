@@ -1,5 +1,6 @@
 """An environment of their own for clients and engines that bring many packages (requirements/clients.in)."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -18,7 +19,11 @@ Program = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def clients_python() -> Path:
     """The Python that has them, installed as locked; skips when no package index can be reached."""
-    made = subprocess.run(["make", ".venv/.clients"], cwd=ROOT, capture_output=True, text=True, check=False)
+    with (ROOT / ".venv/clients.lock").open("w") as lock:  # two workers of a test run may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", ".venv/.clients"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
     if made.returncode != 0:
         pytest.skip(f"requirements/clients.txt cannot be installed: {made.stderr.strip()[-300:]}")
     return ROOT / ".venv/clients/bin/python"

@@ -55,7 +55,8 @@ class Graded:
 
     async def scenario(self, behavior: dict[str, Any]) -> None:
         """Forgets what was, and says what the provider will do next."""
-        await self.session.post(f"{self.llmock}/_llmock/reset")
+        async with self.session.post(f"{self.llmock}/_llmock/reset") as answer:
+            assert 300 > answer.status
         body = {"behaviors": [behavior]}
         async with self.session.post(f"{self.llmock}/_llmock/scenario", json=body) as answer:
             assert 201 == answer.status, await answer.text()

@@ -46,7 +46,8 @@ async def group(
                 if config.hedging.whole_answers:
                     await subject.create(asking())
             async with aiohttp.ClientSession() as session:
-                await session.delete(f"{provider.url}/demo/requests")
+                async with session.delete(f"{provider.url}/demo/requests") as answer:
+                    assert 300 > answer.status
         yield subject
 
 
@@ -133,7 +134,8 @@ async def test_when_both_fail_the_earlier_failure_is_told(provider: DemoProvider
     async with group(provider, replace(CONFIG, timeout_s=0.5)) as subject:
         async with aiohttp.ClientSession() as session:
             faults = [{"fault": "hang_before_headers@a"}, {"fault": "500@b"}]
-            await session.put(f"{provider.url}/demo/faults", json={"faults": faults})
+            async with session.put(f"{provider.url}/demo/faults", json={"faults": faults}) as answer:
+                assert 300 > answer.status
         with pytest.raises(MeshError) as caught:
             await subject.stream(asking())
 

@@ -201,10 +201,12 @@ async def test_a_continuation_may_break_as_well(provider: DemoProvider) -> None:
         want = text_of(await subject.stream(asking("Tell me a story")))
         async with aiohttp.ClientSession() as session:
             faults = [{"fault": f"cut_mid_stream:6@{name}-upstream", "count": 1} for name in names[:2]]
-            await session.put(f"{provider.url}/demo/faults", json={"faults": faults})
+            async with session.put(f"{provider.url}/demo/faults", json={"faults": faults}) as answer:
+                assert 300 > answer.status
             mended = await subject.stream(asking("Tell me a story"))
             faults = [{"fault": f"cut_mid_stream:6@{name}-upstream", "count": 1} for name in names]
-            await session.put(f"{provider.url}/demo/faults", json={"faults": faults})
+            async with session.put(f"{provider.url}/demo/faults", json={"faults": faults}) as answer:
+                assert 300 > answer.status
             with pytest.raises(MeshError) as caught:
                 await subject.stream(asking("Tell me a story"))
 
