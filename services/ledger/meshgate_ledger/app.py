@@ -63,7 +63,7 @@ async def ledger_service(settings: LedgerSettings, runtime: Runtime) -> AsyncIte
         watch = AccountWatch(dsn, runtime.clock, book.load, WatchOptions())
         await core.database.insist(book.load)
         server = runtime.server(settings, ALLOWED_CALLERS)
-        prices = ToldPrices(core.policy.prices, runtime.clock, runtime.config.router)
+        prices = ToldPrices(core.policy.prices, runtime.clock)
         server.add(LedgerServicer(core.ledger, core.keys, watch, book, prices))
         server.add(account_servicer(core.database, core.keys, runtime.clock))
         server.add(CredentialServicer(credentials))

@@ -16,7 +16,6 @@ from meshgate_ledger.ledger import Ledger
 from meshgate_ledger.records import (
     Decision,
     Denial,
-    Grant,
     Posting,
     ReserveCommand,
 )
@@ -61,10 +60,6 @@ class LedgerServicer(LedgerServiceServicer):
         if answer.HasField("account"):
             add_credentials(answer.account, self._credentials)
             answer.prices.extend(self._prices.of(answer.resolved_model))
-            if answer.covers_model_only and command.can_top_up:
-                limited = decision.verdict.limited_models if isinstance(decision.verdict, Grant) else ()
-                priced = self._prices.fallbacks_of(answer.resolved_model)
-                answer.priced_fallbacks.extend(name for name in priced if name not in limited)
         return answer
 
     async def reserve_spends(self, request: pb.ReserveSpendsRequest, call: Call) -> pb.ReserveSpendsResponse:

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from meshgate_chassis.clock import Clock
-from meshgate_chassis.config.model import RouterConfig
-from meshgate_chassis.config.names import configured_for
 from meshgate_ledger.price import Price, Rates
 from meshgate_ledger.price_book import PriceBook
 from meshgate_ledger.records import utc
 from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 
 DEPLOYMENTS_MAX: Final = 8  # of more none is told: they would make every grant big
-FALLBACKS_MAX: Final = 32
 MODELS_REMEMBERED_MAX: Final = 10_000
 MINUTE_NS: Final = 60_000_000_000  # no price begins or ends within one
 
@@ -20,10 +17,9 @@ MINUTE_NS: Final = 60_000_000_000  # no price begins or ends within one
 class ToldPrices:
     """Remembers the messages; those of all models are made anew each minute."""
 
-    def __init__(self, book: PriceBook, clock: Clock, router: RouterConfig) -> None:
+    def __init__(self, book: PriceBook, clock: Clock) -> None:
         self._book = book
         self._clock = clock
-        self._router = router
         self._models: dict[str, Sequence[pb.DeploymentPrice]] = {}
         self._minute = 0
 
@@ -48,18 +44,6 @@ class ToldPrices:
                 for deployment, price in (priced if len(priced) <= DEPLOYMENTS_MAX else ())
             ]
         return told
-
-    def fallbacks_of(self, model: str) -> list[str]:
-        """The fallbacks that the configuration names for a model, also by a pattern, as far as their prices
-        are known."""
-        router, now = self._router, utc(self._clock.now_ns())
-        chains = (router.fallbacks, router.context_window_fallbacks, router.content_policy_fallbacks)
-        own = router.model_group_alias.get(model)
-        names = (model,) if own is None else (model, own)
-        named = [name for chain in chains for name in configured_for(chain, names) or ()]
-        named += router.default_fallbacks
-        known = (name for name in dict.fromkeys(named) if self._book.of_model(name, now).complete)
-        return list(known)[:FALLBACKS_MAX]
 
 
 def tiers_to(price: Price) -> list[pb.PriceTier]:

@@ -2,11 +2,9 @@
 
 from datetime import UTC, datetime
 
-from meshgate_chassis.config.model import DeploymentPrice, RouterConfig
+from meshgate_chassis.config.model import DeploymentPrice
 from meshgate_chassis.config.names import PublicNames, grouped
 from meshgate_ledger.price_book import FREE, PriceBook
-from meshgate_ledger.told_prices import ToldPrices
-from tests.support.clock import ManualClock
 from tests.unit.ledger.subject import LIBRARY, PRICE, deployment
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -87,30 +85,3 @@ def test_a_configured_price_of_zero_is_known() -> None:
 def _summary(book: PriceBook, model: str) -> tuple[int, bool]:
     prices = book.of_model(model, NOW)
     return len(prices.prices), prices.complete
-
-
-def test_fallbacks_that_are_told_have_all_prices() -> None:
-    """In the configuration's order, each once."""
-    router = RouterConfig(
-        fallbacks={"local": ["mixed", "gpt", "renamed"]},
-        context_window_fallbacks={"local": ["gpt", "unknown"]},
-        default_fallbacks=["alias"],
-    )
-    told = ToldPrices(PriceBook(NAMES, DEPLOYMENTS, LIBRARY), ManualClock(), router)
-
-    assert ["gpt", "renamed", "alias"] == told.fallbacks_of("local")
-    assert ["alias"] == told.fallbacks_of("gpt")
-
-
-def test_fallbacks_that_are_told_may_be_named_for_patterns() -> None:
-    """As the router reads them: a name before the longest pattern, an alias before its own name."""
-    router = RouterConfig(
-        fallbacks={"lo*": ["gpt"], "*": ["renamed"], "gpt": ["renamed"], "second name": ["local"]},
-        model_group_alias={"second name": "gpt", "third name": "gpt"},
-    )
-    told = ToldPrices(PriceBook(NAMES, DEPLOYMENTS, LIBRARY), ManualClock(), router)
-
-    assert ["gpt"] == told.fallbacks_of("local")
-    assert ["renamed"] == told.fallbacks_of("anything")
-    assert ["renamed"] == told.fallbacks_of("third name")
-    assert ["local"] == told.fallbacks_of("second name")

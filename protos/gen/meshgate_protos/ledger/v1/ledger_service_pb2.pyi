@@ -576,7 +576,7 @@ class ReserveSpendResponse(_message.Message):
 
     @_builtins.property
     def priced_fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Set with it: the configuration's fallbacks of the model whose prices are known; at most 32."""
+        """Not told any more."""
 
     def __init__(
         self,
