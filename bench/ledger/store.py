@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from bench.environment import environment
-from meshgate_chassis.rpc.channel import check_health
+from meshgate_chassis.rpc import check_health
 from meshgate_cli.embedded_postgres import EmbeddedPostgres
 
 SECRET = "a secret of the mesh, for benchmarks"  # noqa: S105 - of a mesh that lives for a minute

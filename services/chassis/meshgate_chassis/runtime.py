@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.clock import Clock
 from meshgate_chassis.config.model import GatewayConfig
-from meshgate_chassis.rpc.channel import MeshChannel, connect
 from meshgate_chassis.rpc.identity import Identity, TlsFiles
 from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.rpc.server import Server, ServerOptions
+from meshgate_chassis.rpc.transport import MeshChannel, connect
 from meshgate_chassis.settings import ServiceSettings
 from meshgate_chassis.telemetry import Telemetry
 

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from meshgate_chassis.rpc.reading import StreamReader
+from meshgate_chassis.rpc.on_grpcio.reading import StreamReader
 
 WARM, COUNT, AT_ONCE = 4_000, 6_000, 16
 MESSAGE_BYTES = 4_000

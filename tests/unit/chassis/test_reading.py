@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from meshgate_chassis.rpc.reading import LEFT_ALONE_S_MAX, MESSAGES_AHEAD_MAX, StreamReader, answer_of
+from meshgate_chassis.rpc.on_grpcio.reading import MESSAGES_AHEAD_MAX, StreamReader, answer_of
+from meshgate_chassis.rpc.options import LEFT_ALONE_S_MAX
 from tests.support.eventually import eventually
 
 LEAVERS = Path(__file__).with_name("leavers.py")

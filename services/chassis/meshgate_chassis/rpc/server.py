@@ -18,9 +18,10 @@ from grpc_reflection.v1alpha import reflection
 
 from meshgate_chassis.deadline import detached_scope, remaining_s, set_deadline
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_chassis.rpc import options
 from meshgate_chassis.rpc.identity import Identity, TlsFiles, authenticate, require_private
 from meshgate_chassis.rpc.metrics import RpcMetrics
+from meshgate_chassis.rpc.on_grpcio import options
+from meshgate_chassis.rpc.options import CONCURRENT_CALLS_MAX
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, to_status
 from meshgate_chassis.rpc.tracing import tell_end, without_span
 from meshgate_chassis.telemetry import Telemetry
@@ -79,7 +80,7 @@ class Server:
         self._server = grpc.aio.server(
             options=options.SERVER,
             interceptors=telemetry.server_interceptors(),
-            maximum_concurrent_rpcs=options.CONCURRENT_CALLS_MAX,
+            maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
         )
         self._health = health.aio.HealthServicer()
         self._names: list[str] = []

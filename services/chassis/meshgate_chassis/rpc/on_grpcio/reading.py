@@ -13,9 +13,9 @@ from typing import Any, Final
 import grpc.aio
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.rpc.options import LEFT_ALONE_S_MAX
 
 MESSAGES_AHEAD_MAX: Final = 16  # read before the caller asks; then grpcio's flow control holds the sender
-LEFT_ALONE_S_MAX: Final = 5.0  # a call with a longer deadline may cost money: it is cancelled, 1 kB or not
 
 _END: Final = object()
 

@@ -3,7 +3,6 @@
 Invariant: every call has a deadline, and every failure leaves as a MeshError.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 import grpc
@@ -12,9 +11,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from meshgate_chassis.deadline import outgoing_timeout_s
 from meshgate_chassis.errors import Code, MeshError
-from meshgate_chassis.rpc import options
-from meshgate_chassis.rpc.identity import Identity, TlsFiles, credentials, require_private
-from meshgate_chassis.rpc.reading import StreamReader, answer_of
+from meshgate_chassis.rpc.callee import Callee, Metadata
+from meshgate_chassis.rpc.identity import TlsFiles
+from meshgate_chassis.rpc.on_grpcio import options
+from meshgate_chassis.rpc.on_grpcio.reading import StreamReader, answer_of
+from meshgate_chassis.rpc.options import CONCURRENT_CALLS_MAX
 from meshgate_chassis.rpc.status import STATUS_DETAILS_KEY, from_status
 from meshgate_chassis.tasks import TaskOwner
 from meshgate_chassis.telemetry import Telemetry
@@ -29,44 +30,18 @@ NEVER_SENT_TEXTS = (
     "empty address list",
 )
 
-STREAMS_MAX = 4 * options.CONCURRENT_CALLS_MAX  # of one channel: over all replicas of the callee
+STREAMS_MAX = 4 * CONCURRENT_CALLS_MAX  # of one channel: over all replicas of the callee
 CLOSE_GRACE_S = 1.0  # cancelled streams end at once
 
-Metadata = tuple[tuple[str, str], ...]
 
+class GrpcioChannel:
+    """Implements `MeshChannel`. Needs a running event loop."""
 
-def connect(
-    target: str,
-    *,
-    callee: str,
-    identity: Identity,
-    telemetry: Telemetry,
-    plaintext_allowed: bool = False,
-) -> "MeshChannel":
-    """A channel to the service `callee` at `target` ("host:port", "dns:///name:port" or "unix:/path").
-
-    Needs a running event loop; connects when it is first used. Close it with `close`.
-    """
-    require_private(target, identity.tls, plaintext_allowed=plaintext_allowed)
-    if identity.tls is None:
-        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL)
-    else:
-        channel = grpc.aio.secure_channel(
-            target,
-            _channel_credentials(identity.tls),
-            options=(*options.CHANNEL, ("grpc.ssl_target_name_override", callee)),
-        )
-    return MeshChannel(channel, credentials(identity, callee), telemetry)
-
-
-class MeshChannel:
-    """Implements `meshgate_protos.rpc.Channel` on grpcio."""
-
-    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, telemetry: Telemetry | None) -> None:
-        self._channel = channel
+    def __init__(self, callee: Callee, telemetry: Telemetry | None) -> None:
+        self._channel = _grpc_channel(callee)
         self._streams: set[StreamReader] = set()  # closing a channel of grpc.aio does not reach all of them
         self._tasks = TaskOwner("rpc", STREAMS_MAX)
-        self._metadata = metadata
+        self._metadata = callee.credentials
         self._telemetry = telemetry if telemetry is not None and telemetry.enabled else None
 
     def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
@@ -147,21 +122,11 @@ class MeshChannel:
         return (*self._metadata, *context.items(), *(metadata or {}).items())
 
 
-async def check_health(target: str, *, tls: TlsFiles | None, server_name: str, timeout_s: float) -> bool:
-    """Asks grpc.health.v1 at `target` once, as a probe does: no identity needed unless TLS is on."""
-    if tls is None:
-        channel = grpc.aio.insecure_channel(target, options=options.CHANNEL)
-    else:
-        override = (*options.CHANNEL, ("grpc.ssl_target_name_override", server_name))
-        channel = grpc.aio.secure_channel(target, _channel_credentials(tls), options=override)
-    probe = MeshChannel(channel, (), None)
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await probe.serving(timeout_s)
-    except TimeoutError:
-        return False
-    finally:
-        await probe.close()
+def _grpc_channel(callee: Callee) -> grpc.aio.Channel:
+    if callee.tls is None:
+        return grpc.aio.insecure_channel(callee.target, options=options.CHANNEL)
+    named = (*options.CHANNEL, ("grpc.ssl_target_name_override", callee.name))
+    return grpc.aio.secure_channel(callee.target, _channel_credentials(callee.tls), options=named)
 
 
 def _channel_credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
