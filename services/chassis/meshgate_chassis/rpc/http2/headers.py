@@ -23,6 +23,9 @@ KNOWN_BLOCK_BYTES_MAX: Final = 64
 
 Field = tuple[str, str]
 
+_COLON: Final = ord(":")
+_NAME_BYTES: Final = bytes([byte for byte in range(0x21, 0x7F) if byte != _COLON and not chr(byte).isupper()])
+
 _STATIC: Final[tuple[Field, ...]] = tuple(
     (name.decode("ascii"), value.decode("ascii")) for name, value in HeaderTable.STATIC_TABLE
 )
@@ -48,11 +51,11 @@ class HeaderError(Exception):
 
 def literal(name: str, value: str | bytes) -> bytes:
     """One field, for any block of any connection; `ValueError` for what HTTP/2 forbids or Latin-1 lacks."""
-    raw_name = name.encode("ascii")
+    raw_name = name.encode("latin-1")
     raw_value = value.encode("latin-1") if isinstance(value, str) else value
-    if not _name_allowed(name) or not _value_allowed(raw_value):
+    if not _name_allowed(raw_name) or not _value_allowed(raw_value):
         raise ValueError(f"no header field: {name[:40]!r}")
-    return b"".join((b"\x00", _length(len(raw_name)), raw_name, _length(len(raw_value)), raw_value))
+    return b"\0" + _length(len(raw_name)) + raw_name + _length(len(raw_value)) + raw_value
 
 
 def block(pairs: Iterable[tuple[str, str | bytes]]) -> bytes:
@@ -65,6 +68,8 @@ class HeaderDecoder:
 
     def __init__(self, header_list_bytes_max: int) -> None:
         self._list_bytes_max = header_list_bytes_max
+        # No string is longer in a block than in the list, unless its encoder does not care.
+        self._block_bytes_max = OVERSIZE_READ_FACTOR_MAX * header_list_bytes_max
         self._with_table = Decoder(max_header_list_size=OVERSIZE_READ_FACTOR_MAX * header_list_bytes_max)
         self._known_names: dict[bytes, str] = {}
         self._known_blocks: dict[bytes, list[Field]] = {}
@@ -74,6 +79,9 @@ class HeaderDecoder:
 
         Raises `HeaderError`: malformed, a field that is not allowed, or a list above the limit.
         """
+        if len(block) > self._block_bytes_max:
+            text = f"a header block of {len(block)} bytes"
+            raise HeaderError(ENHANCE_YOUR_CALM, text, table_intact=False)
         known = self._known_blocks.get(block)
         if known is not None:
             return known.copy()
@@ -146,9 +154,9 @@ class HeaderDecoder:
 
     def _name(self, raw_name: bytes) -> str:
         """The name, remembered; empty when it is not allowed."""
-        name = raw_name.decode("latin-1")
-        if not _name_allowed(name):
+        if not _name_allowed(raw_name):
             return ""
+        name = raw_name.decode("ascii")
         if len(raw_name) <= KNOWN_NAME_BYTES_MAX and len(self._known_names) < KNOWN_NAMES_MAX:
             self._known_names[raw_name] = name
         return name
@@ -161,12 +169,12 @@ class HeaderDecoder:
             raise HeaderError(COMPRESSION_ERROR, text, table_intact=False) from None
         fields = []
         for raw_name, raw_value in pairs:
-            name = bytes(raw_name).decode("latin-1")
-            if not _name_allowed(name):
+            name = raw_name.decode("latin-1")
+            if not _name_allowed(raw_name):
                 raise HeaderError(PROTOCOL_ERROR, f"no header name: {name[:40]!r}", table_intact=True)
             if not _value_allowed(raw_value):
                 raise HeaderError(PROTOCOL_ERROR, f"no header value, of {name[:40]}", table_intact=True)
-            fields.append((name, bytes(raw_value).decode("latin-1")))
+            fields.append((name, raw_value.decode("latin-1")))
         if _list_bytes(fields) > self._list_bytes_max:
             raise HeaderError(
                 ENHANCE_YOUR_CALM, f"headers above {self._list_bytes_max} bytes", table_intact=True
@@ -191,16 +199,10 @@ def _list_bytes(fields: list[Field]) -> int:
     return sum([len(name) + len(value) + FIELD_OVERHEAD_BYTES for name, value in fields])
 
 
-def _name_allowed(name: str) -> bool:
-    """RFC 9113, 8.2.1: visible ASCII without capitals; a colon only in front."""
-    return (
-        name.isascii()
-        and name.isprintable()
-        and name == name.lower()
-        and " " not in name
-        and ":" not in name[1:]
-        and name not in ("", ":")
-    )
+def _name_allowed(name: bytes) -> bool:
+    """RFC 9113, 8.2.1: visible ASCII without capitals; a colon only in front, and not alone."""
+    forbidden = name.translate(None, _NAME_BYTES)
+    return (not forbidden and name != b"") or (forbidden == b":" and name[0] == _COLON and len(name) > 1)
 
 
 def _value_allowed(value: bytes) -> bool:
