@@ -23,9 +23,10 @@ def encode_timeout(timeout_s: float) -> str:
     """
     for unit, per_second in (("u", 1_000_000), ("m", 1_000), ("S", 1)):
         if timeout_s * per_second <= _LARGEST:
-            count = max(1, ceil(timeout_s * per_second))
-            if count / per_second < timeout_s:  # the product was rounded down
-                count += 1
+            count = int(timeout_s * per_second)
+            # Compared as the peer will divide: rounding up the product would add to whole numbers.
+            if count <= 0 or count / per_second < timeout_s:
+                count = max(0, count) + 1
             if count <= _LARGEST:
                 return f"{count}{unit}"
     return f"{ceil(min(timeout_s / 3_600, _LARGEST))}H"
