@@ -89,6 +89,7 @@ def _runtime(service: str, settings: ServiceSettings, config: Any) -> Runtime:
         registry=registry,
         rpc_metrics=RpcMetrics(registry),
         identity=identity_of(service, settings),
+        rpc_transport=settings.rpc_transport,
     )
 
 

@@ -9,7 +9,7 @@ from meshgate_chassis.config.model import GatewayConfig
 from meshgate_chassis.rpc.identity import Identity, TlsFiles
 from meshgate_chassis.rpc.metrics import RpcMetrics
 from meshgate_chassis.rpc.server import Server, ServerOptions
-from meshgate_chassis.rpc.transport import MeshChannel, connect
+from meshgate_chassis.rpc.transport import DEFAULT_TRANSPORT, MeshChannel, Transport, connect
 from meshgate_chassis.settings import ServiceSettings
 from meshgate_chassis.telemetry import Telemetry
 
@@ -25,6 +25,7 @@ class Runtime:
     registry: CollectorRegistry
     rpc_metrics: RpcMetrics
     identity: Identity
+    rpc_transport: Transport = DEFAULT_TRANSPORT
 
     def server(self, settings: ServiceSettings, allowed_callers: frozenset[str]) -> Server:
         """The service's gRPC server; add servicers, then enter it."""
@@ -39,6 +40,7 @@ class Runtime:
             ),
             self.telemetry,
             self.rpc_metrics,
+            self.rpc_transport,
         )
 
     def channel(self, callee: str, target: str, *, plaintext_allowed: bool = False) -> MeshChannel:
@@ -49,6 +51,7 @@ class Runtime:
             identity=self.identity,
             telemetry=self.telemetry,
             plaintext_allowed=plaintext_allowed,
+            transport=self.rpc_transport,
         )
 
 

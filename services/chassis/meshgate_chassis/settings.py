@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.rpc.transport import DEFAULT_TRANSPORT, Transport
 from meshgate_chassis.telemetry_options import EXPORT_DELAY_MS
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class ServiceSettings(BaseSettings):
     tls_key_file: Path | None = Field(None, validation_alias=named("MESHGATE_TLS_KEY_FILE"))
     tls_ca_file: Path | None = Field(None, validation_alias=named("MESHGATE_TLS_CA_FILE"))
     plaintext_allowed: bool = Field(False, validation_alias=named("MESHGATE_PLAINTEXT_ALLOWED"))
+
+    # Both ends of a call may differ in it.
+    rpc_transport: Transport = Field(DEFAULT_TRANSPORT, validation_alias=named("MESHGATE_RPC_TRANSPORT"))
 
     drain_grace_s: float = Field(30.0, ge=0, le=3_600, validation_alias=named("MESHGATE_DRAIN_GRACE_S"))
     drain_delay_s: float = Field(0.0, ge=0, le=300, validation_alias=named("MESHGATE_DRAIN_DELAY_S"))

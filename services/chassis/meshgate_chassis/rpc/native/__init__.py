@@ -1,0 +1,1 @@
+"""RPC on our own HTTP/2."""
