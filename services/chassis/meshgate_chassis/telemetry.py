@@ -12,7 +12,7 @@ its first span none is made, not even one that records nothing.
 
 import contextvars
 import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +86,20 @@ class Telemetry:
         """For grpc.aio servers: the span of each call but those of traces that are not sampled."""
         if self._provider is None:
             return None
-        from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+        from opentelemetry.instrumentation.grpc import filters
 
-        return [
-            aio_server_interceptor(  # type: ignore[no-untyped-call]
-                tracer_provider=self._provider,
-                filter_=filters.all_of(filters.negate(filters.health_check()), _may_be_sampled),
-            )
-        ]
+        return [self._interceptor(filters.all_of(filters.negate(filters.health_check()), _wants_span))]
+
+    def server_interceptor(self) -> Any:
+        """A span of each call that it is asked for; None without tracing. See `may_be_sampled`."""
+        return None if self._provider is None else self._interceptor(None)
+
+    def _interceptor(self, wanted: Callable[[Any], bool] | None) -> Any:
+        from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+        return aio_server_interceptor(  # type: ignore[no-untyped-call]
+            tracer_provider=self._provider, filter_=wanted
+        )
 
     def adopt(self, metadata: Mapping[str, str]) -> None:
         """Continues the trace of an incoming RPC if it is not sampled: what is below it is not, either. For
@@ -170,10 +176,15 @@ def shared_context(spans: Iterable[Span]) -> contextvars.Context:
     return context
 
 
-def _may_be_sampled(call: Any) -> bool:
-    """False when the caller of an RPC (grpc.HandlerCallDetails) decided that its trace is not sampled."""
+def may_be_sampled(metadata: Mapping[str, str]) -> bool:
+    """False when the caller of an RPC decided that its trace is not sampled: it gets no span."""
+    return not NOT_SAMPLED.fullmatch(metadata.get(TRACEPARENT, ""))
+
+
+def _wants_span(call: Any) -> bool:
+    """As `may_be_sampled`, of a grpc.HandlerCallDetails."""
     parents = (value for key, value in call.invocation_metadata or () if key == TRACEPARENT)
-    return not NOT_SAMPLED.fullmatch(str(next(parents, "")))
+    return may_be_sampled({TRACEPARENT: str(next(parents, ""))})
 
 
 def _propagator() -> "TextMapPropagator":
