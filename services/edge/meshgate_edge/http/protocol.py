@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from meshgate_chassis.chat.json import dumps
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.http.errors import render_error
+from meshgate_edge.http.joined_head import JoinedHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._begun: RequestResponseCycle | None = None  # its answer's head was written
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
-        super().connection_made(transport)
+        super().connection_made(JoinedHead(transport, self.loop, self._begins_answer))
         if len(self.connections) > self._limits.connections_max:
             refusal = _refused(Code.RESOURCE_EXHAUSTED, "CONNECTION_LIMIT", "too many connections are open")
-            transport.write(_whole_answer(refusal))
-            transport.close()
+            self.transport.write(_whole_answer(refusal))
+            self.transport.close()
         else:
             self._start_head_timer()
 
@@ -180,6 +182,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stall_timer.cancel()
             self._stall_timer = None
         super().resume_writing()
+
+    def _begins_answer(self) -> bool:
+        """Whether what uvicorn writes now is the head of the answer under way."""
+        if self.cycle is None or not self.cycle.response_started or self.cycle is self._begun:
+            return False
+        self._begun = self.cycle
+        return True
 
     def _drop(self, size_bytes: int) -> None:
         self._unread_bytes += size_bytes
