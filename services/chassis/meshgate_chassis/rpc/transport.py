@@ -13,7 +13,7 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import Channel
 
 Transport = Literal["native", "grpcio"]
-DEFAULT_TRANSPORT: Final[Transport] = "grpcio"
+DEFAULT_TRANSPORT: Final[Transport] = "native"
 
 
 class MeshChannel(Channel, Protocol):
@@ -65,9 +65,9 @@ async def check_health(
 
 def _channel(callee: Callee, telemetry: Telemetry | None, transport: Transport) -> MeshChannel:
     if transport == "native":
-        from meshgate_chassis.rpc.native.channel import NativeChannel
+        from meshgate_chassis.rpc.native.channel import open_channel
 
-        return NativeChannel(callee, telemetry)
+        return open_channel(callee, telemetry)
     from meshgate_chassis.rpc.on_grpcio.channel import GrpcioChannel
 
     return GrpcioChannel(callee, telemetry)

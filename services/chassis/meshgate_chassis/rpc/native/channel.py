@@ -42,11 +42,11 @@ class Outgoing(NamedTuple):
 
 
 class NativeChannel:
-    """Implements `MeshChannel`. Raises FAILED_PRECONDITION/ADDRESS_INVALID, and OSError for files of TLS."""
+    """Implements `MeshChannel`. Make it with `open_channel`."""
 
-    def __init__(self, callee: Callee, telemetry: Telemetry | None) -> None:
+    def __init__(self, callee: Callee, telemetry: Telemetry | None, balancer: Balancer) -> None:
         self._callee = callee
-        self._balancer = Balancer(_ways(callee))
+        self._balancer = balancer
         self._telemetry = telemetry if telemetry is not None and telemetry.enabled else None
 
     def unary(self, method: UnaryMethod[Request, Response]) -> UnaryCall[Request, Response]:
@@ -173,15 +173,17 @@ def _begin(connection: ClientConnection, outgoing: Outgoing) -> ClientStream:
     return connection.call(fields, outgoing.message, timeout_s)
 
 
-def _ways(callee: Callee) -> Ways:
+def open_channel(callee: Callee, telemetry: Telemetry | None) -> NativeChannel:
+    """Connects when it is first used. Raises FAILED_PRECONDITION/ADDRESS_INVALID; OSError for PEM files."""
     target = parse_target(callee.target)
     tls = None if callee.tls is None else tls_context(callee.tls)
-    return Ways(
+    ways = Ways(
         where=f"the {callee.name} at {callee.target}",
         addresses=partial(addresses_of, target),
         open=partial(open_connection, tls=tls, server_name=callee.name),
         lookups=not target.known,
     )
+    return NativeChannel(callee, telemetry, Balancer(ways))
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
