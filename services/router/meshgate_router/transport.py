@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from meshgate_router.providers.base import ErrorKind, ProviderError, UpstreamRequest, senseless
+from meshgate_router.read_alarm import ReadAlarm
 
 HEADER_BYTES_MAX: Final = 64 * 1024  # of one response header
 HEADERS_MAX: Final = 256
@@ -163,6 +164,8 @@ class UpstreamResponse:
         self._limits = limits
         self._timeouts = timeouts
         self._end_s = end_s
+        self._loop = asyncio.get_running_loop()
+        self._alarm = ReadAlarm(response.content)
         self._size_bytes = 0
         self.status = response.status
         headers: dict[str, str] = {}
@@ -175,16 +178,19 @@ class UpstreamResponse:
 
         `limit`: the reader's own. `begun`: silence is limited as well.
         """
-        now_s = asyncio.get_running_loop().time()
-        silent_at_s = now_s + self._timeouts.between_reads_s if begun else math.inf
+        silent_at_s = self._loop.time() + self._timeouts.between_reads_s if begun else math.inf
         at_s = min(silent_at_s, self._end_s, limit.at_s)
+        self._alarm.set(at_s)
         try:
-            async with asyncio.timeout_at(at_s):
-                data = await self._response.content.readany()
+            data = await self._response.content.readany()
         except TimeoutError as error:
             raise late(self._passed(at_s, limit), unanswered=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _error_of(error, unanswered=True) from error
+        finally:
+            self._alarm.pause()
+        if self._alarm.rang:  # just as something came
+            raise late(self._passed(at_s, limit), unanswered=True)
         self._size_bytes += len(data)
         if self._size_bytes > self._limits.response_bytes_max:
             raise senseless(f"it exceeds {self._limits.response_bytes_max} bytes")
@@ -228,6 +234,7 @@ class UpstreamResponse:
 
     def close(self) -> None:
         """Gives the connection back if the body was read to its end; else ends it at once."""
+        self._alarm.switch_off()
         if self._response.content.at_eof():
             self._response.release()
         else:
