@@ -1,4 +1,4 @@
-"""The transport keeps its promises: errors, deadlines, identity, health, over real gRPC on loopback."""
+"""The transports keep their promises, each with each: errors, deadlines, identity, health; on loopback."""
 
 import asyncio
 import socket
@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
+import grpc.aio
 import pytest
 import trustme
 from google.rpc import error_details_pb2
@@ -14,103 +15,28 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.deadline import deadline_scope, remaining_s
-from meshgate_chassis.errors import Code, MeshError, invalid_field
-from meshgate_chassis.rpc import Identity, Server, ServerOptions, TlsFiles, check_health, connect
+from meshgate_chassis.errors import Code, MeshError
+from meshgate_chassis.rpc import Identity, Server, ServerOptions, check_health
+from meshgate_chassis.rpc.http2 import frames
+from meshgate_chassis.rpc.identity import credentials
 from meshgate_chassis.rpc.metrics import RpcMetrics
-from meshgate_chassis.telemetry import Telemetry
+from meshgate_chassis.rpc.options import CONCURRENT_CALLS_MAX
+from meshgate_chassis.rpc.transport import Transport
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2_grpc
-from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient, RouterServiceServicer
+from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 from meshgate_protos.rpc import Call
 from tests.support.eventually import eventually
-
-SECRET = b"a secret of the mesh, for tests"
-OFF = Telemetry(None)
+from tests.unit.chassis.rpc_mesh import OFF, PAIRS, SECRET, TRANSPORTS, Mesh, Subject, failure, issue
 
 
-class Subject(RouterServiceServicer):
-    """Does what the request id says."""
-
-    def __init__(self) -> None:
-        self.cancelled = asyncio.Event()
-        self.nested: RouterServiceClient | None = None
-        self.seen_remaining_s: float | None = None
-
-    async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
-        if request.request_id == "invalid":
-            raise invalid_field("messages[0].role", "is missing")
-        if request.request_id == "crash":
-            raise ValueError("the text of an unexpected error, with sk-secret-inside")
-        if request.request_id == "hang":
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.cancelled.set()
-        if request.request_id == "nested":
-            assert self.nested is not None
-            return await self.nested.create_chat(pb.CreateChatRequest(request_id="remaining"))
-        self.seen_remaining_s = call.remaining_s()
-        return pb.CreateChatResponse(served_by=pb.ServedBy(provider=call.caller))
-
-    async def stream_chat(
-        self, request: pb.StreamChatRequest, call: Call
-    ) -> AsyncIterator[pb.StreamChatResponse]:
-        try:
-            yield pb.StreamChatResponse(started=pb.Started())
-            if request.request_id == "hang":
-                await asyncio.Event().wait()
-            raise MeshError(
-                Code.UNAVAILABLE, "PROVIDER_STREAM_BROKEN", "cut", metadata={"k": "v"}, retry_after_s=1.5
-            )
-        finally:
-            self.cancelled.set()
-
-    async def get_state(self, request: pb.GetStateRequest, call: Call) -> pb.GetStateResponse:
-        return pb.GetStateResponse()
-
-    async def probe_deployments(
-        self, request: pb.ProbeDeploymentsRequest, call: Call
-    ) -> pb.ProbeDeploymentsResponse:
-        return pb.ProbeDeploymentsResponse()
-
-    async def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse(models=[pb.Model(id="m" * 100_000)])
-
-
-Subject.__abstractmethods__ = frozenset()  # other methods of the contract are never called
-
-
-class Mesh:
-    """A server and a way to make clients of it."""
-
-    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
-        self.stack, self.folder = stack, folder
-        self.target = f"unix:{folder}/s"
-
-    async def serve(self, subject: Subject, tls: TlsFiles | None = None) -> Server:
-        options = ServerOptions(self.target, Identity("router", SECRET, tls), drain_grace_s=0.2)
-        server = Server(options, OFF, RpcMetrics(CollectorRegistry()))
-        server.add(subject)
-        return await self.stack.enter_async_context(server)
-
-    def client(
-        self, name: str = "edge", secret: bytes = SECRET, tls: TlsFiles | None = None
-    ) -> RouterServiceClient:
-        channel = connect(self.target, callee="router", identity=Identity(name, secret, tls), telemetry=OFF)
-        self.stack.push_async_callback(channel.close)
-        return RouterServiceClient(channel)
-
-
-@pytest.fixture
-async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mesh]:
+@pytest.fixture(params=PAIRS)
+async def mesh(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mesh]:
+    """On each pair of transports."""
     async with AsyncExitStack() as stack:
-        yield Mesh(stack, tmp_path_factory.mktemp("m"))
-
-
-async def failure(client: RouterServiceClient, request_id: str) -> MeshError:
-    with pytest.raises(MeshError) as caught:
-        await client.create_chat(pb.CreateChatRequest(request_id=request_id), timeout_s=5)
-    return caught.value
+        yield Mesh(stack, tmp_path_factory.mktemp("m"), request.param)
 
 
 async def test_an_error_arrives_as_it_was_raised(mesh: Mesh) -> None:
@@ -144,10 +70,17 @@ async def test_an_unexpected_exception_leaks_nothing(mesh: Mesh, capfd: pytest.C
     """It becomes INTERNAL/UNEXPECTED without the exception's text."""
     await mesh.serve(Subject())
 
-    error = await failure(mesh.client(), "crash")
+    client = mesh.client()
 
-    assert (Code.INTERNAL, "UNEXPECTED") == (error.code, error.reason)
-    assert "sk-secret" not in str(error)
+    errors = [await failure(client, "crash")]
+    with pytest.raises(MeshError) as caught:
+        async for _ in client.stream_chat(pb.StreamChatRequest(request_id="crash"), timeout_s=5):
+            pass
+    errors.append(caught.value)
+
+    assert [(Code.INTERNAL, "UNEXPECTED")] * 2 == [(error.code, error.reason) for error in errors]
+    assert "sk-secret" not in "".join(f"{error} {error.metadata}" for error in errors)
+    assert 1.0 == mesh.handled("INTERNAL")
 
 
 async def test_a_deadline_reaches_the_service_behind_the_service(mesh: Mesh) -> None:
@@ -187,7 +120,6 @@ async def test_a_call_without_a_deadline_is_a_bug(mesh: Mesh) -> None:
 async def test_the_server_refuses_a_call_without_a_deadline(mesh: Mesh) -> None:
     """A foreign client that gives none gets INVALID_ARGUMENT/DEADLINE_REQUIRED, with standard details."""
     await mesh.serve(Subject())
-    from meshgate_chassis.rpc.identity import credentials
 
     async with grpc.aio.insecure_channel(mesh.target) as channel:
         stub = router_service_pb2_grpc.RouterServiceStub(channel)
@@ -261,13 +193,12 @@ async def test_a_cancelled_caller_cancels_the_handler(mesh: Mesh, kind: str) -> 
 
     started = asyncio.Event()
     task = asyncio.get_running_loop().create_task(call())
-    if kind == "unary":
-        await asyncio.sleep(0.1)
-    else:
-        await started.wait()
+    await (subject.begun if kind == "unary" else started).wait()
     task.cancel()
 
     await eventually(subject.cancelled.is_set, "the handler is cancelled")
+    if kind == "unary":
+        await eventually(lambda: 1.0 == mesh.handled("CANCELLED"), "it is counted so")
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
@@ -275,22 +206,20 @@ async def test_a_channel_that_closes_cancels_its_calls(mesh: Mesh, kind: str) ->
     """Neither side goes on with a call whose channel is closed."""
     subject = Subject()
     await mesh.serve(subject)
-    channel = connect(mesh.target, callee="router", identity=Identity("edge", SECRET), telemetry=OFF)
-    client, begun = RouterServiceClient(channel), asyncio.Event()
+    channel = mesh.channel()
+    client, begun = RouterServiceClient(channel), subject.begun
 
     async def call() -> None:
         if kind == "unary":
-            begun.set()
             await client.create_chat(pb.CreateChatRequest(request_id="hang"), timeout_s=30)
         async for _ in client.stream_chat(pb.StreamChatRequest(request_id="hang"), timeout_s=30):
             begun.set()
 
     task = asyncio.get_running_loop().create_task(call())
     await begun.wait()
-    await asyncio.sleep(0.1)
     await channel.close()
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError if mesh.client_transport == "grpcio" else MeshError):
         await task
     await eventually(subject.cancelled.is_set, "the handler is cancelled")
 
@@ -318,17 +247,17 @@ def hang_up_when_called(listener: socket.socket) -> None:
     """Speaks just enough HTTP/2 to be called once, then closes the connection."""
     connection, _ = listener.accept()
     with connection:
-        empty_settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-        settings_ack = bytes([0, 0, 0, 4, 1, 0, 0, 0, 0])
-        connection.sendall(empty_settings + settings_ack)
-        received = 0
-        while received < 400 and (data := connection.recv(4096)):
-            received += len(data)
+        connection.sendall(frames.settings({}) + frames.SETTINGS_ACK)
+        preface = connection.recv(len(frames.CLIENT_PREFACE), socket.MSG_WAITALL)
+        assert frames.CLIENT_PREFACE == preface
+        reader, seen = frames.FrameReader(1 << 20), set()
+        while frames.DATA not in seen and (data := connection.recv(4096)):
+            seen.update(kind for kind, *_ in reader.feed(data))
 
 
 async def test_health_follows_the_server(mesh: Mesh) -> None:
     """Serving while it is open, not before and not after."""
-    probe = {"tls": None, "server_name": "router", "timeout_s": 2.0}
+    probe = {"tls": None, "server_name": "router", "timeout_s": 2.0, "transport": mesh.client_transport}
     assert not await check_health(mesh.target, **probe)
 
     server = await mesh.serve(Subject())
@@ -352,35 +281,84 @@ async def test_reflection_lists_the_service(mesh: Mesh) -> None:
     assert {"meshgate_protos.router.v1.RouterService", "grpc.health.v1.Health"} <= names
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> trustme.CA:
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return ca
-
-
-def issue(ca: trustme.CA, name: str, folder: Path) -> TlsFiles:
-    certificate = ca.issue_cert(name)
-    certificate.private_key_pem.write_to_path(folder / f"{name}.key")
-    certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
-    return TlsFiles(folder / f"{name}.pem", folder / f"{name}.key", folder / "ca.pem")
-
-
-async def test_mutual_tls_carries_the_callers_name(mesh: Mesh, authority: trustme.CA, tmp_path: Path) -> None:
+async def test_mutual_tls_carries_the_callers_name(mesh: Mesh, tmp_path: Path) -> None:
     """The name in the certificate and the name in the token have to agree."""
-    mesh.target = "localhost:0"
-    subject = Subject()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        mesh.target = f"127.0.0.1:{probe.getsockname()[1]}"
-    await mesh.serve(subject, issue(authority, "router", tmp_path))
+    authority = trustme.CA()
+    mesh.target = f"127.0.0.1:{free_port()}"
+    await mesh.serve(Subject(), issue(authority, "router", tmp_path))
     edge, cache = issue(authority, "edge", tmp_path), issue(authority, "cache", tmp_path)
 
     answer = await mesh.client(tls=edge).create_chat(pb.CreateChatRequest(), timeout_s=5)
     error = await failure(mesh.client("edge", tls=cache), "x")
+    healthy = await check_health(
+        mesh.target, tls=edge, server_name="router", timeout_s=5.0, transport=mesh.client_transport
+    )
 
     assert "edge" == answer.served_by.provider
     assert "CALLER_UNKNOWN" == error.reason
+    assert healthy
+
+
+async def test_a_stranger_to_the_authority_gets_no_connection(mesh: Mesh, tmp_path: Path) -> None:
+    """Neither a client whose certificate another authority signed, nor one that calls such a server."""
+    (tmp_path / "other").mkdir()
+    mesh.target = f"127.0.0.1:{free_port()}"
+    await mesh.serve(Subject(), issue(trustme.CA(), "router", tmp_path))
+
+    error = await failure(mesh.client(tls=issue(trustme.CA(), "edge", tmp_path / "other")), "x", 1.0)
+
+    assert Code.UNAVAILABLE is error.code or Code.DEADLINE_EXCEEDED is error.code
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_server_takes_so_many_calls_and_no_more(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> None:
+    """RESOURCE_EXHAUSTED for the next; whoever comes when one has ended gets in."""
+    async with AsyncExitStack() as stack:
+        mesh, gate = Mesh(stack, tmp_path_factory.mktemp("m"), (transport, "native")), Gate()
+        await mesh.serve(gate)
+        first, second = mesh.client(), mesh.client()
+        held = asyncio.gather(
+            *(first.create_chat(pb.CreateChatRequest(), timeout_s=60) for _ in range(CONCURRENT_CALLS_MAX))
+        )
+        await eventually(lambda: CONCURRENT_CALLS_MAX == gate.inside, "all are inside", deadline_s=60)
+
+        error = await failure(second, "x", 30)
+        gate.opened.set()
+        answers = await held
+
+        assert Code.RESOURCE_EXHAUSTED is error.code
+        assert CONCURRENT_CALLS_MAX == len(answers)
+        await eventually(lambda: gets_in(second), "there is room again")
+
+
+async def gets_in(client: RouterServiceClient) -> bool:
+    """grpcio counts a call a little longer than it lasts."""
+    try:
+        await client.create_chat(pb.CreateChatRequest(), timeout_s=30)
+    except MeshError:
+        return False
+    return True
+
+
+class Gate(Subject):
+    """Keeps calls until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.opened = 0, asyncio.Event()
+
+    async def create_chat(self, request: pb.CreateChatRequest, call: Call) -> pb.CreateChatResponse:
+        self.inside += 1
+        await self.opened.wait()
+        return pb.CreateChatResponse()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "10.1.2.3:1", "ledger:50051", "dns:///ledger:50051"])

@@ -10,9 +10,9 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from meshgate_chassis.rpc.http2.client import ALPN, Address
 from meshgate_chassis.rpc.http2.limits import HANDSHAKE_S
@@ -20,7 +20,8 @@ from meshgate_chassis.rpc.identity import TlsFiles
 
 UNIX: Final = "unix:"
 BACKLOG_MAX: Final = 1_024  # connections that wait to be accepted
-NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+GOODBYE_S: Final = 0.5  # of TLS, which wants an answer that not every peer gives
+NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # a name may have addresses of other machines
 
 
 class Listener:
@@ -39,20 +40,14 @@ class Listener:
         Raises OSError, and ValueError for what is no address.
         """
         loop, address = asyncio.get_running_loop(), listen_address(listen)
-        handshake_s = None if tls is None else HANDSHAKE_S
+        limits: dict[str, Any] = {"backlog": BACKLOG_MAX}
+        if tls is not None:
+            limits |= {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": GOODBYE_S}
         if address.path:
-            bound = unix_socket(address.path)
-            server = await loop.create_unix_server(
-                made, sock=bound, backlog=BACKLOG_MAX, ssl=tls, ssl_handshake_timeout=handshake_s
-            )
+            server = await loop.create_unix_server(made, sock=unix_socket(address.path), ssl=tls, **limits)
             return cls([server], SocketFile(address.path))
-        servers: list[asyncio.Server] = []
-        for bound in await tcp_sockets(address):
-            server = await loop.create_server(
-                made, sock=bound, backlog=BACKLOG_MAX, ssl=tls, ssl_handshake_timeout=handshake_s
-            )
-            servers.append(server)
-        return cls(servers, None)
+        sockets = await tcp_sockets(address)
+        return cls([await loop.create_server(made, sock=each, ssl=tls, **limits) for each in sockets], None)
 
     def close(self) -> None:
         """No more connections are accepted, and the address is free."""
@@ -91,29 +86,18 @@ def listen_address(listen: str) -> Address:
 
 
 async def tcp_sockets(address: Address) -> list[socket.socket]:
-    """Bound, one for each address of the host; a wildcard takes IPv4 and IPv6. Raises OSError."""
+    """Listening, one for each address of the host; a wildcard means IPv4 and IPv6. Raises OSError."""
     if _is_wildcard(address.host):
-        return [_wildcard_socket(address.port)]
+        # Two sockets and not one for both, where IPv4 clients would have addresses of IPv6.
+        return _bound([(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("", address.port))])
     found = await asyncio.get_running_loop().getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    bound: list[socket.socket] = []
-    lacking: OSError | None = None
-    for family, _, _, _, where in dict.fromkeys(found):
-        try:
-            bound.append(_tcp_socket(family, where, both=False))
-        except OSError as error:
-            if error.errno not in NO_IPV6:  # a name may have an address that this machine does not
-                _close(bound)
-                raise
-            lacking = error
-    if not bound:
-        raise lacking or OSError(f"{address.host} has no address")
-    return bound
+    return _bound([(family, where) for family, _, _, _, where in dict.fromkeys(found)])
 
 
 def unix_socket(path: str) -> socket.socket:
-    """Bound; a file that nobody listens at any more is replaced. Raises OSError."""
+    """Listening; a file that nobody listens at any more is replaced. Raises OSError."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
@@ -130,6 +114,7 @@ def unix_socket(path: str) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX)
     try:
         bound.bind(path)
+        bound.listen(BACKLOG_MAX)
     except OSError:
         bound.close()
         raise
@@ -154,33 +139,40 @@ def _is_wildcard(host: str) -> bool:
         return False
 
 
-def _wildcard_socket(port: int) -> socket.socket:
+def _bound(places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]]) -> list[socket.socket]:
+    """A socket for each place that this machine has, if it has one at all."""
+    bound: list[socket.socket] = []
+    lacking: OSError | None = None
     try:
-        return _tcp_socket(socket.AF_INET6, ("::", port), both=True)
-    except OSError as error:
-        if error.errno not in NO_IPV6:
-            raise
-    return _tcp_socket(socket.AF_INET, ("", port), both=False)
+        for family, where in places:
+            try:
+                bound.append(_tcp_socket(family, where))
+            except OSError as error:
+                if error.errno not in NOT_HERE:
+                    raise
+                lacking = error
+        if lacking is not None and not bound:
+            raise lacking
+    except (OSError, OverflowError):
+        for each in bound:
+            each.close()
+        raise
+    return bound
 
 
-def _tcp_socket(family: int, where: tuple[object, ...], *, both: bool) -> socket.socket:
-    """`both`: a socket of IPv6 takes IPv4 as well."""
+def _tcp_socket(family: socket.AddressFamily, where: tuple[Any, ...]) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         # For the connections of a server that was here before; two that listen it does not allow.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)
+        bound.listen(BACKLOG_MAX)  # already here: until one listens, two may be bound
     except (OSError, OverflowError):
         bound.close()
         raise
     return bound
-
-
-def _close(sockets: list[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
 
 
 def _in_use(path: str) -> OSError:
