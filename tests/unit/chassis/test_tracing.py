@@ -1,5 +1,6 @@
 """A trace crosses gRPC, and one that is not sampled leaves no span anywhere; over real gRPC on loopback."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -11,12 +12,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio, SamplingResult
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc import Identity, Server, ServerOptions, connect
 from meshgate_chassis.rpc.metrics import RpcMetrics
+from meshgate_chassis.rpc.transport import Transport
 from meshgate_chassis.span_export import Origin
 from meshgate_chassis.telemetry import Telemetry, shared_context
 from meshgate_protos.compression.v1 import compression_service_pb2 as pb
@@ -26,6 +28,7 @@ from meshgate_protos.compression.v1.compression_service_mesh import (
 )
 from meshgate_protos.rpc import Call
 from tests.support.eventually import eventually
+from tests.unit.chassis.rpc_mesh import PAIRS
 
 SECRET = b"a secret of the mesh, for tests"
 
@@ -84,8 +87,9 @@ class Subject(CompressionServiceServicer):
 class Pair:
     """A caller and a callee; the callee would sample every trace of its own."""
 
-    def __init__(self, stack: AsyncExitStack, target: str) -> None:
-        self._stack, self._target = stack, target
+    def __init__(self, stack: AsyncExitStack, target: str, transports: tuple[Transport, Transport]) -> None:
+        self._stack, self.target = stack, target
+        self._server_transport, self._client_transport = transports
         self.callee = Spans(1.0)
 
     async def call(
@@ -95,23 +99,34 @@ class Pair:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         """One call within a span of the caller's; what the callee would tell others. `error`: how it ends."""
-        options = ServerOptions(self._target, Identity("compression", SECRET), drain_grace_s=0.2)
-        server = Server(options, self.callee.telemetry, RpcMetrics(CollectorRegistry()))
+        options = ServerOptions(self.target, Identity("compression", SECRET), drain_grace_s=0.2)
+        server = Server(
+            options, self.callee.telemetry, RpcMetrics(CollectorRegistry()), transport=self._server_transport
+        )
         subject = Subject(self.callee.telemetry, error)
         server.add(subject)
         await self._stack.enter_async_context(server)
         identity = Identity("edge", SECRET)
-        channel = connect(self._target, callee="compression", identity=identity, telemetry=caller.telemetry)
+        channel = connect(
+            self.target,
+            callee="compression",
+            identity=identity,
+            telemetry=caller.telemetry,
+            transport=self._client_transport,
+        )
         self._stack.push_async_callback(channel.close)
         with caller.telemetry.span("outer", headers=headers), suppress(MeshError):
             await CompressionServiceClient(channel).compress_prompt(pb.CompressPromptRequest(), timeout_s=5)
         return subject.told
 
 
-@pytest.fixture
-async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+@pytest.fixture(params=PAIRS)
+async def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pair]:
+    """On each pair of transports."""
     async with AsyncExitStack() as stack:
-        yield Pair(stack, f"unix:{tmp_path_factory.mktemp('t')}/s")
+        yield Pair(stack, f"unix:{tmp_path_factory.mktemp('t')}/s", request.param)
 
 
 async def test_a_sampled_trace_has_one_span_for_each_hop(pair: Pair) -> None:
@@ -124,6 +139,47 @@ async def test_a_sampled_trace_has_one_span_for_each_hop(pair: Pair) -> None:
     assert "inner" == pair.callee.names()[0]
     assert 2 == len(pair.callee.names()), pair.callee.names()
     assert caller.trace_ids() == pair.callee.trace_ids()
+    inner, hop = pair.callee.ended()
+    (outer,) = caller.ended()
+    assert (hop.context, outer.context.span_id) == (inner.parent, parent_of(hop).span_id)
+
+
+@pytest.mark.parametrize("peer", ["unix", "127.0.0.1"])
+async def test_the_span_of_a_hop_says_what_was_called_and_by_whom(pair: Pair, peer: str) -> None:
+    """By OpenTelemetry's conventions, with nothing more and nothing less on any transport."""
+    if peer != "unix":
+        pair.target = f"{peer}:{free_port()}"
+    await pair.call(Spans(1.0))
+
+    await eventually(lambda: 2 == len(pair.callee.ended()), "both spans of the callee")
+    hop = pair.callee.ended()[-1]
+    said = dict(hop.attributes or {})
+    agent, port = said.pop("rpc.user_agent"), said.pop("net.peer.port", None)
+    address = {} if peer == "unix" else {"net.peer.ip": peer, "net.peer.name": "localhost"}
+    assert ("/meshgate_protos.compression.v1.CompressionService/CompressPrompt", SpanKind.SERVER) == (
+        hop.name,
+        hop.kind,
+    )
+    assert {
+        "rpc.system": "grpc",
+        "rpc.grpc.status_code": 0,
+        "rpc.service": "meshgate_protos.compression.v1.CompressionService",
+        "rpc.method": "CompressPrompt",
+        **address,
+    } == said
+    assert agent
+    assert (port is None) is (peer == "unix")
+
+
+def parent_of(span: ReadableSpan) -> SpanContext:
+    assert span.parent is not None
+    return span.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def test_a_trace_that_is_not_sampled_has_no_span_anywhere(pair: Pair) -> None:
