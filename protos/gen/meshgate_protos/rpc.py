@@ -1,7 +1,7 @@
 """The seam between contracts and transport: what a client and a servicer see of RPC.
 
 Pure interfaces, copied into the generated package as `meshgate_protos.rpc`. The generated
-`*_mesh.py` modules speak only these; `meshgate_chassis.rpc` implements them on grpcio today.
+`*_mesh.py` modules speak only these; `meshgate_chassis.rpc` implements them.
 """
 
 from collections.abc import AsyncGenerator, Mapping
