@@ -4,6 +4,7 @@ import tracemalloc
 
 import pytest
 from hpack import Decoder, Encoder, HPACKError, NeverIndexedHeaderTuple
+from hpack.hpack import encode_integer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,43 @@ def test_names_of_the_static_table_with_other_values(fields: list[Field], kind: 
     assert by_library(Decoder(max_header_list_size=LIST_BYTES_MAX), data + block(fields)) == expected + fields
 
 
+HUFFMAN = Encoder().huffman_coder
+
+
+@given(st.text(alphabet=NAME_CHARACTERS, min_size=1, max_size=300), FIELDS)
+def test_one_string_of_a_field_may_be_huffman_coded(text: str, fields: list[Field]) -> None:
+    """Name and value each say how they are coded; what follows is not touched."""
+    coded = HUFFMAN.encode(text.encode())
+    string = bytes(encode_integer(len(coded), 7)) + coded
+    coded_string = bytes([string[0] | 0x80]) + string[1:]
+    for data, field in (
+        (b"\x00\x01n" + coded_string, ("n", text)),
+        (b"\x00" + coded_string + b"\x01v", (text, "v")),
+        (b"\x10" + coded_string + coded_string, (text, text)),
+    ):
+        assert HeaderDecoder(LIST_BYTES_MAX).decode(data + block(fields)) == [field, *fields]
+
+
+@given(FIELDS)
+def test_what_meshgate_writes_is_read_without_the_library(fields: list[Field]) -> None:
+    """The quick way is taken for all that comes from a peer of our own, or its speed is lost unseen."""
+    printable = [(name, value) for name, value in fields if value.isprintable() and len(name) < 127]
+    assert HeaderDecoder(LIST_BYTES_MAX)._without_table(block(printable)) == printable
+
+
+def test_long_values_and_static_names_are_read_without_the_library() -> None:
+    """Lengths of one, two and three bytes; names of one byte and two, up to the last of the table."""
+    for size_bytes in (0, 126, 127, 128, 254, 255, 256, 300, 16_510):
+        fields = [("x", "v" * size_bytes), ("y", "z")]
+        assert HeaderDecoder(LIST_BYTES_MAX)._without_table(block(fields)) == fields
+    data = b"\x0f\x00\x01v\x1f\x2e\x01v\x0e\x01v\xbd"
+    names = ["accept-charset", "www-authenticate", ":status"]
+    assert HeaderDecoder(LIST_BYTES_MAX)._without_table(data) == [
+        *((name, "v") for name in names),
+        ("www-authenticate", ""),
+    ]
+
+
 # Parts of which blocks that are nearly right are made: indexes, kinds, lengths, strings, whole fields.
 PARTS = (
     "82 bd be ff 00 0f 10 1f 20 3f 40 41 7f 80 01 026162 811f ffffffffff 0141 02610a 01610162 0001610162 7e "
@@ -146,6 +184,22 @@ def test_garbage_is_what_the_library_makes_of_it_or_an_error(blocks: list[bytes]
             assert ours.decode(data) == expected
         except HeaderError as error:
             assert (error.error_code, error.table_intact) == (PROTOCOL_ERROR, True)
+
+
+def test_the_quick_way_reads_nothing_into_a_block() -> None:
+    """What it reads the library reads as well, and the table is as before; else it leaves it alone."""
+    for first in range(256):
+        for second in range(256):
+            data = bytes([first, second]) + b"a\x01b"
+            try:
+                fields = HeaderDecoder(LIST_BYTES_MAX)._without_table(data)
+            except IndexError:
+                fields = None
+            if fields is not None:
+                library = Decoder()
+                assert by_library(library, data) == fields
+                assert len(library.header_table.dynamic_entries) == 0
+                assert library.header_table_size == 4_096
 
 
 MALFORMED = {

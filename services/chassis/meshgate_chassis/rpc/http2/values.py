@@ -27,8 +27,7 @@ def encode_timeout(timeout_s: float) -> str:
             # Compared as the peer will divide: rounding up the product would add to whole numbers.
             if count <= 0 or count / per_second < timeout_s:
                 count = max(0, count) + 1
-            if count <= _LARGEST:
-                return f"{count}{unit}"
+            return f"{count}{unit}"
     return f"{ceil(min(timeout_s / 3_600, _LARGEST))}H"
 
 
