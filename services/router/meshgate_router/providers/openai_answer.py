@@ -18,6 +18,7 @@ from meshgate_router.providers.base import ProviderError, senseless
 from meshgate_router.providers.error_kinds import error_of, text_of
 from meshgate_router.providers.openai_text import as_chat
 from meshgate_router.providers.openai_usage import usage_in
+from meshgate_router.providers.text_pieces import TextPieces
 
 STREAM_ERROR_STATUS = 500  # of an error event that names no status of its own
 
@@ -48,6 +49,7 @@ class OpenAIStreamDecoder:
         self._usage: pb.Usage | None = None
         self._done = False
         self._finish_reasons: dict[int, str] = {}
+        self._pieces = TextPieces()
 
     @property
     def usage(self) -> pb.Usage | None:
@@ -71,6 +73,10 @@ class OpenAIStreamDecoder:
             self._done = True
         if not data or self._done:
             return ()
+        named = event.event == "error"
+        piece = None if named else self._pieces.read(data)
+        if piece is not None:
+            return (piece,)
         body = _object(data)
         usage = usage_in(body)
         if usage is not None:
@@ -80,14 +86,17 @@ class OpenAIStreamDecoder:
         if (
             not self.whole
         ):  # Later it does not matter; OpenRouter does so when a limit of tokens ended the answer.
-            _refuse_error(body, named=event.event == "error")
+            _refuse_error(body, named=named)
         if body.get("choices") is None and usage is None:
             return ()  # a sign of life, or news yet to be invented
         as_chat(body, "delta")
         choices = body.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._read(choice)
-        return (chunk_from_json(body),)
+        chunk = chunk_from_json(body)
+        if usage is None and not self.whole:
+            self._pieces.learn(data, body, chunk)
+        return (chunk,)
 
     def _read(self, choice: Any) -> None:
         if not isinstance(choice, dict):
