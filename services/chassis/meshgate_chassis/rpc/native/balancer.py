@@ -95,19 +95,20 @@ class Balancer:
         self._waiting_calls = 0
         self._started = self._closed = False
 
-    def pick(self) -> ClientConnection | None:
-        """The next connection in turn that takes a call now; None: `wait` tells why not."""
+    def pick(self, refused_by: object = None) -> ClientConnection | None:
+        """The next connection in turn that takes a call now, another one than `refused_by`; None: `wait`
+        tells why not."""
         ready = self._ready
         count = len(ready)
         for offset in range(count):
             turn = (self._turn + offset) % count
-            if ready[turn].usable:
+            if ready[turn].usable and ready[turn] is not refused_by:
                 self._turn = turn + 1
                 return ready[turn]
         return None
 
-    async def wait(self, timeout_s: float) -> ClientConnection:
-        """A connection that takes a call, once there is one.
+    async def wait(self, timeout_s: float, refused_by: object = None) -> ClientConnection:
+        """A connection that takes a call, once there is one; `refused_by` only if there can be no other.
 
         Raises UNAVAILABLE/SERVICE_UNREACHABLE, at once when no address could be reached, and
         RESOURCE_EXHAUSTED/TOO_MANY_CALLS.
@@ -118,7 +119,7 @@ class Balancer:
         self._waiting_calls += 1
         try:
             async with asyncio.timeout(timeout_s):
-                while (connection := self._picked_or_failed()) is None:
+                while (connection := self._picked_or_failed(refused_by)) is None:
                     await self._changed.wait()
                 return connection
         except TimeoutError:
@@ -139,24 +140,21 @@ class Balancer:
         if open_connections:
             await asyncio.wait([connection.gone for connection in open_connections], timeout=CLOSE_S_MAX)
 
-    def _picked_or_failed(self) -> ClientConnection | None:
+    def _picked_or_failed(self, refused_by: object) -> ClientConnection | None:
+        """None: somebody may still become ready."""
         if self._closed:
             raise MeshError(Code.UNAVAILABLE, "SERVICE_UNREACHABLE", "the channel is closed")
-        connection = self.pick()
-        if connection is None and self._ready:
+        connection, places = self.pick(refused_by), self._places.values()
+        if connection is not None or any(not (place.connection or place.failure) for place in places):
+            return connection
+        if (connection := self.pick()) is not None:
+            return connection
+        if self._ready:
             raise _too_many(f"{self._ways.where} has as many calls under way as it takes")
-        if connection is None:
-            self._raise_failure()
-        return connection
-
-    def _raise_failure(self) -> None:
-        """When every address failed, or none is known."""
-        failures = [place.failure for place in self._places.values()]
-        if not failures:
-            failures.append(self._lookup_failure)
-        failure = failures[0]
-        if failure is not None and None not in failures:
+        failure = next((place.failure for place in places), self._lookup_failure)
+        if failure is not None:
             raise self._unreachable(why_not(failure, self._pace.attempt_s_max))
+        return None
 
     def _unreachable(self, why: str) -> MeshError:
         text = f"cannot connect to {self._ways.where}: {why}"

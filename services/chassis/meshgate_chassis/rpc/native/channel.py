@@ -81,7 +81,7 @@ class NativeChannel:
                 except MeshError:
                     if not stream.refused:
                         raise
-                    stream = await self._begun_later(outgoing)
+                    stream = await self._begun_later(outgoing, stream)
                     message = await stream.next()
                 while message is not None:
                     yield _parsed(parse, message)
@@ -146,7 +146,7 @@ class NativeChannel:
             except MeshError:
                 if not stream.refused:
                     raise
-                stream = await self._begun_later(outgoing)
+                stream = await self._begun_later(outgoing, stream)
                 return await stream.answer()
         except asyncio.CancelledError:
             if timeout_s > LEFT_ALONE_S_MAX:
@@ -158,9 +158,11 @@ class NativeChannel:
         connection = self._balancer.pick()
         return None if connection is None else _begin(connection, outgoing)
 
-    async def _begun_later(self, outgoing: Outgoing) -> ClientStream:
-        """The call on its way, once a connection takes it. Raises MeshError."""
-        connection = await self._balancer.wait(outgoing.end_s - time.monotonic())
+    async def _begun_later(self, outgoing: Outgoing, refused: ClientStream | None = None) -> ClientStream:
+        """The call on its way, once a connection takes it, and another one than refused it. Raises
+        MeshError."""
+        left_s = outgoing.end_s - time.monotonic()
+        connection = await self._balancer.wait(left_s, None if refused is None else refused.wire)
         return _begin(connection, outgoing)
 
 
