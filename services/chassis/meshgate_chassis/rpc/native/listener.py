@@ -19,6 +19,7 @@ from meshgate_chassis.rpc.http2.limits import HANDSHAKE_S
 from meshgate_chassis.rpc.identity import TlsFiles
 
 UNIX: Final = "unix:"
+PORT_MAX: Final = 65_535
 BACKLOG_MAX: Final = 1_024  # connections that wait to be accepted
 GOODBYE_S: Final = 0.5  # of TLS, which wants an answer that not every peer gives
 NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # a name may have addresses of other machines
@@ -80,7 +81,7 @@ def listen_address(listen: str) -> Address:
             raise ValueError("a Unix socket needs a path")
         return Address("", 0, path)
     host, _, port = listen.rpartition(":")
-    if not host:
+    if not host or not 0 <= int(port) <= PORT_MAX:
         raise ValueError(f"{listen!r} is not host:port")
     return Address(host.strip("[]"), int(port))
 
@@ -153,7 +154,7 @@ def _bound(places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]]) -> li
                 lacking = error
         if lacking is not None and not bound:
             raise lacking
-    except (OSError, OverflowError):
+    except OSError:
         for each in bound:
             each.close()
         raise
@@ -169,7 +170,7 @@ def _tcp_socket(family: socket.AddressFamily, where: tuple[Any, ...]) -> socket.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)
         bound.listen(BACKLOG_MAX)  # already here: until one listens, two may be bound
-    except (OSError, OverflowError):
+    except OSError:
         bound.close()
         raise
     return bound

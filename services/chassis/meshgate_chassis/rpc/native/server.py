@@ -53,7 +53,7 @@ class NativeServer:
         try:
             context = None if tls is None else server_tls(tls)
             self._listener = await Listener.open(self._settings.listen, self._connection, context)
-        except (OSError, ValueError, OverflowError) as error:
+        except (OSError, ValueError) as error:
             raise listen_failed(self._settings.listen) from error
 
     async def set_serving(self, names: Iterable[str], *, serving: bool) -> None:
