@@ -7,7 +7,7 @@ handler failed to.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from meshgate_chassis.errors import Code
 from meshgate_chassis.rpc.http2 import frames, statuses
@@ -16,6 +16,8 @@ from meshgate_chassis.rpc.http2.requests import Request
 from meshgate_chassis.rpc.http2.streams import Stream, Wire
 from meshgate_chassis.rpc.http2.values import encode_binary
 
+NOT_ONE: Final = "the request is not one message"
+
 
 class CallOwner(Wire, Protocol):
     """What a call needs of its connection."""
@@ -23,11 +25,14 @@ class CallOwner(Wire, Protocol):
     peer: str
     peer_names: Sequence[str]
 
-    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def run(self, call: "IncomingCall", work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task that the connection owns."""
 
+    def ran(self, call: "IncomingCall") -> None:
+        """Its task has ended."""
+
     def forget(self, call: "IncomingCall") -> None:
-        """The call is over."""
+        """The client knows its end, or is gone."""
 
 
 class Method(NamedTuple):
@@ -46,8 +51,10 @@ class IncomingCall(Stream):
         "_finished",
         "_headers_sent",
         "_method",
+        "_stopped",
         "_task",
         "_timer",
+        "counted",
         "metadata",
         "method",
         "request",
@@ -58,11 +65,13 @@ class IncomingCall(Stream):
         self.method = ""  # "/pkg.Service/Name"
         self.metadata: Mapping[str, str] = {}
         self.request = b""
+        self.counted = False  # by the limit of its server
         self._connection = connection
         self._method: Method | None = None
         self._deadline: float | None = None
         self._headers_sent = False
         self._finished = False
+        self._stopped = False  # its handler was told, once: it may be cleaning up
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -123,6 +132,11 @@ class IncomingCall(Stream):
 
     # -- for the connection ---------------------------------------------------------------------------------
 
+    @property
+    def running(self) -> bool:
+        """Its handler is."""
+        return self._task is not None
+
     def begin(self, request: Request, method: Method) -> None:
         """Its headers are known."""
         self.method, self.metadata, self._method = request.path, request.metadata, method
@@ -138,6 +152,10 @@ class IncomingCall(Stream):
 
     def take_payload(self, payload: bytes, flow_bytes: int, *, ended: bool) -> None:
         """Data of the request."""
+        if self._finished:  # nobody reads it
+            if ended:
+                self.take_end()
+            return
         try:
             self.receive(payload, flow_bytes)
         except MessageError as error:
@@ -145,39 +163,48 @@ class IncomingCall(Stream):
             return
         if ended:
             self.take_end()
+        elif len(self._messages) > 1 and self._method is not None and self._method.whole_request:
+            self.abandon(Code.INTERNAL.value, NOT_ONE)
         elif self._messages:
             self.tell()
 
     def take_end(self) -> None:
         """The client said all."""
         self.remote_ended = True
-        if self._method is not None and self._method.whole_request and not self._finished:
-            if len(self._messages) != 1 or self._reader.partial:
-                self.abandon(Code.INTERNAL.value, "the request is not one message")
-                return
-            self.request = self.take()
-            self._start()
+        if self._method is not None and not self._finished:
+            if self._reader.partial:
+                self.abandon(Code.INTERNAL.value, "the request ended within a message")
+            elif self._method.whole_request:
+                if len(self._messages) != 1:
+                    self.abandon(Code.INTERNAL.value, NOT_ONE)
+                    return
+                self.request = self.take()
+                self._start()
         self.tell()
         self._forget_when_over()
 
     def abandon(self, code: int, text: str) -> None:
-        """Answers with a status now, whatever the handler does."""
-        self.finish(code, text)
+        """Answers with a status now, whatever the handler does and whatever else waits to leave."""
+        if not self.local_ended:
+            self.discard_output()
+            self._finished = False
+            self.finish(code, text)
         self.stop()
 
     def stop(self) -> None:
         """The call is over for the client: its handler is cancelled."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None and not self._task.done():
+        self._cancel_timer()
+        if self._task is not None and not self._stopped:
+            self._stopped = True
             self._task.cancel()
 
     def drop(self) -> None:
-        """Nobody waits for it any more: reset by the client, or the connection is gone."""
+        """Nobody waits for it any more: reset, or the connection is gone."""
         self._finished = self.remote_ended = True
         self.drop_output()
         self.tell()
         self.stop()
+        self._connection.forget(self)
 
     def pump(self) -> None:
         """See Stream."""
@@ -186,28 +213,27 @@ class IncomingCall(Stream):
 
     def _start(self) -> None:
         assert self._method is not None, "only calls that have begun"
-        self._task = self._connection.run(self._method.handle(self))
+        self._task = self._connection.run(self, self._method.handle(self))
         self._task.add_done_callback(self._handled)
 
     def _handled(self, task: "asyncio.Task[None]") -> None:
         self._task = None
-        if self._timer is not None:
-            self._timer.cancel()
         error = None if task.cancelled() else task.exception()
-        if (
-            error is not None
-        ):  # handlers answer with their errors; this one is a defect of the transport's user
+        if error is not None:  # handlers answer with their errors: this is a defect of one
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"the handler of {self.method} failed", "exception": error}
             )
         self.finish(Code.INTERNAL.value, "the call was not answered")
+        self._connection.ran(self)
 
     def _expire(self) -> None:
         self.abandon(Code.DEADLINE_EXCEEDED.value, "the deadline has passed")
 
     def _headers(self, block: bytes, *, last: bool = False) -> bytes:
-        most = self.wire.frame_bytes_max
-        return frames.headers(self.id, block, end_stream=last, frame_bytes_max=most)
+        wire = self.wire
+        if wire.head_prefix:
+            block, wire.head_prefix = wire.head_prefix + block, b""
+        return frames.headers(self.id, block, end_stream=last, frame_bytes_max=wire.frame_bytes_max)
 
     def _finish(self, trailers: bytes) -> None:
         self._finished = True
@@ -220,4 +246,10 @@ class IncomingCall(Stream):
         if not self.remote_ended:  # what else the client has to say nobody will read
             self.remote_ended = True
             self.wire.write(frames.rst_stream(self.id, frames.NO_ERROR))
+        self._cancel_timer()
         self._connection.forget(self)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -7,12 +7,15 @@ A loss tells whether the call may have been carried out, because money depends o
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc.http2 import frames, statuses
 from meshgate_chassis.rpc.http2.connection import WINDOW_MAX, Connection
 from meshgate_chassis.rpc.http2.frames import FrameError
+from meshgate_chassis.rpc.http2.headers import HeaderError
+from meshgate_chassis.rpc.http2.limits import TIMES, Times
 from meshgate_chassis.rpc.http2.messages import MessageError, wrap
 from meshgate_chassis.rpc.http2.streams import Stream
 from meshgate_chassis.rpc.options import CONCURRENT_CALLS_MAX
@@ -32,13 +35,14 @@ class Address(NamedTuple):
 class ClientStream(Stream):
     """One call. Raises MeshError as the seam promises."""
 
-    __slots__ = ("_answered", "_connection", "_ended", "_failure", "_timer", "refused")
+    __slots__ = ("_answered", "_begun", "_connection", "_ended", "_failure", "_timer", "refused")
 
     def __init__(self, connection: "ClientConnection", stream_id: int, send_window: int) -> None:
         super().__init__(connection, stream_id, send_window)
         self.refused = False  # it failed, and the peer certainly never began it
         self._connection = connection
-        self._answered = False  # the peer's first headers have come
+        self._begun = False  # something of the answer has come
+        self._answered = False  # its headers have
         self._ended = False
         self._failure: MeshError | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,46 +96,61 @@ class ClientStream(Stream):
         self._connection.forget(self)
         self.tell()
 
+    def refuse(self, text: str) -> None:
+        """The peer says that it will not carry it out; who began to answer says so wrongly."""
+        self.refused = not self._ended and not self._begun
+        self.end(never_sent(text) if self.refused else lost(text))
+
     def take_headers(self, headers: "list[tuple[str, str]] | None", *, ended: bool) -> None:
         """Of the answer: its beginning, its end, or both at once. `headers` None: what our own servers say
         in every answer."""
         if ended:
-            if not self.local_ended:  # it answered before it heard everything
-                self.wire.write(frames.rst_stream(self.id, frames.CANCEL))
-            self.end(None if headers is None else statuses.of_trailers(headers, first=not self._answered))
-        elif not self._answered and headers is not None:
+            failure = None if headers is None else statuses.of_trailers(headers, first=not self._answered)
+            if failure is None and self._reader.partial:
+                failure = broken("the answer ended within a message")
+            self._finish(failure)
+            return
+        self._begun = True
+        if self._answered:
+            self.give_up(broken("there are headers within the answer"))
+        elif headers is None:
+            self._answered = True
+        else:
             failure, self._answered = statuses.of_headers(headers)
             if failure is not None:
                 self.give_up(failure)
-        else:
-            self._answered = True
 
     def take_payload(self, payload: bytes, flow_bytes: int, *, ended: bool) -> None:
         """Data of the answer."""
+        if not self._answered:
+            self.give_up(broken("there is data before the headers of the answer"))
+            return
         try:
             self.receive(payload, flow_bytes)
         except MessageError as error:
             self.give_up(from_status(error.code, error.text, None))
             return
         if ended:  # without a status: nobody knows whether it was carried out
-            self.end(lost("the answer ended without a status"))
+            self._finish(lost("the answer ended without a status"))
         elif self._messages:
             self.tell()
 
+    def _finish(self, failure: MeshError | None) -> None:
+        """The peer said all."""
+        if not self.local_ended:  # it did not listen to everything
+            self.wire.write(frames.rst_stream(self.id, frames.CANCEL))
+        self.end(failure)
+
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure  # it leads back to this frame
+        if self._failure is not None:
+            raise replace(self._failure)  # a copy, because what is raised leads back to this stream
 
 
 class ClientConnection(Connection):
     """Make it with `open_connection`. `on_change` is called when `usable` or `closed` may have changed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, times: Times = TIMES) -> None:
+        super().__init__(times)
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.going_away = False
@@ -139,7 +158,7 @@ class ClientConnection(Connection):
         self._streams: dict[int, ClientStream] = {}
         self._next_id = 1
         self._streams_max = CONCURRENT_CALLS_MAX
-        self._unflushed: list[ClientStream] = []
+        self._unflushed: list[ClientStream] = []  # nothing of them has left
 
     @property
     def usable(self) -> bool:
@@ -154,6 +173,10 @@ class ClientConnection(Connection):
     def call(self, header_block: bytes, message: bytes, timeout_s: float) -> ClientStream:
         """Begins a call; `usable` must be true. `header_block` is the whole HPACK block."""
         assert self.usable, "whoever calls asks first"
+        if self.head_prefix:
+            header_block, self.head_prefix = self.head_prefix + header_block, b""
+        if not self._streams:
+            self._heard = True  # the silence begins now
         stream = ClientStream(self, self._next_id, self._stream_window)
         self._next_id += 2
         self._streams[stream.id] = stream
@@ -169,9 +192,10 @@ class ClientConnection(Connection):
 
     def close(self) -> None:
         """Ends all calls, and the connection."""
+        self.going_away = True
+        self.write(frames.goaway(0, frames.NO_ERROR))
         for stream in list(self._streams.values()):
             stream.give_up(lost("the channel was closed"))
-        self.write(frames.goaway(0, frames.NO_ERROR))
         self._leave()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -185,14 +209,23 @@ class ClientConnection(Connection):
         """It has ended."""
         was_full = len(self._streams) >= self._streams_max
         self._streams.pop(stream.id, None)
+        if self._waiting:
+            self._waiting.pop(stream.id, None)
         if self.going_away and not self._streams:
             self._leave()
         elif was_full:
             self._changed()
 
     def _flush(self) -> None:
-        self._unflushed.clear()
+        if self._unflushed and self._transport is not None and not self._transport.is_closing():
+            self._unflushed.clear()
         super()._flush()
+
+    def _leave(self) -> None:
+        super()._leave()
+        if not self.going_away:
+            self.going_away = True
+            self._changed()
 
     def _ready(self) -> None:
         if not self.ready.done():
@@ -218,6 +251,13 @@ class ClientConnection(Connection):
         if stream is not None:
             stream.take_headers(headers, ended=ended)
 
+    def _take_bad_headers(self, stream_id: int, error: HeaderError) -> None:
+        stream = self._stream(stream_id)
+        if stream is not None:
+            too_long = error.error_code == frames.ENHANCE_YOUR_CALM
+            code = Code.RESOURCE_EXHAUSTED if too_long else Code.INTERNAL
+            stream.give_up(from_status(code.value, error.text, None))
+
     def _take_payload(self, stream_id: int, payload: bytes, flow_bytes: int, *, ended: bool) -> None:
         stream = self._stream(stream_id)
         if stream is not None:
@@ -225,22 +265,24 @@ class ClientConnection(Connection):
 
     def _take_reset(self, stream_id: int, error_code: int) -> None:
         stream = self._stream(stream_id)
-        if stream is not None:
-            stream.refused = error_code == frames.REFUSED_STREAM
-            stream.end(never_sent("the service refused the call") if stream.refused else reset(error_code))
+        if stream is None:
+            return
+        if error_code == frames.REFUSED_STREAM:
+            stream.refuse("the service refused the call")
+        else:
+            stream.end(reset(error_code))
 
     def _take_goaway(self, last_stream_id: int) -> None:
-        for stream in [stream for stream in self._streams.values() if stream.id > last_stream_id]:
-            stream.refused = True
-            stream.end(never_sent("the service is leaving"))
         self._go_away()
+        for stream in [stream for stream in self._streams.values() if stream.id > last_stream_id]:
+            stream.refuse("the service is leaving")
 
     def _go_away(self) -> None:
         if not self.going_away:
             self.going_away = True
             self._changed()
-            if not self._streams:
-                self._leave()
+        if not self._streams:
+            self._leave()
 
     def _last_stream_id(self) -> int:
         return 0
@@ -250,14 +292,17 @@ class ClientConnection(Connection):
 
     def _lost(self) -> None:
         error = self.lost_by
+        text = "the connection was lost" if error is None else f"the connection was lost: {error}"
+        self.going_away = True
         for stream in self._unflushed:
-            stream.refused = True
+            stream.refuse(text)
         for stream in list(self._streams.values()):
-            text = "the connection was lost" if error is None else f"the connection was lost: {error}"
-            stream.end(never_sent(text) if stream.refused else lost(text))
+            stream.end(lost(text))
         self._unflushed.clear()
         if not self.ready.done():
-            self.ready.set_exception(error or ConnectionError("the peer closed the connection"))
+            if not isinstance(error, OSError):
+                error = ConnectionError("the peer closed the connection" if error is None else str(error))
+            self.ready.set_exception(error)
             self.ready.exception()  # told, even when nobody waits any more
         if not self.gone.done():
             self.gone.set_result(None)
@@ -276,6 +321,11 @@ def lost(text: str) -> MeshError:
 def never_sent(text: str) -> MeshError:
     """A call that was certainly not carried out."""
     return MeshError(Code.UNAVAILABLE, "SERVICE_UNREACHABLE", text)
+
+
+def broken(text: str) -> MeshError:
+    """A call whose answer breaks the protocol."""
+    return from_status(Code.INTERNAL.value, text, None)
 
 
 def reset(error_code: int) -> MeshError:

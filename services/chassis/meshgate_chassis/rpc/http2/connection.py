@@ -2,11 +2,12 @@
 
 Invariants: all frames of one turn of the event loop leave in one write; a peer that is silent for
 KEEPALIVE_TIME and KEEPALIVE_TIMEOUT while calls are under way is given up; a peer that breaks a rule or a
-limit is told by GOAWAY and left.
+limit is told by GOAWAY and left; a connection that is left hears nothing more, and ends soon.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from typing import Final, cast
 
 from meshgate_chassis.rpc.http2 import frames
@@ -18,18 +19,19 @@ from meshgate_chassis.rpc.http2.limits import (
     CONTROL_FRAMES_MAX,
     CONTROL_FRAMES_UNREAD_MAX,
     FRAME_BYTES_MAX,
-    HOUSEKEEPING_S,
     OUTPUT_BYTES_MAX,
     STREAM_WINDOW_BYTES,
+    UNSENT_BYTES_MAX,
+    Times,
 )
 from meshgate_chassis.rpc.http2.streams import Stream
-from meshgate_chassis.rpc.options import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, METADATA_BYTES_MAX
+from meshgate_chassis.rpc.options import METADATA_BYTES_MAX
 
 WINDOW_DEFAULT: Final = 65_535  # RFC 9113, until settings say otherwise
 WINDOW_MAX: Final = 2**31 - 1
+TABLE_BYTES_DEFAULT: Final = 4_096  # of HPACK
+TABLE_UNUSED: Final = b"\x20"  # says, in front of a block, that no table will be needed
 PING: Final = b"meshgate"
-SILENT_UNTIL_PING: Final = KEEPALIVE_TIME_MS / 1_000
-SILENT_UNTIL_GONE: Final = (KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS) / 1_000
 
 Headers = list[tuple[str, str]]
 
@@ -37,31 +39,33 @@ Headers = list[tuple[str, str]]
 class Connection(asyncio.Protocol, ABC):
     """One end. Subclasses know who opens streams and what headers mean. Implements `streams.Wire`."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times) -> None:
         self.send_window = WINDOW_DEFAULT
         self.frame_bytes_max = 16_384
         self.writable = False
+        self.head_prefix = b""  # of the next block of headers
         self.closed = False
         self.lost_by: Exception | None = None
+        self._times = times
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._stream_window = WINDOW_DEFAULT  # that the peer gives to a new stream
         self._frames = FrameReader(FRAME_BYTES_MAX)
         self._headers = HeaderDecoder(METADATA_BYTES_MAX)
-        self._block: tuple[int, int, list[bytes]] | None = (
-            None  # stream, flags and parts of headers under way
-        )
+        self._block: tuple[int, int, list[bytes]] | None = None  # stream, flags, parts of headers under way
         self._output: list[bytes] = []
         self._output_bytes = 0
         self._full = False  # the transport asked for a pause
-        self._waiting: dict[int, Stream] = {}
+        self._waiting: OrderedDict[int, Stream] = OrderedDict()  # for more than their own windows
         self._received = 0  # bytes of data that the connection's window was not given back for
         self._settled = False  # the peer's settings have come
         self._control_frames = 0
         self._control_frames_unread = 0
         self._heard = True
         self._silent_s = 0.0
+        self._left = False  # the last words are said
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
 
     # -- asyncio's side -------------------------------------------------------------------------------------
 
@@ -69,21 +73,25 @@ class Connection(asyncio.Protocol, ABC):
         """Called by asyncio."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by type
         self.writable = True
-        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._look)
+        self._housekeeping = self._loop.call_later(self._times.look_s, self._look)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self._transport.abort()  # as RFC 9113 wants it of both ends
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        if self._left:  # over TLS something may still come
+            return
         self._heard = True
         try:
             for kind, flags, stream_id, payload in self._frames.feed(data):
                 self._take_frame(kind, flags, stream_id, payload)
         except FrameError as error:
             self._fail(error.error_code, error.text)
-        except HeaderError as error:
-            self._fail(frames.COMPRESSION_ERROR, str(error))
+
+    def eof_received(self) -> None:
+        """Called by asyncio, which then closes."""
+        self._leave()
 
     def pause_writing(self) -> None:
         """Called by asyncio."""
@@ -102,9 +110,12 @@ class Connection(asyncio.Protocol, ABC):
         self.closed = True
         self.writable = False
         self._output.clear()
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
-        self.lost_by = exc
+        self._waiting.clear()
+        for timer in (self._housekeeping, self._linger):
+            if timer is not None:
+                timer.cancel()
+        if exc is not None:
+            self.lost_by = exc
         self._lost()
 
     # -- what leaves ----------------------------------------------------------------------------------------
@@ -125,19 +136,27 @@ class Connection(asyncio.Protocol, ABC):
         self._waiting[stream.id] = stream
 
     def _flush(self) -> None:
+        if self._waiting:
+            self._pump()
         output, self._output = self._output, []
         self._output_bytes = 0
-        if not output or self._transport is None or self._transport.is_closing():
+        transport = self._transport
+        if not output or transport is None or transport.is_closing():
             return
-        self._transport.write(output[0] if len(output) == 1 else b"".join(output))
-        if not self._full and not self.closed:
+        transport.write(output[0] if len(output) == 1 else b"".join(output))
+        if self._full:
+            if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+                self._abort("the peer asks and never reads")
+        elif not self.closed:
             self.writable = True
             if self._waiting:
                 self._pump()
 
     def _pump(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for stream in waiting.values():
+        """Streams that wait have their turns, one after the other."""
+        waiting = self._waiting
+        while waiting and self.writable and self.send_window > 0:
+            _, stream = waiting.popitem(last=False)
             stream.pump()
 
     def _announce(self, more: dict[int, int]) -> None:
@@ -154,15 +173,23 @@ class Connection(asyncio.Protocol, ABC):
         """Tells the peer what it did, and leaves."""
         if self.closed or self._transport is None:
             return
+        self.lost_by = ConnectionError(text)
         self.write(frames.goaway(self._last_stream_id(), error_code, text.encode()[:200]))
-        self._flush()
         self._leave()
 
     def _leave(self) -> None:
-        """What was written still leaves; nothing is read any more."""
-        if self._transport is not None and not self._transport.is_closing():
+        """What was written still leaves, if the peer reads it; nothing is read any more."""
+        if self._transport is not None and not self._left and not self.closed:
             self._flush()
+            self._left = True
             self._transport.close()
+            self._linger = self._loop.call_later(self._times.linger_s, self._transport.abort)
+
+    def _abort(self, text: str) -> None:
+        """Nothing that was written leaves any more."""
+        if self._transport is not None:
+            self.lost_by = ConnectionError(text)
+            self._transport.abort()
 
     # -- what comes -----------------------------------------------------------------------------------------
 
@@ -189,39 +216,38 @@ class Connection(asyncio.Protocol, ABC):
         if kind == frames.CONTINUATION:
             self._take_continuation(flags, stream_id, payload)
             return
-        self._control_frames += 1
-        self._control_frames_unread += self._full
-        if (
-            self._control_frames > CONTROL_FRAMES_MAX
-            or self._control_frames_unread > CONTROL_FRAMES_UNREAD_MAX
-        ):
-            raise FrameError(frames.ENHANCE_YOUR_CALM, "too many control frames")
+        if kind == frames.RST_STREAM:
+            _check(len(payload) == 4, stream_id != 0, "a reset is 4 bytes for a stream")
+            self._take_reset(stream_id, int.from_bytes(payload, "big"))
+            return
+        self._count_control_frame()
         if kind == frames.SETTINGS:
             self._take_settings(flags, stream_id, payload)
         elif kind == frames.PING:
-            if stream_id or len(payload) != 8:
-                raise FrameError(frames.FRAME_SIZE_ERROR, "a ping is 8 bytes for the connection")
+            _check(len(payload) == 8, stream_id == 0, "a ping is 8 bytes for the connection")
             if not flags & frames.ACK:
                 self.write(frames.ping(payload, ack=True))
             else:
                 self._pinged(payload)
-        elif kind == frames.RST_STREAM:
-            if stream_id == 0 or len(payload) != 4:
-                raise FrameError(frames.PROTOCOL_ERROR, "a reset is 4 bytes for a stream")
-            self._take_reset(stream_id, int.from_bytes(payload, "big"))
         elif kind == frames.GOAWAY:
-            if stream_id or len(payload) < 8:
-                raise FrameError(frames.PROTOCOL_ERROR, "goaway is 8 bytes for the connection")
+            _check(len(payload) >= 8, stream_id == 0, "goaway is 8 bytes for the connection")
             self._take_goaway(int.from_bytes(payload[:4], "big") & WINDOW_MAX)
         elif kind == frames.PUSH_PROMISE:
             raise FrameError(frames.PROTOCOL_ERROR, "nothing may be pushed")
         # PRIORITY and kinds that nobody knows are passed over, as RFC 9113 wants it.
 
+    def _count_control_frame(self) -> None:
+        self._control_frames += 1
+        self._control_frames_unread += self._full
+        unread = self._control_frames_unread
+        if self._control_frames > CONTROL_FRAMES_MAX or unread > CONTROL_FRAMES_UNREAD_MAX:
+            raise FrameError(frames.ENHANCE_YOUR_CALM, "too many control frames")
+
     def _take_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
+        if not size and not flags & frames.END_STREAM:
+            self._count_control_frame()
         self._received += size
-        if self._received > CONNECTION_WINDOW_BYTES:
-            raise FrameError(frames.FLOW_CONTROL_ERROR, "data beyond the window of the connection")
         if self._received >= CONNECTION_WINDOW_BYTES // 2:
             self.write(frames.window_update(0, self._received))
             self._received = 0
@@ -242,8 +268,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def _take_window(self, stream_id: int, payload: bytes) -> None:
         increment = int.from_bytes(payload, "big") & WINDOW_MAX
-        if len(payload) != 4 or increment == 0:
-            raise FrameError(frames.PROTOCOL_ERROR, "a window grows by 1 or more")
+        _check(len(payload) == 4, increment != 0, "a window grows by 1 or more, told in 4 bytes")
         if stream_id == 0:
             self.send_window += increment
             if self.send_window > WINDOW_MAX:
@@ -257,14 +282,13 @@ class Connection(asyncio.Protocol, ABC):
             stream.pump()
 
     def _take_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise FrameError(frames.PROTOCOL_ERROR, "settings are for the connection")
+        _check(True, stream_id == 0, "settings are for the connection")
         if flags & frames.ACK:
+            _check(not payload, self._settled, "settings come first, and their receipt is empty")
             return
-        for setting, value in frames.parse_settings(payload):
+        # The last of several values of one setting is what counts, and each costs a walk over all streams.
+        for setting, value in dict(frames.parse_settings(payload)).items():
             if setting == frames.SETTINGS_INITIAL_WINDOW_SIZE:
-                if value > WINDOW_MAX:
-                    raise FrameError(frames.FLOW_CONTROL_ERROR, "the initial window is too large")
                 change = value - self._stream_window
                 self._stream_window = value
                 self._change_windows(change)
@@ -272,34 +296,46 @@ class Connection(asyncio.Protocol, ABC):
                 self.frame_bytes_max = min(max(value, 16_384), FRAME_BYTES_MAX)
             elif setting == frames.SETTINGS_MAX_CONCURRENT_STREAMS:
                 self._limit_streams(value)
+            elif setting == frames.SETTINGS_HEADER_TABLE_SIZE and value < TABLE_BYTES_DEFAULT:
+                self.head_prefix = TABLE_UNUSED  # RFC 7541, 4.2
         self.write(frames.SETTINGS_ACK)
         first, self._settled = not self._settled, True
         if first:
             self._ready()
 
     def _change_windows(self, change: int) -> None:
-        for stream in self._all_streams():
+        streams = self._all_streams()
+        for stream in streams:
             stream.send_window += change
-        if change > 0 and self.writable:
-            self._pump()
+            if stream.send_window > WINDOW_MAX:
+                raise FrameError(frames.FLOW_CONTROL_ERROR, "the window of a stream is too large")
+        if change > 0:
+            for stream in streams:
+                stream.pump()
 
     def _take_block(self, stream_id: int, flags: int, block: bytes) -> None:
         if not self._settled or stream_id == 0:
             raise FrameError(frames.PROTOCOL_ERROR, "settings come first, and headers belong to a stream")
-        self._take_headers(stream_id, block, ended=bool(flags & frames.END_STREAM))
+        try:
+            self._take_headers(stream_id, block, ended=bool(flags & frames.END_STREAM))
+        except HeaderError as error:
+            if not error.table_intact:
+                raise FrameError(error.error_code, error.text) from None
+            self._take_bad_headers(stream_id, error)
 
     def _look(self) -> None:
         """Now and then: is the peer still there?"""
-        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._look)
+        self._housekeeping = self._loop.call_later(self._times.look_s, self._look)
         self._control_frames = 0
         if self._heard or not self._busy():
             self._heard = False
             self._silent_s = 0.0
             return
-        self._silent_s += HOUSEKEEPING_S
-        if self._silent_s >= SILENT_UNTIL_GONE and self._transport is not None:
-            self._transport.abort()
-        elif self._silent_s == SILENT_UNTIL_PING:
+        times, before_s = self._times, self._silent_s
+        self._silent_s += times.look_s
+        if self._silent_s >= times.silent_until_gone_s:
+            self._abort(f"the peer was silent for {times.silent_until_gone_s:g} s")
+        elif before_s < times.silent_until_ping_s <= self._silent_s:
             self.write(frames.ping(PING))
 
     # -- for the two ends -----------------------------------------------------------------------------------
@@ -315,6 +351,10 @@ class Connection(asyncio.Protocol, ABC):
     @abstractmethod
     def _take_headers(self, stream_id: int, block: bytes, *, ended: bool) -> None:
         """A whole block; it must be decoded even when nobody wants it, because it has state."""
+
+    @abstractmethod
+    def _take_bad_headers(self, stream_id: int, error: HeaderError) -> None:
+        """A whole block that breaks a rule or limit of its stream alone."""
 
     @abstractmethod
     def _take_payload(self, stream_id: int, payload: bytes, flow_bytes: int, *, ended: bool) -> None:
@@ -348,3 +388,9 @@ class Connection(asyncio.Protocol, ABC):
 
     def _limit_streams(self, count: int) -> None:
         """What the peer takes at a time."""
+
+
+def _check(size: bool, rule: bool, text: str) -> None:
+    """Of a frame: RFC 9113 tells apart what is too long or short from what breaks a rule."""
+    if not (size and rule):
+        raise FrameError(frames.PROTOCOL_ERROR if size else frames.FRAME_SIZE_ERROR, text)

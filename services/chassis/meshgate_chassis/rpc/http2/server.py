@@ -13,7 +13,8 @@ from meshgate_chassis.rpc.http2 import frames
 from meshgate_chassis.rpc.http2.calls import IncomingCall, Method
 from meshgate_chassis.rpc.http2.connection import WINDOW_MAX, Connection
 from meshgate_chassis.rpc.http2.frames import CLIENT_PREFACE, FrameError
-from meshgate_chassis.rpc.http2.limits import GO_AWAY_S, HANDSHAKE_S
+from meshgate_chassis.rpc.http2.headers import HeaderError
+from meshgate_chassis.rpc.http2.limits import TIMES, Times
 from meshgate_chassis.rpc.http2.requests import Refusal, Request, request_of
 from meshgate_chassis.rpc.http2.streams import Stream
 from meshgate_chassis.rpc.options import CONCURRENT_CALLS_MAX
@@ -22,7 +23,8 @@ LEAVING: Final = b"leaving!"  # the ping behind a first GOAWAY
 
 
 class CallLimit:
-    """Calls of all connections of a server."""
+    """Calls of all connections of a server, from their headers until the client knows the end and the handler
+    has ended."""
 
     def __init__(self, count_max: int = CONCURRENT_CALLS_MAX) -> None:
         self.count = 0
@@ -43,8 +45,9 @@ class ServerConnection(Connection):
         calls: CallLimit,
         on_made: "Callable[[ServerConnection], None]",
         on_lost: "Callable[[ServerConnection], None]",
+        times: Times = TIMES,
     ) -> None:
-        super().__init__()
+        super().__init__(times)
         self.peer = "unix:"
         self.peer_names: Sequence[str] = ()
         self._methods = methods
@@ -52,18 +55,19 @@ class ServerConnection(Connection):
         self._on_made = on_made
         self._on_lost = on_lost
         self._calls: dict[int, IncomingCall] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[int, IncomingCall] = {}  # with the tasks of their handlers
         self._preface: bytes | None = b""  # what came of it; None: it is whole
         self._highest_id = 0  # of the client's streams
         self._taken_id = 0  # the last of them that is or was answered
         self._leaving = False
         self._refusing = False
         self._patience: asyncio.TimerHandle | None = None
+        self._refusal: asyncio.TimerHandle | None = None
 
     @property
     def calls(self) -> int:
         """Whose handlers run, or whose answers have not left."""
-        return max(len(self._calls), len(self._tasks))
+        return max(len(self._calls), len(self._running))
 
     def go_away(self) -> None:
         """Asks the client to leave. What it has begun, or begins before it heard of this, is answered."""
@@ -71,29 +75,39 @@ class ServerConnection(Connection):
             self._leaving = True
             self.write(frames.goaway(WINDOW_MAX, frames.NO_ERROR))
             self.write(frames.ping(LEAVING))
-            self._loop.call_later(GO_AWAY_S, self._refuse)
+            self._refusal = self._loop.call_later(self._times.go_away_s, self._refuse)
 
     def close(self) -> None:
         """Ends what is under way, and the connection."""
         for call in list(self._calls.values()):
             call.abandon(Code.UNAVAILABLE.value, "the service is stopping")
-        for task in self._tasks:
-            task.cancel()
+        for call in list(self._running.values()):
+            call.stop()
         self._leave()
 
-    def run(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def run(self, call: IncomingCall, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task that this connection owns."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ran)
-        self._limit.count += 1
-        return task
+        self._running[call.id] = call
+        return self._loop.create_task(work)
+
+    def ran(self, call: IncomingCall) -> None:
+        """Its task has ended."""
+        del self._running[call.id]
+        self._uncount(call)
 
     def forget(self, call: IncomingCall) -> None:
-        """It is over."""
-        self._calls.pop(call.id, None)
+        """The client knows its end, or is gone."""
+        if self._calls.pop(call.id, None) is None:
+            return
+        self._waiting.pop(call.id, None)
+        self._uncount(call)
         if self._refusing and not self._calls:
             self._leave()
+
+    def _uncount(self, call: IncomingCall) -> None:
+        if call.counted and not call.running and call.id not in self._calls:
+            call.counted = False
+            self._limit.count -= 1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -102,11 +116,13 @@ class ServerConnection(Connection):
         certificate = transport.get_extra_info("peercert") or {}
         self.peer_names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
         self._announce({frames.SETTINGS_MAX_CONCURRENT_STREAMS: self._limit.count_max})
-        self._patience = self._loop.call_later(HANDSHAKE_S, self._leave)
+        self._patience = self._loop.call_later(self._times.handshake_s, self._leave)
         self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
+        if self._left:
+            return
         if self._preface is not None:
             data = self._preface + data
             if not CLIENT_PREFACE.startswith(data[: len(CLIENT_PREFACE)]):
@@ -118,10 +134,6 @@ class ServerConnection(Connection):
             self._preface = None
             data = data[len(CLIENT_PREFACE) :]
         super().data_received(data)
-
-    def _ran(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._limit.count -= 1
 
     def _ready(self) -> None:
         if self._patience is not None:
@@ -150,14 +162,9 @@ class ServerConnection(Connection):
 
     def _take_headers(self, stream_id: int, block: bytes, *, ended: bool) -> None:
         headers = self._headers.decode(block)
-        if stream_id <= self._highest_id:  # trailers of a request, which gRPC has no use for
-            call = self._stream(stream_id)
-            if call is not None and ended:
-                call.take_end()
+        if not self._opens(stream_id):  # trailers of a request, which gRPC has no use for
+            self._take_trailers(stream_id, ended=ended)
             return
-        if not stream_id & 1:
-            raise FrameError(frames.PROTOCOL_ERROR, "a client's streams are odd")
-        self._highest_id = stream_id
         if self._refusing or len(self._calls) >= self._limit.count_max:
             self.write(frames.rst_stream(stream_id, frames.REFUSED_STREAM))
             return
@@ -179,18 +186,57 @@ class ServerConnection(Connection):
             text = f"{self._limit.count_max} calls are under way"
             call.abandon(Code.RESOURCE_EXHAUSTED.value, text)
         else:
+            call.counted = True
+            self._limit.count += 1
             call.begin(request, method)
+
+    def _opens(self, stream_id: int) -> bool:
+        """Whether these headers are the first of their stream."""
+        if not stream_id & 1:
+            raise FrameError(frames.PROTOCOL_ERROR, "a client's streams are odd")
+        if stream_id <= self._highest_id:
+            return False
+        self._highest_id = stream_id
+        return True
+
+    def _take_trailers(self, stream_id: int, *, ended: bool) -> None:
+        call = self._calls.get(stream_id)
+        if call is None:
+            return
+        if call.remote_ended:
+            self._reset(call, frames.STREAM_CLOSED)
+        elif not ended:
+            self._reset(call, frames.PROTOCOL_ERROR)
+        else:
+            call.take_end()
+
+    def _take_bad_headers(self, stream_id: int, error: HeaderError) -> None:
+        self._opens(stream_id)
+        call = self._calls.get(stream_id)
+        if call is None:
+            self.write(frames.rst_stream(stream_id, error.error_code))
+        else:
+            self._reset(call, error.error_code)
+
+    def _reset(self, call: IncomingCall, error_code: int) -> None:
+        """The client broke a rule, and the call with it."""
+        self.write(frames.rst_stream(call.id, error_code))
+        call.drop()
 
     def _take_payload(self, stream_id: int, payload: bytes, flow_bytes: int, *, ended: bool) -> None:
         call = self._stream(stream_id)
-        if call is not None:
+        if call is None:
+            return
+        if call.remote_ended:
+            self._reset(call, frames.STREAM_CLOSED)
+        else:
             call.take_payload(payload, flow_bytes, ended=ended)
 
     def _take_reset(self, stream_id: int, error_code: int) -> None:  # noqa: ARG002 - a client's reset is one
         call = self._stream(stream_id)
+        self._count_control_frame()  # each may have started a handler
         if call is not None:
             call.drop()
-            self.forget(call)
 
     def _take_goaway(self, last_stream_id: int) -> None:
         """A client that leaves still wants its answers; it closes when it has them."""
@@ -202,10 +248,10 @@ class ServerConnection(Connection):
         return bool(self._calls)
 
     def _lost(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
+        for timer in (self._patience, self._refusal):
+            if timer is not None:
+                timer.cancel()
+        for call in list(self._calls.values()):
             call.drop()
         self._on_lost(self)
 

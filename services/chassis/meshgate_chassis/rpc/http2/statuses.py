@@ -14,6 +14,8 @@ ANSWER_HEADERS: Final = block(
 )
 OK_TRAILERS: Final = block([("grpc-status", "0")])
 
+CODES: Final = {str(code.value): code for code in Code}
+
 # gRPC's mapping for answers that are not gRPC's own.
 OF_HTTP_STATUS: Final = {
     "400": Code.INTERNAL,
@@ -50,7 +52,7 @@ def of_trailers(headers: list[tuple[str, str]], *, first: bool) -> MeshError | N
         return MeshError(Code.UNAVAILABLE, "CONNECTION_LOST", "the answer ended without a status")
     if status == "0":
         return None
-    code = int(status) if status.isascii() and status.isdigit() else Code.UNKNOWN.value
+    code = CODES.get(status, Code.UNKNOWN).value
     error = from_status(code, decode_text(known.get("grpc-message", "")), _details(known))
     if error.code is Code.UNAVAILABLE and not error.domain:  # a proxy's, or a server's that is no mesh's
         error.reason = "CONNECTION_LOST"

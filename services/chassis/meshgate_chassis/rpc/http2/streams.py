@@ -9,8 +9,8 @@ from collections import deque
 from typing import Protocol
 
 from meshgate_chassis.rpc.http2 import frames
-from meshgate_chassis.rpc.http2.limits import SEND_BUFFER_BYTES_MAX, STREAM_WINDOW_BYTES
-from meshgate_chassis.rpc.http2.messages import MessageReader
+from meshgate_chassis.rpc.http2.limits import SEND_BUFFER_BYTES_MAX, STREAM_WINDOW_BYTES, TURN_BYTES_MAX
+from meshgate_chassis.rpc.http2.messages import PREFIX_BYTES, MessageReader
 from meshgate_chassis.rpc.options import MESSAGE_BYTES_MAX
 
 
@@ -20,12 +20,13 @@ class Wire(Protocol):
     send_window: int  # bytes the peer takes on the whole connection
     frame_bytes_max: int  # that the peer takes
     writable: bool  # False: what is to leave waits in the stream
+    head_prefix: bytes  # of the next block of headers, once
 
     def write(self, data: bytes) -> None:
         """Whole frames, in order."""
 
     def wait(self, stream: "Stream") -> None:
-        """`stream.pump` is called when more may leave."""
+        """`stream.pump` is called when the connection takes more."""
 
 
 class Stream:
@@ -62,7 +63,7 @@ class Stream:
         self._room: asyncio.Future[None] | None = None
         self._reader = MessageReader(MESSAGE_BYTES_MAX)
         self._messages: deque[bytes] = deque()
-        self._waiting_bytes = 0  # of whole messages that nobody took yet
+        self._waiting_bytes = 0  # of whole messages that nobody took yet, with their prefixes
         self._uncredited = 0  # received, and not given back to the peer's window
         self._arrived: asyncio.Future[None] | None = None
 
@@ -96,11 +97,12 @@ class Stream:
             self.local_ended = True
 
     def pump(self) -> None:
-        """Sends what waits, as far as the windows allow."""
+        """Sends what waits, as far as the windows allow, and not so much that others wait for long."""
         wire = self.wire
         pending = self._pending
+        turn = TURN_BYTES_MAX
         while pending and wire.writable:
-            allowed = min(self.send_window, wire.send_window, wire.frame_bytes_max)
+            allowed = min(self.send_window, wire.send_window, wire.frame_bytes_max, turn)
             if allowed <= 0:
                 break
             piece = pending[0][:allowed]
@@ -110,12 +112,14 @@ class Stream:
                 pending[0] = pending[0][allowed:]
             self.send_window -= len(piece)
             wire.send_window -= len(piece)
+            turn -= len(piece)
             self._pending_bytes -= len(piece)
             last = self._end_with_data and not pending
             wire.write(frames.data(self.id, piece, end_stream=last))
             self.local_ended = last
         if pending:
-            wire.wait(self)
+            if self.send_window > 0:
+                wire.wait(self)
         elif self._trailers is not None:
             trailers, self._trailers = self._trailers, None
             self.end_with(trailers)
@@ -128,13 +132,17 @@ class Stream:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
-    def drop_output(self) -> None:
+    def discard_output(self) -> None:
         """What waits is not sent any more."""
         self._pending.clear()
         self._pending_bytes = 0
         self._trailers = None
-        self.local_ended = True
         wake(self._room)
+
+    def drop_output(self) -> None:
+        """What waits is not sent any more, nor anything else."""
+        self.discard_output()
+        self.local_ended = True
 
     def receive(self, payload: bytes, flow_bytes: int) -> None:
         """Data of the peer, which took `flow_bytes` of its window. Raises MessageError, and FrameError when
@@ -144,13 +152,13 @@ class Stream:
             raise frames.FrameError(frames.FLOW_CONTROL_ERROR, "data beyond the window of its stream")
         for message in self._reader.feed(payload):
             self._messages.append(message)
-            self._waiting_bytes += len(message)
+            self._waiting_bytes += PREFIX_BYTES + len(message)
         self._credit()
 
     def take(self) -> bytes:
         """The next message; there must be one."""
         message = self._messages.popleft()
-        self._waiting_bytes -= len(message)
+        self._waiting_bytes -= PREFIX_BYTES + len(message)
         self._credit()
         return message
 
