@@ -1,4 +1,4 @@
-"""`python -m bench run | compare BASE | profile`. See docs/performance.md."""
+"""`python -m bench run | compare BASE [--env NAME=VALUE] | profile`. See docs/performance.md."""
 
 import argparse
 import signal
@@ -21,9 +21,16 @@ def main() -> int:
         command = commands.add_parser(name, help=told)
         command.add_argument("--quick", action="store_true", help="one short round")
         if name == "compare":
-            command.add_argument("base", help="the commit to compare with")
+            command.add_argument("base", help='the commit to compare with; ".": this tree')
+            command.add_argument(
+                "--env",
+                nargs="*",
+                type=_variable,
+                default=[],
+                help="NAME=VALUE for the base alone",
+            )
         if name == "run":
-            command.add_argument("--only", nargs="*", default=[], help="subjects, by name")
+            command.add_argument("--only", nargs="*", default=[], help="subjects, by name, and tracing")
     soaking = commands.add_parser("soak", help="mixed requests for long: memory and books")
     soaking.add_argument("--quick", action="store_true", help="about two minutes")
     soaking.add_argument("--requests", type=int, default=0, help="default: 100,000")
@@ -42,7 +49,7 @@ def main() -> int:
     if asked.command == "run":
         return run(quick=asked.quick, only=asked.only)
     if asked.command == "compare":
-        return compare(asked.base, quick=asked.quick)
+        return compare(asked.base, dict(asked.env), quick=asked.quick)
     if asked.command == "sizes":
         return sizes(Sizing(asked.only, asked.most, asked.rounds), quick=asked.quick)
     if asked.command == "streams":
@@ -51,6 +58,13 @@ def main() -> int:
     if asked.command == "soak":
         return soak(requests=asked.requests, quick=asked.quick)
     return profile(quick=asked.quick)
+
+
+def _variable(told: str) -> tuple[str, str]:
+    name, given, value = told.partition("=")
+    if not (name and given):
+        raise argparse.ArgumentTypeError(f"{told!r} is not NAME=VALUE")
+    return name, value
 
 
 if __name__ == "__main__":

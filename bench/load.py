@@ -8,7 +8,7 @@ Every answer is checked: status 200, and whole. Nothing is retried; a failure is
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -90,11 +90,19 @@ async def closed_loop(load: Load, connections: int, seconds: float, count_max: i
 
 async def open_loop(load: Load, per_second: float, seconds: float, *, connections: int = 8) -> Sample:
     """One request every 1/`per_second`; `connections` are open before the first."""
+    due_ns = (int(number * 1e9 / per_second) for number in range(int(per_second * seconds)))
+    return await scheduled(load, due_ns, connections=connections)
+
+
+async def scheduled(
+    load: Load, offsets_ns: Iterable[int], *, began_ns: int = 0, connections: int = 8
+) -> Sample:
+    """An open loop: a request at each of `offsets_ns` after `began_ns`; 0: when the connections are open."""
     sample = Sample()
     idle = [await _open(load) for _ in range(connections)]
     permits = asyncio.Semaphore(CONNECTIONS_MAX)
     timer = Timer()
-    began_ns = monotonic_ns() + 5_000_000
+    began_ns = began_ns or monotonic_ns() + 5_000_000
 
     async def one(request: bytes, due_ns: int) -> None:
         async with permits:
@@ -115,8 +123,8 @@ async def open_loop(load: Load, per_second: float, seconds: float, *, connection
 
     with _no_collector():
         async with asyncio.TaskGroup() as group:
-            for number in range(int(per_second * seconds)):
-                due_ns = began_ns + int(number * 1e9 / per_second)
+            for offset_ns in offsets_ns:
+                due_ns = began_ns + offset_ns
                 await timer.wait_until(due_ns)
                 group.create_task(one(next(load.requests), due_ns))
     sample.seconds = (monotonic_ns() - began_ns) / 1e9

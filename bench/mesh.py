@@ -21,7 +21,6 @@ from bench.running import answers, free_port, listens, running
 from bench.subject import ALL_LOADS, MODELS, REDIS, Place, Subject
 
 MASTER_KEY = "sk-bench-master-key"
-FEW_LOADS = frozenset({"rate50"})
 BUDGET_USD = 1_000_000.0
 
 
@@ -30,6 +29,7 @@ class Variant:
     """`python`: of the venv that holds the meshgate to measure. `environment`: more for its processes.
 
     `models`: name -> how the provider answers. `settings`: more YAML for its configuration.
+    `restarted`: started a second time before it is measured, as it is started from then on.
     """
 
     name: str
@@ -41,15 +41,16 @@ class Variant:
     models: Mapping[str, Answer] = field(default_factory=lambda: MODELS)
     settings: str = ""
     cache_ttl_s: int | None = None  # None: its default
+    restarted: bool = True
 
     def traced(self, name: str, ratio: float, sink_port: int) -> "Variant":
-        """The same with spans exported to a sink; measured at saturation and at the lowest rate."""
+        """The same with spans exported to a sink."""
         told = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink_port}",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_TRACES_SAMPLER_ARG": str(ratio),
         }
-        return replace(self, name=name, loads=FEW_LOADS, environment={**self.environment, **told})
+        return replace(self, name=name, environment={**self.environment, **told})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ def mesh(place: Place, variant: Variant, prepare: Callable[[Path], None] | None 
 def started(
     place: Place, variant: Variant, prepare: Callable[[Path], None] | None = None
 ) -> Iterator[Running]:
-    """Started twice: the first start makes the database, the second is how it starts from then on.
+    """Started twice, unless the variant says once: the first start makes the database, the second is how it
+    starts from then on.
 
     Between the two, `prepare` is given the state folder and may fill the database.
     """
@@ -113,12 +115,14 @@ def started(
             told |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis_port)}
         config = folder / "config.yaml"
         config.write_text(_configuration(place, variant))
-        start_s = {}
-        with _up(folder, port, config, told, variant) as start_s["cold"]:
-            pass
+        start_s: dict[str, float] = {}
+        if variant.restarted or prepare is not None:
+            with _up(folder, port, config, told, variant) as start_s["cold"]:
+                pass
         if prepare is not None:
             prepare(folder / "state")
-        start_s["warm"] = stack.enter_context(_up(folder, port, config, told, variant))
+        start = "warm" if start_s else "cold"
+        start_s[start] = stack.enter_context(_up(folder, port, config, told, variant))
         yield Running(
             port,
             _new_key(port, list(variant.models)),

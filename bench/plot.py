@@ -14,8 +14,6 @@ from bench.statistics import Spread
 LABELS = {
     "meshgate": "meshgate",
     "meshgate-memory": "meshgate, cache in memory",
-    "meshgate-traced-1%": "meshgate, 1 % traced",
-    "meshgate-traced-100%": "meshgate, 100 % traced",
     "litellm-2": "LiteLLM, 2 workers",
     "litellm-1": "LiteLLM, 1 worker",
     "nginx": "nginx, plain proxy",

@@ -5,12 +5,14 @@ ends between two readings is not lost. The kernel counts it exactly and reports 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Stat:
     command: str
 
 
-def tree(roots: Mapping[str, int]) -> dict[int, str]:
+def tree(roots: Mapping[Name, int]) -> dict[int, Name]:
     """Process id -> name, for each root and all below it; the nearest named ancestor gives the name."""
     parents = {pid: stat.parent for pid, stat in _all().items()}
     names = {pid: name for name, pid in roots.items()}
@@ -37,7 +39,7 @@ def tree(roots: Mapping[str, int]) -> dict[int, str]:
     return found
 
 
-def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
+def cpu_s(roots: Mapping[Name, int]) -> dict[Name, float]:
     """CPU seconds since their start, by name."""
     stats = _all()
     sums = dict.fromkeys(roots, 0.0)
@@ -47,7 +49,7 @@ def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
     return sums
 
 
-def switches(roots: Mapping[str, int]) -> int:
+def switches(roots: Mapping[Name, int]) -> int:
     """How often their threads have gone to sleep so far. Each is a wake-up for one request or another; unlike
     time, the number hardly depends on what else the machine does.
     """

@@ -14,11 +14,11 @@ from time import monotonic_ns
 import uvloop
 
 from bench import stacks
+from bench.beside import ours, workplace
 from bench.load import Load, closed_loop
 from bench.mesh import mesh, redis_program
 from bench.peers import install
 from bench.prompts import Target, requests
-from bench.run import ours, workplace
 from bench.subject import PACED, PLAIN, Subject
 
 PY_SPY_REQUIREMENT = "py-spy==0.4.1"

@@ -41,15 +41,26 @@ def _head(target: Target, body_bytes: int) -> bytes:
 
 
 def requests(
-    target: Target, *, prompt_bytes: int = 1_000, stream: bool = False, first: int = 0, same: bool = False
+    target: Target,
+    *,
+    prompt_bytes: int = 1_000,
+    stream: bool = False,
+    first: int = 0,
+    same: bool = False,
+    cached: bool = True,
 ) -> Iterator[bytes]:
-    """Whole HTTP requests without end, each with a number in its prompt; `same`: all with `first`."""
+    """Whole HTTP requests without end, each with a number in its prompt; `same`: all with `first`.
+
+    `cached` False: they ask that the cache be neither read nor written.
+    """
     message = {"role": "user", "content": prompt(prompt_bytes)}
     fields: dict[str, object] = {"model": target.model, "messages": [message], "max_tokens": 200}
     if target.path == EMBEDDINGS:
         fields = {"model": target.model, "input": message["content"]}
     if stream:
         fields["stream"] = True
+    if not cached:
+        fields["cache"] = {"no-cache": True, "no-store": True}
     body = json.dumps(fields, separators=(",", ":")).encode()
     head = _head(target, len(body))
     before, after = body.split(_MARK.encode())

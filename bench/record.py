@@ -20,8 +20,17 @@ _NUMBERS = re.compile(r"\[\n([\d\s.,e+-]+)\]")
 RESULTS = REPOSITORY / "docs" / "benchmarks"
 
 
-def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping[str, Any]) -> list[Path]:
-    """`name`.json, `name`.svg and `name`.txt: the newest run of its kind; git keeps the older ones."""
+def write(
+    folder: Path,
+    name: str,
+    measured: tuple[Mapping[str, Result], Mapping[str, Result]],
+    noise: Mapping[str, Any],
+) -> list[Path]:
+    """`name`.json, `name`.svg and `name`.txt: the newest run of its kind; git keeps the older ones.
+
+    `measured`: turn by turn, and at the same time.
+    """
+    results, traced = measured
     folder.mkdir(parents=True, exist_ok=True)
     found = machine()
     record: dict[str, Any] = {
@@ -29,8 +38,9 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
         "commit": commit(),
         "machine": found,
         "noise": dict(noise),
-        "goals": [asdict(one) for one in reached(results)],
+        "goals": [asdict(one) for one in reached(results, traced)],
         "subjects": {subject: result_record(result) for subject, result in results.items()},
+        "side_by_side": {subject: result_record(result) for subject, result in traced.items()},
     }
     data, picture, text = (folder / f"{name}.{kind}" for kind in ("json", "svg", "txt"))
     data.write_text(_json(record))
@@ -39,7 +49,7 @@ def write(folder: Path, name: str, results: Mapping[str, Result], noise: Mapping
     picture.write_text(plot(results, told))
     busy = f"cores busy with something else: {noise['cores_busy_before']:.2f} before, "
     busy += f"{noise['cores_busy_after']:.2f} after"
-    text.write_text(f"{told}: median (minimum maximum)\n{busy}\n\n{report(results)}\n")
+    text.write_text(f"{told}: median (minimum maximum)\n{busy}\n\n{report(results, traced)}\n")
     return [data, picture, text]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from bench.beside import Start, measured, ours
 from bench.filling import (
     MANY_KEYS,
     fill_cache,
@@ -24,7 +25,6 @@ from bench.mesh import Variant, redis_program, started
 from bench.peers import our_version
 from bench.prompts import Target
 from bench.record import result_record, write_alone
-from bench.run import Start, measured, ours
 from bench.session import Result
 from bench.subject import Place, Subject
 from bench.table import aligned, cell
@@ -43,7 +43,7 @@ LOADS = {
 }
 QUICK_MOST = 100_000
 ROUNDS = 3
-SIZED = Durations(warm_up=2, saturation=4, rates=8, hit=4, stream=0, sweep=0)
+SIZED = Durations(warm_up=2, saturation=4, rate50=8, rate200=0, hit=4, stream=0, sweep=0)
 FILL_PER_S = {"keys": 3_000, "cache": 25_000, "entries": 17_000}  # about; told beforehand
 TURN_S = 20.0
 ROWS = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from bench.beside import ours, workplace
 from bench.books import Books, problems, read_books, wrong_amounts
 from bench.machine import other_load
 from bench.memory import MEGABYTE, MemoryWatch, Trend, trend_record
@@ -19,7 +20,6 @@ from bench.mesh import Running, Variant, redis_program, started
 from bench.mixed import KINDS, Mixed, MixedLoad
 from bench.peers import our_version
 from bench.record import write_alone
-from bench.run import ours, workplace
 from bench.statistics import percentile
 from bench.verdict import Verdict, show_verdicts
 

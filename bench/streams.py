@@ -22,6 +22,7 @@ from typing import Any
 import uvloop
 
 from bench import processes
+from bench.beside import ours, workplace
 from bench.books import Books, problems, read_books
 from bench.connection import Connection, ResponseError, Want
 from bench.drift import Slice, drifted
@@ -31,7 +32,6 @@ from bench.peers import our_version
 from bench.prompts import Target, requests
 from bench.provider import Answer, Provider
 from bench.record import write_alone
-from bench.run import ours, workplace
 from bench.verdict import Verdict, show_verdicts
 
 STREAMS, MINUTES, QUICK_MINUTES = 500, 5.0, 1.0

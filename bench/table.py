@@ -27,9 +27,13 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("  p99", "hit_p99_ms"),
     ("  share of hits", "hit_share"),
     ("  CPU us/request", "hit_cpu_us"),
-    ("50 chunks at once: CPU us/chunk", "stream_chunk_cpu_us"),
-    ("  streams/s, 8 clients", "stream_per_s"),
-    ("50 chunks, 10 ms apart: CPU us/chunk", "paced_chunk_cpu_us"),
+    ("50 chunks as fast as they come, 8 clients: CPU us/chunk", "stream_chunk_cpu_us"),
+    ("  CPU ms/stream", "stream_cpu_ms"),
+    ("  wake-ups/chunk", "stream_chunk_switches"),
+    ("  streams/s", "stream_per_s"),
+    ("  first token added ms, p50", "stream_first_token_p50_added_ms"),
+    ("50 chunks 10 ms apart, 4 streams at once: CPU us/chunk", "paced_chunk_cpu_us"),
+    ("  CPU ms/stream", "paced_cpu_ms"),
     ("  wake-ups/chunk", "paced_chunk_switches"),
     ("  first token added ms, p50", "paced_first_token_p50_added_ms"),
     ("  first token added ms, p99", "paced_first_token_p99_added_ms"),
@@ -64,7 +68,7 @@ def cpu_by_process(results: Mapping[str, Result], name: str) -> str:
     """Which process of `name` the CPU of a request goes to, load by load; memory beside it."""
     result = results[name]
     loads = (("saturation", "32 clients"), ("rate50", "50/s"), ("hit", "cache hit"))
-    streams = (("stream_chunk", "chunk"), ("paced_chunk", "paced chunk"))
+    streams = (("stream_chunk", "chunk, fast"), ("paced_chunk", "10 ms apart"))
     columns = [(load, title) for load, title in (*loads, *streams) if f"{load}_cpu_us" in result.figures]
     rows = [["CPU us", *(title for _, title in columns), "PSS MB idle", "after", "RSS MB after"]]
     for process in result.memory_idle:
@@ -80,15 +84,31 @@ def cpu_by_process(results: Mapping[str, Result], name: str) -> str:
 def ratios(results: Mapping[str, Result], ours: str, others: Sequence[str]) -> str:
     """Ours to each other, of the medians in the same run."""
     rows = [[f"{ours} to", *others]]
-    for title, figure in (("requests/s", "saturation_per_s"), ("CPU/request", "saturation_cpu_us")):
+    figures = (("requests/s", "saturation_per_s"), ("CPU/request", "saturation_cpu_us"))
+    for title, figure in (*figures, ("CPU/chunk, fast", "stream_chunk_cpu_us")):
         mine = results[ours].figures[figure].median
         theirs = [results[other].figures.get(figure) for other in others]
         rows.append([title, *(f"{mine / one.median:.2f}" if one and one.median else "-" for one in theirs)])
-    mine_chunk = results[ours].figures["stream_chunk_cpu_us"].median
-    chunks = [results[other].figures.get("stream_chunk_cpu_us") for other in others]
-    rows.append(
-        ["CPU/chunk", *(f"{mine_chunk / one.median:.2f}" if one and one.median else "-" for one in chunks)]
-    )
+    return aligned(rows)
+
+
+def together(results: Mapping[str, Result], askings: Sequence[tuple[str, str, str]]) -> str:
+    """Subjects that were asked at the same time: the first as it is, the others as multiples of it in the
+    same slice. `askings`: (name, title, what costs are divided by) of each load.
+    """
+    first, *others = results
+    rows = [["ratio in the same slice", first, *others]]
+    for name, title, each in askings:
+        rows.append([title, *("" for _ in results)])
+        latency = "p50 ms" if each == "request" else "first token ms, p50"
+        figures = (f"CPU us/{each}", "cpu_us"), (f"wake-ups/{each}", "switches"), (latency, "p50_ms")
+        for told, figure in figures:
+            multiples = [cell(results[one].figures.get(f"{name}_{figure}_ratio")) for one in others]
+            base = cell(results[first].figures.get(f"{name}_{figure}"))
+            rows.append([f"  {told}", base, *(one if one == "-" else f"x {one}" for one in multiples)])
+        lookups = [one.figures.get(f"{name}_lookups") for one in results.values()]
+        if any(lookups):
+            rows.append(["  cache lookups/request", *(cell(one) for one in lookups)])
     return aligned(rows)
 
 

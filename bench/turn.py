@@ -22,7 +22,7 @@ from bench.subject import PACED, PLAIN, Subject
 CLIENTS = 32
 STREAM_CLIENTS = 8
 PACED_PER_S = 8  # each takes half a second: four at a time
-RATES_PER_S = (50, 200)
+HIT_PER_S = 50
 ROOM = 1.2  # a rate is asked only of a subject that can do so much more
 SETTLE_S = 0.4  # what goes on after the last answer (stores, settlements) is over by then
 IDLE_S = 1.0
@@ -36,14 +36,15 @@ class Durations:
 
     warm_up: float
     saturation: float
-    rates: float
+    rate50: float
+    rate200: float  # 0: not asked
     hit: float
     stream: float
     sweep: float  # each prompt size; 0: none
 
 
-FULL = Durations(warm_up=1.5, saturation=6, rates=8, hit=4, stream=4, sweep=1.5)
-QUICK = Durations(warm_up=1.5, saturation=3, rates=4, hit=2, stream=2, sweep=0)
+FULL = Durations(warm_up=1.5, saturation=6, rate50=8, rate200=8, hit=4, stream=4, sweep=1.5)
+QUICK = Durations(warm_up=1, saturation=3, rate50=3, rate200=0, hit=2, stream=2, sweep=0)
 
 
 @dataclass(slots=True)
@@ -57,6 +58,12 @@ class Turn:
     def took(self, sample: Sample) -> None:
         self.answered += sample.answered
         self.failures += sample.failures
+
+    def whole_stream(self, name: str, chunks: int) -> None:
+        """What all chunks of one stream cost together."""
+        each_us = self.figures.get(f"{name}_chunk_cpu_us")
+        if each_us is not None:
+            self.figures[f"{name}_cpu_ms"] = each_us * chunks / 1e3
 
     def percentiles_ms(self, name: str, values_ns: list[int]) -> None:
         for share in (50, 90, 99):
@@ -105,11 +112,12 @@ class TurnRunner:
         turn.percentiles_ms("saturation", sample.latencies_ns)
 
     async def _rates(self, subject: Subject, turn: Turn) -> None:
-        for rate in RATES_PER_S:
-            if f"rate{rate}" not in subject.loads or turn.figures["saturation_per_s"] < rate * ROOM:
+        for rate, seconds in ((50, self._durations.rate50), (200, self._durations.rate200)):
+            has_room = turn.figures["saturation_per_s"] >= rate * ROOM
+            if not seconds or f"rate{rate}" not in subject.loads or not has_room:
                 continue
             async with self._cpu(subject, turn, f"rate{rate}") as counted:
-                sample = await open_loop(self._load(subject.plain), rate, self._durations.rates)
+                sample = await open_loop(self._load(subject.plain), rate, seconds)
                 counted.append(sample.answered)
             turn.took(sample)
             turn.percentiles_ms(f"rate{rate}", sample.latencies_ns)
@@ -126,22 +134,25 @@ class TurnRunner:
                 break
             await asyncio.sleep(SETTLE_S)
         async with self._cpu(subject, turn, "hit") as counted:
-            sample = await open_loop(load, RATES_PER_S[0], self._durations.hit)
+            sample = await open_loop(load, HIT_PER_S, self._durations.hit)
             counted.append(sample.answered)
         turn.took(sample)
         turn.figures["hit_share"] = sample.cache_hits / max(1, sample.answered)
         turn.percentiles_ms("hit", sample.latencies_ns)
 
     async def _streams(self, subject: Subject, turn: Turn) -> None:
-        """Chunks all at once from clients that wait for nothing; then paced, as a model writes them.
+        """As fast as the provider sends, from clients that wait for nothing: chunks share their way. Then
+        paced, as a model writes them: each chunk comes alone.
 
-        Paced streams begin on a schedule: clients that began together would stay together.
+        Paced streams begin on a schedule: clients that began together would stay together. What a stream
+        costs besides its chunks (reserve, look up, settle) is in the CPU of its chunks.
         """
         load = self._load(subject.plain, stream=True, chunks=PLAIN.chunks)
         async with self._cpu(subject, turn, "stream_chunk") as counted:
             sample = await closed_loop(load, STREAM_CLIENTS, self._durations.stream)
             counted.append(sample.answered * PLAIN.chunks)
         turn.took(sample)
+        turn.whole_stream("stream", PLAIN.chunks)
         turn.figures["stream_per_s"] = sample.per_second
         turn.percentiles_ms("stream_first_token", sample.first_tokens_ns)
 
@@ -150,6 +161,7 @@ class TurnRunner:
             sample = await open_loop(load, PACED_PER_S, self._durations.stream)
             counted.append(sample.answered * PACED.chunks)
         turn.took(sample)
+        turn.whole_stream("paced", PACED.chunks)
         turn.percentiles_ms("paced_first_token", sample.first_tokens_ns)
         turn.percentiles_ms("paced_chunk_delay", sample.chunk_delays_ns)
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from bench.beside import workplace
 from bench.books import read_books
 from bench.drift import Slice
 from bench.memory import MemoryWatch
 from bench.mesh import started
 from bench.provider import Answer
-from bench.run import workplace
 from bench.soak import judged_traffic
 from bench.soak import measured as soaked
 from bench.soak import variant as soak_variant

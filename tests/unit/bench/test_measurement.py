@@ -173,10 +173,13 @@ def test_a_run_with_failures_is_written_whole(tmp_path: Path) -> None:
     """What failed stands in the record, beside the figures of what did not."""
     result = Result("1", {"saturation_per_s": Spread((1.0,))}, Counter({"status 500": 2}), 7, {}, {}, {})
     noise = {"rounds": 1, "cores_busy_before": 0.1, "cores_busy_after": 0.2}
-    data, picture, text = write(tmp_path, "full", {"direct": result, "meshgate": result}, noise)
+    data, picture, text = write(
+        tmp_path, "full", ({"direct": result, "meshgate": result}, {"untraced": result}), noise
+    )
     record = json.loads(data.read_text())
     assert {"status 500": 2} == record["subjects"]["meshgate"]["failures"]
     assert 1.0 == record["subjects"]["meshgate"]["figures"]["saturation_per_s"]["median"]
+    assert 7 == record["side_by_side"]["untraced"]["answered"]
     assert picture.read_text().startswith("<svg")
     assert "FAILED meshgate: 2 x status 500" in text.read_text()
     assert not any(str(folder) in data.read_text() + text.read_text() for folder in (tmp_path, REPOSITORY))

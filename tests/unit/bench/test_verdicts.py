@@ -140,13 +140,13 @@ def _part(ours: float, benchmark: float) -> Part:
 def test_goals_and_plot_are_made_of_a_run() -> None:
     """What is reached says yes, what is missed says no; the plot names who was measured."""
     results = {"meshgate": _result(300, 3_000, 4.0), "litellm-2": _result(50, 12_000, 30.0)}
-    told = {one.title.split(" <=")[0].split(" >=")[0]: one.passed for one in reached(results)}
+    told = {one.title.split(" <=")[0].split(" >=")[0]: one.passed for one in reached(results, {})}
     assert {
         "requests/s": True,
         "CPU per request": True,
         "added at 50/s, p50": True,
         "memory of each process": False,
-        "start": True,
+        "warm start": True,
     } == told
     drawn = plot(results, "told")
     assert "LiteLLM, 2 workers" in drawn and drawn.count("<svg") == drawn.count("</svg>") == 1
