@@ -142,9 +142,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """Parts of the answer that are ready now, in order; none of them carries usage."""
+    """Parts of the answer that are ready now, in order; none of them carries usage. `texts`: of each what
+    TextPieces says, as far as it was asked."""
 
     chunks: Sequence[chat_pb.ChatChunk]
+    texts: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from meshgate_chassis.errors import Code, MeshError
 from meshgate_edge.call import Chunks, Started
 from meshgate_edge.call_run import CallRun
 from meshgate_edge.money.top_up import Cover, TopUps
+from meshgate_edge.text_pieces import TextPieces
 from meshgate_edge.tokens.counter import TokenCounter
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 from meshgate_protos.router.v1 import router_service_pb2 as pb
@@ -32,6 +33,7 @@ class RoutedStream:
         self._counter = counter
         self._clock = clock
         self._cover: Cover | None = None
+        self._pieces = TextPieces()
         self._finished = False
 
     async def events(
@@ -50,14 +52,15 @@ class RoutedStream:
                         raise
                 if part is None or not part.chunks:
                     continue
-                paid = await self._paid(part.chunks)
-                visible = self._received(paid)
+                texts = [self._pieces.text_of(chunk) for chunk in part.chunks]
+                paid = await self._paid(part.chunks, texts)
+                visible = self._received(paid, texts)
                 whole = len(paid) == len(part.chunks)
                 if whole and part.HasField("finished"):
                     self._end(part.finished)
-                if visible:
+                if visible.chunks:
                     try:
-                        yield Chunks(visible)
+                        yield visible
                     except GeneratorExit:
                         await self._read_rest(stream)
                         raise
@@ -91,27 +94,34 @@ class RoutedStream:
         if finished.HasField("served_by"):
             self._run.served(finished.served_by)
 
-    async def _paid(self, chunks: Sequence[chat_pb.ChatChunk]) -> Sequence[chat_pb.ChatChunk]:
+    async def _paid(
+        self, chunks: Sequence[chat_pb.ChatChunk], texts: Sequence[str | None]
+    ) -> Sequence[chat_pb.ChatChunk]:
         run = self._run
         if run.first_token_ns is None:
             run.first_token_ns = self._clock.now_ns()
             run.info.first_token_s = (run.first_token_ns - run.start_ns) / 1e9
-        return chunks if self._cover is None else await self._cover.paid(chunks)
+        return chunks if self._cover is None else await self._cover.paid(chunks, texts)
 
-    def _received(self, chunks: Sequence[chat_pb.ChatChunk]) -> list[chat_pb.ChatChunk]:
+    def _received(self, chunks: Sequence[chat_pb.ChatChunk], texts: Sequence[str | None]) -> Chunks:
         """Keeps chunks for the bill and the cache; what the client is to see of them."""
         run = self._run
         assert run.chunks is not None
-        visible = []
-        for chunk in chunks:
-            run.chunks.add(chunk)
-            run.response_id = run.response_id or chunk.id
-            if chunk.HasField("usage"):
-                chunk.ClearField("usage")  # told once, at the end, to those who asked
-                if not chunk.choices:
-                    continue
+        visible: list[chat_pb.ChatChunk] = []
+        told: list[str | None] = []
+        for chunk, text in zip(chunks, texts, strict=False):  # not all may be paid for
+            if text is not None:
+                run.chunks.add_text(chunk, text)
+            else:
+                run.chunks.add(chunk)
+                run.response_id = run.response_id or chunk.id
+                if chunk.HasField("usage"):
+                    chunk.ClearField("usage")  # told once, at the end, to those who asked
+                    if not chunk.choices:
+                        continue
             visible.append(chunk)
-        return visible
+            told.append(text)
+        return Chunks(visible, told)
 
     async def _read_rest(self, stream: AsyncGenerator[pb.StreamChatResponse, None]) -> None:
         """Receives what is on its way; never more than is paid for, and never an error."""
@@ -130,6 +140,7 @@ class RoutedStream:
 
     def _keep(self, part: pb.Started | pb.Delta) -> None:
         """What has arrived for a client that has gone."""
-        self._received(part.chunks if self._cover is None else self._cover.already_paid(part.chunks))
+        paid = part.chunks if self._cover is None else self._cover.already_paid(part.chunks)
+        self._received(paid, [None] * len(paid))
         if part.HasField("finished"):
             self._end(part.finished)

@@ -37,17 +37,12 @@ class ChunkAccumulator:
         self._extra: JsonObject = {}
         self._extra_json_last = b""
         self._choices: dict[int, ChoiceAccumulator] = {}
+        self._last_choice: ChoiceAccumulator | None = None
         self._usage: pb.Usage | None = None
 
     def add(self, chunk: pb.ChatChunk) -> None:
         """Keeps what the chunk adds. The chunk stays the caller's."""
-        self._size_bytes += chunk.ByteSize()
-        if self._size_bytes > self._size_bytes_max:
-            raise MeshError(
-                Code.RESOURCE_EXHAUSTED,
-                "STREAM_TOO_LARGE",
-                f"the streamed answer exceeds {self._size_bytes_max} bytes",
-            )
+        self._add_size(chunk)
         self._id = self._id or chunk.id
         self._created = self._created or chunk.created
         self._model = self._model or chunk.model
@@ -56,12 +51,20 @@ class ChunkAccumulator:
             if choice is None:
                 choice = self._choices[delta.index] = ChoiceAccumulator()
             choice.add(delta)
+            self._last_choice = choice
         if chunk.HasField("usage"):
             self._usage = chunk.usage
         extra_json = chunk.extra_json
         if extra_json and extra_json != self._extra_json_last:
             self._extra_json_last = extra_json
             self._add_extra(loads_object(extra_json))
+
+    def add_text(self, chunk: pb.ChatChunk, text: str) -> None:
+        """As `add`, of a chunk that differs from the last one in its text alone, and says nothing else that
+        would count each time."""
+        self._add_size(chunk)
+        assert self._last_choice is not None, "it is as the chunk before"
+        self._last_choice.add_text(text)
 
     def response(self) -> pb.ChatResponse:
         """What the chunks so far amount to; no usage when no chunk had any."""
@@ -76,6 +79,15 @@ class ChunkAccumulator:
         if self._usage is not None:
             response.usage.CopyFrom(self._usage)
         return response
+
+    def _add_size(self, chunk: pb.ChatChunk) -> None:
+        self._size_bytes += chunk.ByteSize()
+        if self._size_bytes > self._size_bytes_max:
+            raise MeshError(
+                Code.RESOURCE_EXHAUSTED,
+                "STREAM_TOO_LARGE",
+                f"the streamed answer exceeds {self._size_bytes_max} bytes",
+            )
 
     def _add_extra(self, extra: JsonObject) -> None:
         for name, value in extra.items():

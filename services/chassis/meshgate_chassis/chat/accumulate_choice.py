@@ -35,7 +35,7 @@ class ChoiceAccumulator:
         if delta.role and not self._role:
             self._role = delta.role
         if delta.HasField("content"):
-            self._add_content(delta.content)
+            self.add_text(delta.content)
         if delta.HasField("reasoning_content"):
             self._add_text("reasoning_content", delta.reasoning_content)
         if delta.HasField("refusal"):
@@ -44,6 +44,14 @@ class ChoiceAccumulator:
             self._call_of(fragment).add(fragment)
         if delta.extra_json:
             self._add_message_extra(loads_object(delta.extra_json))
+
+    def add_text(self, text: str) -> None:
+        """A piece of content."""
+        if self._parts:
+            if text:
+                extend(self._parts, [{"type": "text", "text": text}])
+        else:
+            self._add_text("content", text)
 
     def body(self) -> JsonObject:
         """The choice so far, as OpenAI's JSON object. `finish_reason` is null until one came."""
@@ -60,13 +68,6 @@ class ChoiceAccumulator:
             "finish_reason": self._finish_reason or None,
         }
         return merged(body, joined(self._extra))
-
-    def _add_content(self, text: str) -> None:
-        if self._parts:
-            if text:
-                extend(self._parts, [{"type": "text", "text": text}])
-        else:
-            self._add_text("content", text)
 
     def _add_text(self, name: str, text: str) -> None:
         self._texts.setdefault(name, []).append(text)

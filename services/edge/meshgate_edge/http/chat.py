@@ -69,12 +69,13 @@ class ChatHandler:
     async def _stream(self, call: ChatCall, receive: Receive, send: Send) -> None:
         started = False
         last = b""
+        events_of = self._shape.events()
         async with UntilDisconnect(receive, self._tasks) as client:
             try:
                 async with aclosing(self._pipeline.stream(call)) as events:
                     async for event in events:
                         if isinstance(event, Chunks):
-                            body = self._shape.events(event.chunks)
+                            body = events_of(event)
                             await send({"type": "http.response.body", "body": body, "more_body": True})
                         elif isinstance(event, Started):
                             headers = [*STREAM_HEADERS, *call_headers(event.info, self._version)]

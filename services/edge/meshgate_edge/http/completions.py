@@ -3,7 +3,7 @@
 Any model answers them: a prompt is a user's message. Source: OpenAI API reference, POST /v1/completions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from meshgate_chassis.chat.json import JsonObject, dumps
@@ -12,7 +12,7 @@ from meshgate_chassis.chat.response_json import usage_to_json
 from meshgate_chassis.chat.sse import DONE_EVENT, encode_event
 from meshgate_chassis.chat.validate import validate_request
 from meshgate_chassis.errors import invalid_field
-from meshgate_edge.call import Completed, Ended
+from meshgate_edge.call import Chunks, Completed, Ended
 from meshgate_edge.http.sse import cost_of
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
@@ -54,8 +54,8 @@ class TextShape:
             body["cost"] = cost
         return body
 
-    def events(self, chunks: Sequence[chat_pb.ChatChunk]) -> bytes:
-        return b"".join([encode_event(dumps(_chunk(chunk))) for chunk in chunks if _says_something(chunk)])
+    def events(self) -> Callable[[Chunks], bytes]:
+        return _events
 
     def last(self, ended: Ended, *, include_usage: bool) -> bytes:
         if not include_usage:
@@ -66,6 +66,10 @@ class TextShape:
         if cost is not None:
             body["cost"] = cost
         return encode_event(dumps(body)) + DONE_EVENT
+
+
+def _events(ready: Chunks) -> bytes:
+    return b"".join([encode_event(dumps(_chunk(chunk))) for chunk in ready.chunks if _says_something(chunk)])
 
 
 def _prompt(value: Any) -> str:

@@ -1,14 +1,14 @@
 """How one kind of endpoint reads its requests and writes its answers: what differs between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from meshgate_chassis.chat.json import JsonObject
 from meshgate_chassis.chat.request_json import request_from_json
 from meshgate_chassis.chat.response_json import response_to_json
 from meshgate_chassis.chat.validate import validate_request
-from meshgate_edge.call import Completed, Ended
-from meshgate_edge.http.sse import chunk_events, cost_of, last_events
+from meshgate_edge.call import Chunks, Completed, Ended
+from meshgate_edge.http.sse import ChunkEvents, cost_of, last_events
 from meshgate_protos.chat.v1 import chat_pb2 as chat_pb
 
 
@@ -25,8 +25,8 @@ class Shape(Protocol):
     def answer(self, completed: Completed) -> JsonObject:
         """A whole answer."""
 
-    def events(self, chunks: Sequence[chat_pb.ChatChunk]) -> bytes:
-        """Server-sent events of chunks that are ready at the same time."""
+    def events(self) -> Callable[[Chunks], bytes]:
+        """For one stream: what turns chunks that are ready at the same time into server-sent events."""
 
     def last(self, ended: Ended, *, include_usage: bool) -> bytes:
         """What follows the last chunk of a whole answer."""
@@ -49,8 +49,8 @@ class ChatShape:
             body["cost"] = cost
         return body
 
-    def events(self, chunks: Sequence[chat_pb.ChatChunk]) -> bytes:
-        return chunk_events(chunks)
+    def events(self) -> Callable[[Chunks], bytes]:
+        return ChunkEvents().of
 
     def last(self, ended: Ended, *, include_usage: bool) -> bytes:
         return last_events(ended, include_usage=include_usage)

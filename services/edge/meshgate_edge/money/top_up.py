@@ -7,6 +7,7 @@ only when nothing is left. When no more is granted the answer ends at what is co
 
 import asyncio
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 import structlog
@@ -111,13 +112,19 @@ class Cover:
             return self._refused
         return MeshError(Code.UNAVAILABLE, "STORE_UNAVAILABLE", "the ledger did not answer in time")
 
-    async def paid(self, chunks: Sequence[chat_pb.ChatChunk]) -> Sequence[chat_pb.ChatChunk]:
-        """As many of the chunks as are paid for, from the first. Fewer than given: the answer has to end."""
-        for index, chunk in enumerate(chunks):
-            used = self._used_permilles + self._counter.chunk_permilles(chunk, self._run.family)
+    async def paid(
+        self, chunks: Sequence[chat_pb.ChatChunk], texts: Sequence[str | None] = ()
+    ) -> Sequence[chat_pb.ChatChunk]:
+        """As many of the chunks as are paid for, from the first. Fewer than given: the answer has to end.
+        `texts`: see Chunks."""
+        for index, (chunk, text) in enumerate(zip_longest(chunks, texts)):
+            if text is not None:
+                used = self._used_permilles + self._counter.text_permilles(text, self._run.family)
+            else:
+                used = self._used_permilles + self._counter.chunk_permilles(chunk, self._run.family)
             if used > self._covered * 1_000 and not await self._raised(-(-used // 1_000)):
                 return chunks[:index]
-            if chunk.HasField("usage"):  # what the provider says of itself, hidden reasoning included
+            if text is None and chunk.HasField("usage"):  # as its provider says, hidden reasoning included
                 used = max(used, chunk.usage.completion_tokens * 1_000)
             self._used_permilles = used
         self._ask_ahead()

@@ -89,6 +89,10 @@ class TokenCounter:
                 units += self._units(call.function.name + call.function.arguments, family)
         return units * family.permille
 
+    def text_permilles(self, text: str, family: Family = OPENAI) -> int:
+        """The same of a part that has nothing but text."""
+        return self._units(text, family) * family.permille if text else 0
+
     def _units(self, text: str, family: Family) -> int:
         """Tokens of the family's vocabulary."""
         tokenizer = self._cl100k if family.vocabulary == "cl100k" else self._o200k
