@@ -1,5 +1,7 @@
 """A process that makes streams and leaves them; prints by how many bytes each made it grow.
 
+    python leavers.py native|grpcio
+
 See test_reading.py, which runs it. The server is a process of its own.
 """
 
@@ -15,16 +17,21 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.wrappers_pb2 import BytesValue
 
-from meshgate_chassis.rpc.on_grpcio.reading import StreamReader
+from meshgate_chassis.rpc import Identity, connect
+from meshgate_chassis.rpc.transport import Transport
+from meshgate_chassis.telemetry import Telemetry
+from meshgate_protos.rpc import StreamCall, StreamMethod
 
 WARM, COUNT, AT_ONCE = 4_000, 6_000, 16
-MESSAGE_BYTES = 4_000
+MESSAGE = BytesValue(value=bytes(4_000)).SerializeToString()
+STREAM = StreamMethod("/test.Peer/stream", BytesValue, BytesValue)
 
 
 async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
     while True:
-        yield bytes(MESSAGE_BYTES)
+        yield MESSAGE
         await asyncio.sleep(0.002)
 
 
@@ -34,6 +41,7 @@ async def serve(address: str) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Peer", methods),))
     server.add_insecure_port(address)
     await server.start()
+    print("serving", flush=True)
     await server.wait_for_termination()
 
 
@@ -42,44 +50,48 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def leave(channel: grpc.aio.Channel) -> None:
+async def leave(call: StreamCall[BytesValue, BytesValue]) -> None:
     """After the first message, waiting for the second."""
-    call = channel.unary_stream("/test.Peer/stream")(b"", timeout=60, wait_for_ready=True)
-    reader = StreamReader(call)
-    reading = asyncio.ensure_future(reader.read())
-    await reader.next()
-    waiting = asyncio.ensure_future(reader.next())
+    messages = call(BytesValue(), timeout_s=60)
+    await anext(messages)
+    waiting = asyncio.ensure_future(anext(messages))
     await asyncio.sleep(0.001)
     waiting.cancel()
     await asyncio.wait([waiting])
-    reader.end()
-    await reading
 
 
-async def leave_many(channel: grpc.aio.Channel, count: int) -> int:
+async def leave_many(call: StreamCall[BytesValue, BytesValue], count: int) -> int:
     """The bytes in use afterwards."""
     left = iter(range(count))
 
     async def one_after_another() -> None:
         for _ in left:
-            await leave(channel)
+            await leave(call)
 
     await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
     return resident_bytes()
 
 
-async def main() -> None:
+async def main(transport: Transport) -> None:
+    edge, off = Identity("edge", b"a secret of the mesh, for tests"), Telemetry(None)
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix:{folder}/s"
-        server = subprocess.Popen([sys.executable, __file__, address])
+        server = subprocess.Popen([sys.executable, __file__, "serve", address], stdout=subprocess.PIPE)
         try:
-            async with grpc.aio.insecure_channel(address) as channel:
-                before = await leave_many(channel, WARM)
-                print((await leave_many(channel, COUNT) - before) / COUNT)
+            assert server.stdout is not None
+            assert server.stdout.readline(), "it serves"
+            channel = connect(address, callee="peer", identity=edge, telemetry=off, transport=transport)
+            call = channel.stream(STREAM)
+            before = await leave_many(call, WARM)
+            print((await leave_many(call, COUNT) - before) / COUNT)
+            await channel.close()
         finally:
             server.kill()
             server.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]) if len(sys.argv) > 1 else main())
+    if sys.argv[1] == "serve":
+        asyncio.run(serve(sys.argv[2]))
+    else:
+        asyncio.run(main("native" if sys.argv[1] == "native" else "grpcio"))

@@ -18,7 +18,7 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from meshgate_protos.router.v1.router_service_mesh import RouterServiceClient
 from tests.support.eventually import eventually
-from tests.unit.chassis.native.bare_peer import BarePeer, listening
+from tests.unit.chassis.native.bare_peer import Answer, BarePeer, listening
 from tests.unit.chassis.native.replica import SECRET, Replica, replica_process, server_of
 from tests.unit.chassis.rpc_mesh import issue
 
@@ -144,14 +144,14 @@ def going(stream_id: int) -> bytes:
 
 @pytest.mark.parametrize("answer", [refusing, going])
 async def test_a_refused_call_goes_to_another_replica(
-    stack: AsyncExitStack, transport: Transport, answer: object
+    stack: AsyncExitStack, transport: Transport, answer: Answer
 ) -> None:
     """When the peer says that it never began it: unary and streamed."""
     port = free_ports(1)[0]
     replica = Replica("it")
     replica.let_go.set()
     await stack.enter_async_context(server_of(replica, f"127.0.0.1:{port}", transport))
-    refuser = BarePeer(answer=refusing if answer is refusing else going)
+    refuser = BarePeer(answer=answer)
     await stack.enter_async_context(listening(refuser))
     client = client_of(stack, [refuser.address.port, port])
 

@@ -173,11 +173,12 @@ class Balancer:
     async def _look_up(self) -> None:
         """Finds the addresses, again and again; one look-up at a time, however long the system takes."""
         loop, pace, failures = asyncio.get_running_loop(), self._pace, 0
+        pause_s = pace.lookup_s_min
         while True:
             self._lookup_due.clear()
             late = loop.call_later(pace.attempt_s_max, self._lookup_failed, TimeoutError())
             try:
-                self._take(await self._ways.addresses())
+                news = self._take(await self._ways.addresses())
                 failures, self._lookup_failure = 0, None
             except OSError as error:
                 failures += 1
@@ -189,31 +190,35 @@ class Balancer:
             if failures:
                 await asyncio.sleep(pace.backoff_s(failures, self._chance()))
                 continue
-            await asyncio.sleep(pace.lookup_s_min)
+            # One address that always fails, beside others that serve, is no reason to ask all the time.
+            pause_s = pace.lookup_s_min if news or not self._ready else min(2 * pause_s, pace.lookup_s)
+            await asyncio.sleep(pause_s)
             try:
                 async with asyncio.timeout(pace.lookup_s):
                     await self._lookup_due.wait()
             except TimeoutError:
-                pass
+                pause_s = pace.lookup_s_min
 
     def _lookup_failed(self, error: OSError) -> None:
         self._lookup_failure = error.with_traceback(None)  # which leads back here
         self._wake()
 
-    def _take(self, found: list[Address]) -> None:
-        """Connects to new addresses; those that vanished finish their calls, once another one is ready."""
+    def _take(self, found: list[Address]) -> bool:
+        """Connects to new addresses; those that vanished finish their calls, once another one is ready. True
+        when something changed."""
         wanted, places = set(found), self._places
         staying = any(place.connection for address, place in places.items() if address in wanted)
         vanished = [place for address, place in places.items() if address not in wanted]
         for place in vanished:
             if place.connection is None or staying:
                 self._drop(place)
-        for address in found:
-            if address not in places and len(places) < PLACES_MAX:
-                place = places[address] = Place(address)
-                place.task = self._tasks.start(self._keep(place), "connection")
+        added = [address for address in found if address not in places][: PLACES_MAX - len(places)]
+        for address in added:
+            place = places[address] = Place(address)
+            place.task = self._tasks.start(self._keep(place), "connection")
         for connection in [connection for connection in self._leaving if not connection.calls]:
             connection.close()
+        return bool(vanished or added)
 
     def _drop(self, place: Place) -> None:
         del self._places[place.address]
