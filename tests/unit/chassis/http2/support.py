@@ -22,6 +22,7 @@ from meshgate_chassis.rpc.http2.headers import HeaderDecoder, block
 from meshgate_chassis.rpc.http2.limits import TIMES, Times
 from meshgate_chassis.rpc.http2.messages import wrap
 from meshgate_chassis.rpc.http2.server import CallLimit, ServerConnection
+from tests.support.eventually import eventually
 
 ECHO = "/t.S/Echo"
 MANY = "/t.S/Many"  # as many messages of 100 bytes as the request says
@@ -76,10 +77,9 @@ class RawPeer:
         """As a client."""
         self.send(CLIENT_PREFACE, frames.settings(dict(settings)))
 
-    def call(
-        self, stream_id: int, path: str = ECHO, message: bytes | None = b"x", *more: tuple[str, str]
-    ) -> None:
+    def call(self, stream_id: int, path: str = ECHO, message: bytes | None = b"x", timeout: str = "") -> None:
         """A request; without an end when there is no message."""
+        more = [("grpc-timeout", timeout)] if timeout else []
         self.send(headers(stream_id, head(path, *more)))
         if message is not None:
             self.send(frames.data(stream_id, wrap(message), end_stream=True))
@@ -198,10 +198,12 @@ class Running:
     limit: CallLimit
     connections: list[ServerConnection]
     lost: list[ServerConnection]
+    peers: list[RawPeer] = field(default_factory=list)
 
     async def raw(self, *settings: tuple[int, int]) -> RawPeer:
         """A client of which the test writes every frame; it has begun."""
         peer = await connect(self.address)
+        self.peers.append(peer)
         peer.begin(*settings)
         return peer
 
@@ -233,9 +235,15 @@ async def our_server(
         return ServerConnection(methods, limit, connections.append, lost.append, times)
 
     async with listening(made, tcp=tcp) as address:
-        yield Running(address, handlers, limit, connections, lost)
-        for connection in connections:
-            connection.close()
+        running = Running(address, handlers, limit, connections, lost)
+        try:
+            yield running
+        finally:
+            for peer in running.peers:
+                peer.close()
+            for connection in connections:
+                connection.close()
+        await eventually(lambda: len(lost) == len(connections), "all connections have ended")
 
 
 @asynccontextmanager
@@ -249,8 +257,10 @@ async def listening(made: Callable[[], asyncio.Protocol], *, tcp: bool = False) 
         else:
             server = await loop.create_unix_server(made, path)
             address = Address("", 0, path)
-        yield address
-        server.close()
+        try:
+            yield address
+        finally:
+            server.close()
 
 
 @asynccontextmanager
@@ -280,10 +290,12 @@ async def raw_server(
         assert CLIENT_PREFACE == await peer.reader.readexactly(len(CLIENT_PREFACE))
         peer.send(frames.settings(dict(settings)), frames.SETTINGS_ACK)
         await client.ready
-        yield peer, client
-        peer.close()
-        client.close()
-        await client.gone
+        try:
+            yield peer, client
+        finally:
+            peer.close()
+            client.close()
+            await client.gone
 
 
 def objects(*kinds: type) -> int:
