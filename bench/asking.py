@@ -21,6 +21,7 @@ class Asking:
     chunks: int = 0
     paced: bool = False
     cached: bool = True
+    same: bool = False  # one prompt again and again: cache hits but for the first
 
     @property
     def each(self) -> str:
@@ -29,6 +30,8 @@ class Asking:
 
 AT_A_RATE = Asking("together_rate", "10/s each", per_second=10)
 CLOSED = Asking("together_closed", "12 clients each, no cache", clients=12, cached=False)
+FASTER = Asking("together_faster", "25/s each", per_second=25)
+HITS = Asking("together_hits", "exact cache hits, 25/s each", per_second=25, same=True)
 BURSTS = Asking("together_bursts", "50 chunks as fast as they come, 4 clients each", clients=4, chunks=50)
 PACED_STREAMS = Asking(
     "together_paced", "50 chunks, 10 ms apart, 4/s each", per_second=4, chunks=50, paced=True

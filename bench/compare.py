@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.asking import AT_A_RATE, BURSTS, CLOSED, PACED_STREAMS, Slices
+from bench.asking import AT_A_RATE, BURSTS, CLOSED, FASTER, HITS, PACED_STREAMS, Slices
 from bench.beside import Start, all_up, keep_logs, ours
 from bench.direct import direct
 from bench.machine import REPOSITORY, commit
@@ -31,7 +31,7 @@ ROUNDS = 4  # even: each is the first of a round as often as the other
 TURNS = Durations(warm_up=1.5, saturation=5, rate50=6, rate200=0, hit=3, stream=4, sweep=1)
 QUICK_TURNS = Durations(warm_up=1, saturation=3, rate50=4, rate200=0, hit=2, stream=2, sweep=0)
 SLICES, QUICK_SLICES = Slices(count=8, seconds=4), Slices(count=3, seconds=3, warm_up_s=1)
-LOADS = (AT_A_RATE, CLOSED, BURSTS, PACED_STREAMS)
+LOADS = (AT_A_RATE, FASTER, HITS, CLOSED, BURSTS, PACED_STREAMS)
 NOTICED = 0.10  # a change of more than that, beyond the spread of the turns, is said to be one
 THIS_TREE = "."
 BASE, NOW = "meshgate-base", "meshgate"

@@ -61,10 +61,8 @@ async def closed_loop(load: Load, connections: int, seconds: float, count_max: i
     """Saturates with `connections` clients, for `seconds` or `count_max` requests, what ends first."""
     sample = Sample()
     opened = [await _open(load) for _ in range(connections)]
-    began_ns = monotonic_ns()
-    ends_ns = began_ns + int(seconds * 1e9)
 
-    async def client(connection: Connection) -> None:
+    async def client(connection: Connection, ends_ns: int) -> None:
         nonlocal count_max
         while monotonic_ns() < ends_ns and count_max > 0:
             count_max -= 1
@@ -83,7 +81,9 @@ async def closed_loop(load: Load, connections: int, seconds: float, count_max: i
         connection.close()
 
     with _no_collector():
-        await asyncio.gather(*(client(connection) for connection in opened))
+        began_ns = monotonic_ns()
+        ends_ns = began_ns + int(seconds * 1e9)
+        await asyncio.gather(*(client(connection, ends_ns) for connection in opened))
     sample.seconds = (monotonic_ns() - began_ns) / 1e9
     return sample
 
@@ -102,7 +102,6 @@ async def scheduled(
     idle = [await _open(load) for _ in range(connections)]
     permits = asyncio.Semaphore(CONNECTIONS_MAX)
     timer = Timer()
-    began_ns = began_ns or monotonic_ns() + 5_000_000
 
     async def one(request: bytes, due_ns: int) -> None:
         async with permits:
@@ -122,6 +121,7 @@ async def scheduled(
             idle.append(connection)
 
     with _no_collector():
+        began_ns = began_ns or monotonic_ns() + 5_000_000
         async with asyncio.TaskGroup() as group:
             for offset_ns in offsets_ns:
                 due_ns = began_ns + offset_ns

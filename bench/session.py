@@ -34,16 +34,22 @@ class _Taken:
 
 
 async def measure(subjects: Sequence[Subject], durations: Durations, rounds: int) -> dict[str, Result]:
-    """Round 1 forwards, round 2 backwards, and so on: a slow minute hits nobody twice at the same place."""
+    """Load by load, so that what is compared is seconds apart; round 1 forwards, round 2 backwards, and so
+    on: a slow minute hits nobody twice at the same place.
+    """
     runner = TurnRunner(durations)
     taken = {one.name: _Taken(one, processes.memory_bytes(one.roots())) for one in subjects}
     for number in range(rounds):
         ordered = subjects if number % 2 == 0 else list(reversed(subjects))
-        for subject in ordered:
-            began_s = time.monotonic()
-            turn = await runner.take(subject, sweep=number == 0)
-            taken[subject.name].turns.append(turn)
-            _say(f"round {number + 1} of {rounds}", subject.name, turn, time.monotonic() - began_s)
+        began_s = time.monotonic()
+        turns = {subject.name: Turn() for subject in ordered}
+        for load in runner.loads(sweep=number == 0):
+            for subject in ordered:
+                await load(subject, turns[subject.name])
+        print(f"  round {number + 1} of {rounds}, {time.monotonic() - began_s:.0f} s", flush=True)
+        for name, turn in turns.items():
+            taken[name].turns.append(turn)
+            _say(name, turn)
     _add_to_direct(taken)
     return {name: _result(one) for name, one in taken.items()}
 
@@ -71,10 +77,7 @@ def _result(one: _Taken) -> Result:
     )
 
 
-def _say(round_name: str, name: str, turn: Turn, seconds: float) -> None:
+def _say(name: str, turn: Turn) -> None:
     per_second, cpu = turn.figures["saturation_per_s"], turn.figures.get("saturation_cpu_us", float("nan"))
     failed = f", {turn.failures.total()} FAILED" if turn.failures else ""
-    print(
-        f"  {round_name}: {name:<16} {per_second:8.0f}/s {cpu:7.0f} us{failed}   ({seconds:.0f} s)",
-        flush=True,
-    )
+    print(f"    {name:<16} {per_second:8.0f}/s {cpu:7.0f} us{failed}", flush=True)

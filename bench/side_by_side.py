@@ -22,11 +22,11 @@ from bench.session import Result
 from bench.statistics import percentile, spreads
 from bench.subject import PACED, PLAIN, Subject
 
-HEAD_START_NS = 50_000_000  # until every mesh has its connections
+HEAD_START_NS = 200_000_000  # until every mesh has its connections
 SETTLE_S = 0.4  # what goes on after the last answer (stores, settlements) is over by then
 FIRST_NUMBER = 500_000_000_000  # of prompts: far from those of turns
 NUMBERS_EACH = 10_000_000
-RATIOS = ("cpu_us", "switches", "p50_ms")  # figures that are told beside the first mesh's, too
+RATIOS = ("cpu_us", "switches", "p50_ms", "p99_ms")  # figures that are told beside the first mesh's, too
 
 
 @dataclass(slots=True)
@@ -113,7 +113,13 @@ class _Asker:
     def _load(self, subject: Subject, asking: Asking) -> Load:
         target = subject.paced if asking.paced else subject.plain
         assert asking.chunks in (0, PACED.chunks if asking.paced else PLAIN.chunks)
-        made = requests(target, stream=asking.chunks > 0, first=next(self._numbers), cached=asking.cached)
+        made = requests(
+            target,
+            stream=asking.chunks > 0,
+            first=next(self._numbers),
+            cached=asking.cached,
+            same=asking.same,
+        )
         return Load(target.port, made, asking.chunks)
 
 
@@ -155,6 +161,8 @@ def _costs(asking: Asking, name: str, sample: Sample, before: _Reading, after: _
         **{f"cpu_us_{process}": used for process, used in cpu_us.items()},
         "switches": (after.switches[name] - before.switches[name]) / pieces,
         "p50_ms": percentile(sample.first_tokens_ns or sample.latencies_ns, 0.5) / 1e6,
+        "p99_ms": percentile(sample.first_tokens_ns or sample.latencies_ns, 0.99) / 1e6,
+        "hits": sample.cache_hits / (sample.answered or math.nan),
         "per_s": sample.per_second,
     }
     if name in after.lookups:

@@ -100,15 +100,16 @@ def together(results: Mapping[str, Result], askings: Sequence[tuple[str, str, st
     rows = [["ratio in the same slice", first, *others]]
     for name, title, each in askings:
         rows.append([title, *("" for _ in results)])
-        latency = "p50 ms" if each == "request" else "first token ms, p50"
-        figures = (f"CPU us/{each}", "cpu_us"), (f"wake-ups/{each}", "switches"), (latency, "p50_ms")
-        for told, figure in figures:
+        latency = "ms" if each == "request" else "first token ms"
+        costs = (f"CPU us/{each}", "cpu_us"), (f"wake-ups/{each}", "switches")
+        for told, figure in (*costs, (f"{latency}, p50", "p50_ms"), ("  p99", "p99_ms")):
             multiples = [cell(results[one].figures.get(f"{name}_{figure}_ratio")) for one in others]
             base = cell(results[first].figures.get(f"{name}_{figure}"))
             rows.append([f"  {told}", base, *(one if one == "-" else f"x {one}" for one in multiples)])
-        lookups = [one.figures.get(f"{name}_lookups") for one in results.values()]
-        if any(lookups):
-            rows.append(["  cache lookups/request", *(cell(one) for one in lookups)])
+        for told, figure in (("cache lookups/request", "lookups"), ("share of cache hits", "hits")):
+            shares = [one.figures.get(f"{name}_{figure}") for one in results.values()]
+            if any(share is not None and share.high for share in shares):
+                rows.append([f"  {told}", *(cell(share) for share in shares)])
     return aligned(rows)
 
 

@@ -1,4 +1,4 @@
-"""One turn of one subject: every load once, its figures by name.
+"""One turn of one subject: every load once, its figures by name. Subjects take turns load by load.
 
 Names say the unit. `*_cpu_us_<process>` is CPU of that process for one answer (or one chunk), PostgreSQL and
 Redis included; the provider's and our own are not.
@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -70,6 +70,9 @@ class Turn:
             self.figures[f"{name}_p{share}_ms"] = percentile(values_ns, share / 100) / 1e6
 
 
+Take = Callable[[Subject, Turn], Awaitable[None]]
+
+
 class TurnRunner:
     """Takes turns; remembers what prompts were used, so that no request is a cache hit by chance."""
 
@@ -77,22 +80,21 @@ class TurnRunner:
         self._durations = durations
         self._numbers = itertools.count(0, 10_000_000)
 
-    async def take(self, subject: Subject, *, sweep: bool) -> Turn:
-        """All figures of one subject, one after the other."""
-        turn = Turn()
-        seconds = self._durations
-        await closed_loop(self._load(subject.plain), CLIENTS // 4, seconds.warm_up)
+    def loads(self, *, sweep: bool) -> list[Take]:
+        """One after the other, each to be taken of all subjects before the next."""
+        taken: list[Take] = [
+            self._warm_up,
+            self._idle,
+            self._saturation,
+            self._rates,
+            self._hit,
+            self._streams,
+        ]
+        return [*taken, self._sweep] if sweep and self._durations.sweep else taken
+
+    async def _warm_up(self, subject: Subject, _: Turn) -> None:
+        await closed_loop(self._load(subject.plain), CLIENTS // 4, self._durations.warm_up)
         await asyncio.sleep(SETTLE_S)
-        await self._idle(subject, turn)
-        await self._saturation(subject, turn)
-        await self._rates(subject, turn)
-        if subject.has_cache and "hit" in subject.loads:
-            await self._hit(subject, turn)
-        if "streams" in subject.loads:
-            await self._streams(subject, turn)
-        if sweep and seconds.sweep and "sweep" in subject.loads:
-            await self._sweep(subject, turn)
-        return turn
 
     async def _idle(self, subject: Subject, turn: Turn) -> None:
         """What it costs to be there: per cent of one core, of all its processes."""
@@ -124,6 +126,8 @@ class TurnRunner:
             turn.percentiles_ms(f"rate{rate}_generator_late", sample.lateness_ns)
 
     async def _hit(self, subject: Subject, turn: Turn) -> None:
+        if not subject.has_cache or "hit" not in subject.loads:
+            return
         same = requests(subject.plain, first=next(self._numbers), same=True)
         load = Load(subject.plain.port, same)
         ends_s = (
@@ -147,6 +151,8 @@ class TurnRunner:
         Paced streams begin on a schedule: clients that began together would stay together. What a stream
         costs besides its chunks (reserve, look up, settle) is in the CPU of its chunks.
         """
+        if "streams" not in subject.loads:
+            return
         load = self._load(subject.plain, stream=True, chunks=PLAIN.chunks)
         async with self._cpu(subject, turn, "stream_chunk") as counted:
             sample = await closed_loop(load, STREAM_CLIENTS, self._durations.stream)
@@ -166,6 +172,8 @@ class TurnRunner:
         turn.percentiles_ms("paced_chunk_delay", sample.chunk_delays_ns)
 
     async def _sweep(self, subject: Subject, turn: Turn) -> None:
+        if "sweep" not in subject.loads:
+            return
         for size in SWEEP_BYTES:
             load = self._load(subject.plain, prompt_bytes=size)
             async with self._cpu(subject, turn, f"prompt{size}") as counted:

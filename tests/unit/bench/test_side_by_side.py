@@ -16,11 +16,12 @@ from bench.pairs import pairs, ratio
 from bench.prompts import Target, requests
 from bench.provider import Provider, provider
 from bench.running import free_port, listens, running
-from bench.session import Result
+from bench.session import DIRECT, Result, measure
 from bench.side_by_side import side_by_side
 from bench.statistics import Spread
 from bench.subject import Subject, same_for_all
 from bench.table import together
+from bench.turn import Durations
 
 COSTLY = """
 import asyncio, sys, time
@@ -40,7 +41,7 @@ async def main():
 asyncio.run(main())
 """
 SMALL = Slices(count=2, seconds=0.5, warm_up_s=0.1)
-FEW, BURST = replace(CLOSED, clients=2), replace(BURSTS, clients=1)
+FEW, BURST, SLOW = replace(CLOSED, clients=2), replace(BURSTS, clients=1), replace(AT_A_RATE, per_second=4)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -62,10 +63,10 @@ def test_each_is_asked_evenly_and_alone() -> None:
 
 @pytest.fixture
 def cheap_and_dear(tmp_path: Path) -> Iterator[tuple[Subject, Subject]]:
-    """Two processes that answer for 4 and for 40 ms of CPU."""
+    """Two processes that answer for 20 and for 100 ms of CPU: many of the ticks in which it is counted."""
     with ExitStack() as stack:
         found = []
-        for name, cost_ms in (("cheap", "4"), ("dear", "40")):
+        for name, cost_ms in (("cheap", "20"), ("dear", "100")):
             port = free_port()
             command = [sys.executable, "-c", COSTLY, str(port), cost_ms]
             process = stack.enter_context(running(command, tmp_path / name, lambda port=port: listens(port)))
@@ -73,7 +74,7 @@ def cheap_and_dear(tmp_path: Path) -> Iterator[tuple[Subject, Subject]]:
         yield found[0], found[1]
 
 
-@pytest.mark.parametrize("load", [AT_A_RATE, FEW], ids=lambda one: one.name)
+@pytest.mark.parametrize("load", [SLOW, FEW], ids=lambda one: one.name)
 async def test_the_dearer_one_is_seen_whoever_comes_first(
     cheap_and_dear: tuple[Subject, Subject], load: Asking
 ) -> None:
@@ -102,6 +103,20 @@ async def test_each_kind_of_load_is_asked_of_all(tmp_path: Path) -> None:
             name.rpartition("together_paced_")[2] for name in result.figures
         }
     assert "  CPU us/chunk" in together(found, [(BURST.name, BURST.title, BURST.each)])
+
+
+async def test_turns_go_load_by_load_and_tell_what_is_added(tmp_path: Path) -> None:
+    """Two that are the same provider: each has every load, and the second its latency beside the first."""
+    with provider(tmp_path) as compiled:
+        pid = _process_of(compiled.port)
+        both = [_subject(name, compiled, pid) for name in (DIRECT, "other")]
+        short = Durations(warm_up=0.1, saturation=0.3, rate50=0.3, rate200=0, hit=0, stream=0.3, sweep=0)
+        found = await measure(both, short, 1)
+    assert not any(one.failures for one in found.values())
+    assert {"rate50_p50_added_ms", "stream_cpu_ms", "paced_first_token_p50_added_ms"} <= set(
+        found["other"].figures
+    )
+    assert not any("added" in figure or figure.startswith("rate200") for figure in found[DIRECT].figures)
 
 
 def _subject(name: str, one: Provider, pid: int) -> Subject:
