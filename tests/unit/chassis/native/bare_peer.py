@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from meshgate_chassis.rpc.http2 import frames
 from meshgate_chassis.rpc.http2.client import Address
@@ -27,6 +27,7 @@ class BarePeer:
         self.called = 0
         self.address = Address("127.0.0.1", 0)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> int:
@@ -43,8 +44,16 @@ class BarePeer:
         for writer in self._writers:
             writer.write(data)
 
+    async def end(self) -> None:
+        """Of all conversations."""
+        self.hang_up()
+        if self._conversations:
+            await asyncio.wait(self._conversations)
+
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """With one client, until it leaves."""
+        if (conversation := asyncio.current_task()) is not None:
+            self._conversations.add(conversation)
         self.accepted += 1
         self._writers.add(writer)
         try:
@@ -63,6 +72,8 @@ class BarePeer:
         finally:
             self._writers.discard(writer)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -74,5 +85,5 @@ async def listening(peer: BarePeer) -> AsyncIterator[BarePeer]:
         yield peer
     finally:
         server.close()
-        peer.hang_up()
+        await peer.end()
         await server.wait_closed()
