@@ -76,8 +76,11 @@ class NativeServer:
     async def _quiet(self, limit_s: float) -> None:
         """Until nobody is connected and no handler runs, or the time is over."""
         over = time.monotonic() + limit_s
-        while (self._connections or self._calls.count) and time.monotonic() < over:  # noqa: ASYNC110 - see LOOK_S
+        while self._busy() and time.monotonic() < over:  # noqa: ASYNC110 - see LOOK_S
             await asyncio.sleep(LOOK_S)
+
+    def _busy(self) -> bool:
+        return bool(self._connections) or self._calls.count > 0
 
     def _connection(self) -> ServerConnection:
         return ServerConnection(self._methods, self._calls, self._made, self._connections.discard)
