@@ -84,8 +84,8 @@ bench-sizes: .venv/.dev ## cost by number of keys, cache and ledger entries (ONL
 	  $(if $(QUICK),--quick)
 
 .PHONY: bench-compare
-bench-compare: .venv/.dev ## measure this tree and another commit, turn by turn (BASE=commit QUICK=1)
-	@$(BIN)/python -m bench compare "$(BASE)" $(if $(QUICK),--quick)
+bench-compare: .venv/.dev ## measure this tree and another, side by side (BASE=commit ENV="NAME=value" QUICK=1)
+	@$(BIN)/python -m bench compare "$(BASE)" $(if $(ENV),--env $(ENV)) $(if $(QUICK),--quick)
 
 .PHONY: bench-cache
 bench-cache: .venv/.dev ## false hits, hits, latency of the semantic cache; writes docs/benchmarks/*.json
