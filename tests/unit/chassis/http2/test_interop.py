@@ -11,13 +11,14 @@ import grpc
 import pytest
 
 from meshgate_chassis.errors import MeshError
-from meshgate_chassis.rpc.http2.client import Address, open_connection
+from meshgate_chassis.rpc.http2.client import Address, ClientConnection, open_connection
+from meshgate_chassis.rpc.http2.limits import Times
 from tests.support.eventually import eventually
 from tests.unit.chassis.http2.support import CALL_S, ECHO, HANG, MANY, all_of, head, on_both_loops, our_server
 
 
 @asynccontextmanager
-async def grpcio_server() -> AsyncIterator[tuple[Address, grpc.aio.Server]]:
+async def grpcio_server(*options: tuple[str, int]) -> AsyncIterator[tuple[Address, grpc.aio.Server]]:
     """Echo, Many and Hang."""
 
     async def echo(request: bytes, context: Any) -> bytes:
@@ -33,7 +34,7 @@ async def grpcio_server() -> AsyncIterator[tuple[Address, grpc.aio.Server]]:
         await asyncio.Event().wait()
         return b""
 
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     handlers = {
         "Echo": grpc.unary_unary_rpc_method_handler(echo),
         "Many": grpc.unary_stream_rpc_method_handler(many),
@@ -124,3 +125,19 @@ async def test_a_graceful_leave_loses_no_call_of_grpcio_clients() -> None:
             stop.set()
             counts = await asyncio.gather(*callers)
             assert sum(counts) == server.handlers.begun
+
+
+@on_both_loops
+async def test_pings_at_the_pace_that_our_servers_allow_do_not_end_a_silent_call() -> None:
+    """grpcio gives up who pings more often than every KEEPALIVE_TIME / 2 (on_grpcio/options.py); we ask every
+    KEEPALIVE_TIME at most."""
+    times = Times(look_s=0.1, silent_until_ping_s=0.2, silent_until_gone_s=5.0)
+    async with grpcio_server(("grpc.http2.min_ping_interval_without_data_ms", 100)) as (address, _):
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_unix_connection(lambda: ClientConnection(times), address.path)
+        await client.ready
+        with pytest.raises(MeshError, match="DEADLINE_EXCEEDED"):
+            await client.call(head(HANG), b"", 2.5).answer()
+        assert client.usable
+        client.close()
+        await client.gone
