@@ -84,7 +84,7 @@ bench-sizes: .venv/.dev ## cost by number of keys, cache and ledger entries (ONL
 	  $(if $(QUICK),--quick)
 
 .PHONY: bench-compare
-bench-compare: .venv/.dev ## measure this tree and another, side by side (BASE=commit ENV="NAME=value" QUICK=1)
+bench-compare: .venv/.dev ## this tree and another, side by side (BASE=commit ENV="NAME=value" QUICK=1)
 	@$(BIN)/python -m bench compare "$(BASE)" $(if $(ENV),--env $(ENV)) $(if $(QUICK),--quick)
 
 .PHONY: bench-cache

@@ -32,7 +32,7 @@ log = structlog.get_logger("meshgate.edge.accounts")
 # Answers to a reservation after which nothing is held. Any other failure may have come after the hold.
 NOT_HELD_REASONS = frozenset(
     {"SERVICE_UNREACHABLE", "LEDGER_UNAVAILABLE", "DEADLINE_TOO_CLOSE", "QUEUE_FULL", "FIELD_INVALID"}
-    | {"REQUEST_ID_USED"}
+    | {"REQUEST_ID_USED", "TOO_MANY_CALLS"}
 )
 REASON_CHARACTERS_MAX = 64
 SETTLE_WAIT_S = 2.0  # what an answer waits for its posting; after that it goes out without its cost

@@ -19,7 +19,9 @@ from meshgate_protos.ledger.v1 import ledger_service_pb2 as pb
 from meshgate_protos.router.v1 import router_service_pb2 as router_pb
 
 # Errors that mean the router was never asked, so no provider was either.
-NOT_SENT_REASONS = frozenset({"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "MODEL_NOT_FOUND"})
+NOT_SENT_REASONS = frozenset(
+    {"SERVICE_UNREACHABLE", "DEADLINE_TOO_CLOSE", "MODEL_NOT_FOUND", "TOO_MANY_CALLS"}
+)
 # Errors after which the provider may have read the prompt although nobody saw an answer: the router was lost,
 # or does not say more (of its own calls it tells those that were not answered).
 MAYBE_SENT_REASONS = frozenset({"CONNECTION_LOST", "RPC_DEADLINE_EXCEEDED", "PROVIDER_TIMEOUT"})

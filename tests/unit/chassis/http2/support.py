@@ -40,7 +40,8 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
             runner.run(test(**arguments))
 
     loop = inspect.Parameter("loop", inspect.Parameter.KEYWORD_ONLY)
-    run.__signature__ = inspect.Signature([*inspect.signature(test).parameters.values(), loop])  # type: ignore[attr-defined]  # pytest asks for it
+    parameters = [*inspect.signature(test).parameters.values(), loop]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # pytest asks for it
     loops = [asyncio.SelectorEventLoop, uvloop.new_event_loop]
     return pytest.mark.parametrize("loop", loops, ids=["asyncio", "uvloop"])(run)
 
@@ -304,8 +305,7 @@ def objects(*kinds: type) -> int:
 
 
 def cycles_of(*kinds: type) -> list[object]:
-    """What only a collection would free."""
-    gc.collect()
+    """What only a collection would free; it must not be left to one before."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         gc.collect()

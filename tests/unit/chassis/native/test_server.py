@@ -110,9 +110,21 @@ async def test_metadata_arrives(stub: RouterServiceStub) -> None:
     assert value == await said(stub, "metadata x-mine", metadata=(("x-mine", value),))
 
 
-async def test_too_much_metadata_is_refused(stub: RouterServiceStub) -> None:
-    """The call fails, and the next one is served."""
-    error = await refused(stub, "x", metadata=(("x-mine", "v" * 2 * METADATA_BYTES_MAX),))
+async def test_too_much_metadata_is_refused(stub: RouterServiceStub, echo: Echo) -> None:
+    """The call fails by name; another one on its connection goes on."""
+    other = stub.CreateChat(pb.CreateChatRequest(request_id="wait"), timeout=60)
+    await eventually(lambda: 1 == echo.inside, "it is inside")
+
+    error = await refused(stub, "x", metadata=(("x-mine", "v" * (METADATA_BYTES_MAX * 3 // 2)),))
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED is error.code()
+    echo.opened.set()
+    assert "wait" == (await other).served_by.provider
+
+
+async def test_metadata_beyond_all_measure_ends_the_connection(stub: RouterServiceStub) -> None:
+    """Nobody reads so much; the next call has a connection of its own."""
+    error = await refused(stub, "x", metadata=(("x-mine", "v" * 4 * METADATA_BYTES_MAX),))
 
     assert error.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
     assert "yes" == await said(stub, "yes")

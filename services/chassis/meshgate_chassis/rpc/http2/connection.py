@@ -14,6 +14,7 @@ from meshgate_chassis.rpc.http2 import frames
 from meshgate_chassis.rpc.http2.frames import FrameError, FrameReader
 from meshgate_chassis.rpc.http2.headers import HeaderDecoder, HeaderError
 from meshgate_chassis.rpc.http2.limits import (
+    BLOCK_BYTES_MAX,
     CONNECTION_WINDOW_BYTES,
     CONTINUATIONS_MAX,
     CONTROL_FRAMES_MAX,
@@ -260,7 +261,7 @@ class Connection(asyncio.Protocol, ABC):
             raise FrameError(frames.PROTOCOL_ERROR, "a continuation of nothing")
         _, first_flags, parts = self._block
         parts.append(payload)
-        if len(parts) > CONTINUATIONS_MAX or sum(map(len, parts)) > METADATA_BYTES_MAX:
+        if len(parts) > CONTINUATIONS_MAX or sum(map(len, parts)) > BLOCK_BYTES_MAX:
             raise FrameError(frames.ENHANCE_YOUR_CALM, "the headers are too long")
         if flags & frames.END_HEADERS:
             self._block = None

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from meshgate_chassis.rpc.options import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS
+from meshgate_chassis.rpc.options import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, METADATA_BYTES_MAX
 
 # What a peer may send on one stream before somebody here took it: the most that a reader who is slow, or a
 # client who left, keeps in memory.
@@ -20,6 +20,9 @@ UNSENT_BYTES_MAX: Final = 16 * 1024 * 1024  # waiting in the socket; more has a 
 CONTROL_FRAMES_MAX: Final = 10_000  # pings, settings, resets between two looks; more is an attack
 CONTROL_FRAMES_UNREAD_MAX: Final = 1_000  # to be answered while the peer reads nothing
 CONTINUATIONS_MAX: Final = 32  # frames of one block of headers
+BLOCK_BYTES_MAX: Final = (
+    2 * METADATA_BYTES_MAX
+)  # above it the connection ends; below, a call whose list is long
 
 HANDSHAKE_S: Final = 10.0  # for a client to say that it speaks HTTP/2
 HOUSEKEEPING_S: Final = 5.0  # between two looks at who is silent

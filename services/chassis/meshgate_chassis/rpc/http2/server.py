@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from meshgate_chassis.errors import Code
-from meshgate_chassis.rpc.http2 import frames
+from meshgate_chassis.rpc.http2 import frames, statuses
 from meshgate_chassis.rpc.http2.calls import IncomingCall, Method
 from meshgate_chassis.rpc.http2.connection import WINDOW_MAX, Connection
 from meshgate_chassis.rpc.http2.frames import CLIENT_PREFACE, FrameError
@@ -211,12 +211,17 @@ class ServerConnection(Connection):
             call.take_end()
 
     def _take_bad_headers(self, stream_id: int, error: HeaderError) -> None:
-        self._opens(stream_id)
+        opens = self._opens(stream_id)
         call = self._calls.get(stream_id)
-        if call is None:
-            self.write(frames.rst_stream(stream_id, error.error_code))
-        else:
+        if call is not None:
             self._reset(call, error.error_code)
+        elif opens and error.error_code == frames.ENHANCE_YOUR_CALM:
+            block = statuses.trailers(Code.RESOURCE_EXHAUSTED.value, error.text, [], only=True)
+            most = self.frame_bytes_max
+            self.write(frames.headers(stream_id, block, end_stream=True, frame_bytes_max=most))
+            self.write(frames.rst_stream(stream_id, frames.NO_ERROR))
+        else:
+            self.write(frames.rst_stream(stream_id, error.error_code))
 
     def _reset(self, call: IncomingCall, error_code: int) -> None:
         """The client broke a rule, and the call with it."""

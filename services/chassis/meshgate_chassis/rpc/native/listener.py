@@ -166,6 +166,8 @@ def _tcp_socket(family: socket.AddressFamily, where: tuple[Any, ...]) -> socket.
     try:
         # For the connections of a server that was here before; two that listen it does not allow.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted has it, too: a client that vanished while it asked nothing is noticed one day.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(where)

@@ -19,6 +19,7 @@ from meshgate_chassis.telemetry import Telemetry
 from meshgate_protos.rpc import StreamMethod, UnaryMethod
 
 CANCELLED_S: Final = 1.0  # for calls that are cancelled to clean up, and for connections to say goodbye
+CONNECTIONS_MAX: Final = 4_096  # of clients; a process of the mesh has one to each replica. One more is left
 LOOK_S: Final = 0.01  # between two looks at whether connections and handlers have ended: no one event says so
 
 
@@ -87,7 +88,9 @@ class NativeServer:
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
-        if self._stopping:  # it was accepted while the listener closed
+        if len(self._connections) > CONNECTIONS_MAX:
+            connection.close()
+        elif self._stopping:  # it was accepted while the listener closed
             connection.go_away()
 
     async def _add_methods(self, servicer: Servicer, interceptor: Any, *, public: bool) -> None:
