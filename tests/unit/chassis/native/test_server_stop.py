@@ -18,11 +18,6 @@ from tests.unit.chassis.native.public_service import SERVICE, Echo, server_of, s
 GRACE_S = 20.0
 
 
-@pytest.fixture
-def listen(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"unix:{tmp_path_factory.mktemp('n')}/s"
-
-
 def waiting(stub: RouterServiceStub) -> "grpc.aio.UnaryUnaryCall[object, pb.CreateChatResponse]":
     return stub.CreateChat(pb.CreateChatRequest(request_id="wait"), timeout=60)
 

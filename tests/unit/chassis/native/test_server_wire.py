@@ -8,21 +8,10 @@ from meshgate_chassis.rpc.http2 import frames
 from meshgate_protos.router.v1 import router_service_pb2 as pb
 from tests.support.eventually import eventually
 from tests.unit.chassis.native.bare_client import BareClient
-from tests.unit.chassis.native.public_service import SERVICE, Echo, serving
+from tests.unit.chassis.native.public_service import SERVICE, Echo
 
 CREATE_CHAT = f"/{SERVICE}/CreateChat"
 PINGS = 500  # grpcio's servers leave after two too many
-
-
-@pytest.fixture
-def listen(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"unix:{tmp_path_factory.mktemp('n')}/s"
-
-
-@pytest.fixture
-async def echo(listen: str) -> AsyncIterator[Echo]:
-    async with serving(listen) as echo:
-        yield echo
 
 
 @pytest.fixture

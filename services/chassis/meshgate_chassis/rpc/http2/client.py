@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from meshgate_chassis.errors import Code, MeshError
 from meshgate_chassis.rpc.http2 import frames, statuses
-from meshgate_chassis.rpc.http2.connection import WINDOW_MAX, Connection
+from meshgate_chassis.rpc.http2.connection import Connection
 from meshgate_chassis.rpc.http2.frames import FrameError
 from meshgate_chassis.rpc.http2.headers import HeaderError
 from meshgate_chassis.rpc.http2.limits import TIMES, Times
@@ -186,7 +186,7 @@ class ClientConnection(Connection):
             frames.headers(stream.id, header_block, end_stream=False, frame_bytes_max=self.frame_bytes_max)
         )
         stream.put(wrap(message), end=True)
-        if self._next_id > WINDOW_MAX:
+        if self._next_id > frames.STREAM_ID_MAX:
             self._go_away()
         return stream
 

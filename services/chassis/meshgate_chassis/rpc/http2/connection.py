@@ -29,12 +29,9 @@ from meshgate_chassis.rpc.http2.streams import Stream
 from meshgate_chassis.rpc.options import METADATA_BYTES_MAX
 
 WINDOW_DEFAULT: Final = 65_535  # RFC 9113, until settings say otherwise
-WINDOW_MAX: Final = 2**31 - 1
 TABLE_BYTES_DEFAULT: Final = 4_096  # of HPACK
 TABLE_UNUSED: Final = b"\x20"  # says, in front of a block, that no table will be needed
 PING: Final = b"meshgate"
-
-Headers = list[tuple[str, str]]
 
 
 class Connection(asyncio.Protocol, ABC):
@@ -42,7 +39,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def __init__(self, times: Times) -> None:
         self.send_window = WINDOW_DEFAULT
-        self.frame_bytes_max = 16_384
+        self.frame_bytes_max = frames.FRAME_BYTES_MAX_LEAST
         self.writable = False
         self.head_prefix = b""  # of the next block of headers
         self.closed = False
@@ -225,14 +222,14 @@ class Connection(asyncio.Protocol, ABC):
         if kind == frames.SETTINGS:
             self._take_settings(flags, stream_id, payload)
         elif kind == frames.PING:
-            _check(len(payload) == 8, stream_id == 0, "a ping is 8 bytes for the connection")
+            _check(len(payload) == frames.PING_BYTES, stream_id == 0, "a ping is 8 bytes for the connection")
             if not flags & frames.ACK:
                 self.write(frames.ping(payload, ack=True))
             else:
                 self._pinged(payload)
         elif kind == frames.GOAWAY:
             _check(len(payload) >= 8, stream_id == 0, "goaway is 8 bytes for the connection")
-            self._take_goaway(int.from_bytes(payload[:4], "big") & WINDOW_MAX)
+            self._take_goaway(int.from_bytes(payload[:4], "big") & frames.STREAM_ID_MAX)
         elif kind == frames.PUSH_PROMISE:
             raise FrameError(frames.PROTOCOL_ERROR, "nothing may be pushed")
         # PRIORITY and kinds that nobody knows are passed over, as RFC 9113 wants it.
@@ -268,17 +265,17 @@ class Connection(asyncio.Protocol, ABC):
             self._take_block(stream_id, first_flags, b"".join(parts))
 
     def _take_window(self, stream_id: int, payload: bytes) -> None:
-        increment = int.from_bytes(payload, "big") & WINDOW_MAX
+        increment = int.from_bytes(payload, "big") & frames.WINDOW_BYTES_MAX
         _check(len(payload) == 4, increment != 0, "a window grows by 1 or more, told in 4 bytes")
         if stream_id == 0:
             self.send_window += increment
-            if self.send_window > WINDOW_MAX:
+            if self.send_window > frames.WINDOW_BYTES_MAX:
                 raise FrameError(frames.FLOW_CONTROL_ERROR, "the window is too large")
             if self._waiting and self.writable:
                 self._pump()
         elif (stream := self._stream(stream_id)) is not None:
             stream.send_window += increment
-            if stream.send_window > WINDOW_MAX:
+            if stream.send_window > frames.WINDOW_BYTES_MAX:
                 raise FrameError(frames.FLOW_CONTROL_ERROR, "the window of a stream is too large")
             stream.pump()
 
@@ -294,7 +291,7 @@ class Connection(asyncio.Protocol, ABC):
                 self._stream_window = value
                 self._change_windows(change)
             elif setting == frames.SETTINGS_MAX_FRAME_SIZE:
-                self.frame_bytes_max = min(max(value, 16_384), FRAME_BYTES_MAX)
+                self.frame_bytes_max = min(value, FRAME_BYTES_MAX)
             elif setting == frames.SETTINGS_MAX_CONCURRENT_STREAMS:
                 self._limit_streams(value)
             elif setting == frames.SETTINGS_HEADER_TABLE_SIZE and value < TABLE_BYTES_DEFAULT:
@@ -308,7 +305,7 @@ class Connection(asyncio.Protocol, ABC):
         streams = self._all_streams()
         for stream in streams:
             stream.send_window += change
-            if stream.send_window > WINDOW_MAX:
+            if stream.send_window > frames.WINDOW_BYTES_MAX:
                 raise FrameError(frames.FLOW_CONTROL_ERROR, "the window of a stream is too large")
         if change > 0:
             for stream in streams:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from meshgate_chassis.errors import Code
 from meshgate_chassis.rpc.http2 import frames, statuses
 from meshgate_chassis.rpc.http2.calls import IncomingCall, Method
-from meshgate_chassis.rpc.http2.connection import WINDOW_MAX, Connection
+from meshgate_chassis.rpc.http2.connection import Connection
 from meshgate_chassis.rpc.http2.frames import CLIENT_PREFACE, FrameError
 from meshgate_chassis.rpc.http2.headers import HeaderError
 from meshgate_chassis.rpc.http2.limits import TIMES, Times
@@ -73,7 +73,7 @@ class ServerConnection(Connection):
         """Asks the client to leave. What it has begun, or begins before it heard of this, is answered."""
         if not self._leaving and not self.closed:
             self._leaving = True
-            self.write(frames.goaway(WINDOW_MAX, frames.NO_ERROR))
+            self.write(frames.goaway(frames.STREAM_ID_MAX, frames.NO_ERROR))
             self.write(frames.ping(LEAVING))
             self._refusal = self._loop.call_later(self._times.go_away_s, self._refuse)
 

@@ -1,7 +1,7 @@
 """From the bytes of a call to a servicer's method and back."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -14,6 +14,8 @@ from meshgate_chassis.telemetry import may_be_sampled
 if TYPE_CHECKING:  # only who traces needs grpcio
     from meshgate_chassis.rpc.native.spans import StreamSpan, UnarySpan
 
+Behaviour = TypeVar("Behaviour")
+
 NO_MESSAGE: Final = "the request is not a message of its type"
 TOO_LONG: Final = f"the response is longer than {MESSAGE_BYTES_MAX} bytes"
 
@@ -23,27 +25,39 @@ async def end(call: IncomingCall, failure: Failure) -> None:
     call.finish(failure.code.value, failure.text, failure.trailers)
 
 
-class UnaryHandler:
-    """Answers the calls of a unary method."""
+class _Handler(Generic[Behaviour]):
+    """What the handlers of both kinds of methods are made of."""
 
     def __init__(
         self,
         around: Around[IncomingCall],
-        behaviour: UnaryBehaviour,
+        behaviour: Behaviour,
         parse: Callable[[bytes], Message],
-        span: "UnarySpan | None",
+        span: Any,  # None without tracing
     ) -> None:
         self._around = around
         self._behaviour = behaviour
         self._parse = parse
         self._span = span
 
-    async def handle(self, call: IncomingCall) -> None:
-        """From its request, which is whole, to its end."""
+    def _request_of(self, call: IncomingCall) -> Message | None:
+        """None: it is not a message of its type, and the call has ended."""
         try:
-            request = self._parse(call.request)
+            return self._parse(call.request)
         except DecodeError:
             call.finish(Code.INTERNAL.value, NO_MESSAGE)
+            return None
+
+
+class UnaryHandler(_Handler[UnaryBehaviour]):
+    """Answers the calls of a unary method."""
+
+    _span: "UnarySpan | None"
+
+    async def handle(self, call: IncomingCall) -> None:
+        """From its request, which is whole, to its end."""
+        request = self._request_of(call)
+        if request is None:
             return
         work = self._around.unary(self._behaviour, request, call)
         if self._span is None or not may_be_sampled(call.metadata):
@@ -59,27 +73,15 @@ class UnaryHandler:
             call.answer(message)
 
 
-class StreamHandler:
+class StreamHandler(_Handler[StreamBehaviour]):
     """Answers the calls of a method that streams its responses."""
 
-    def __init__(
-        self,
-        around: Around[IncomingCall],
-        behaviour: StreamBehaviour,
-        parse: Callable[[bytes], Message],
-        span: "StreamSpan | None",
-    ) -> None:
-        self._around = around
-        self._behaviour = behaviour
-        self._parse = parse
-        self._span = span
+    _span: "StreamSpan | None"
 
     async def handle(self, call: IncomingCall) -> None:
         """From its request, which is whole, to its end."""
-        try:
-            request = self._parse(call.request)
-        except DecodeError:
-            call.finish(Code.INTERNAL.value, NO_MESSAGE)
+        request = self._request_of(call)
+        if request is None:
             return
         responses = work = self._around.stream(self._behaviour, request, call)
         if self._span is not None and may_be_sampled(call.metadata):
